@@ -1,0 +1,134 @@
+"""What a destination answers for each delivery, and the little it is given to do its work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from outbox.message import Delivery, Json
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The other side has it. reference: its id there (a deal, a record). facts: see Delivery.facts."""
+
+    reference: str = ""
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    person: str | None = None
+    lead_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Nothing to do, a success. reason begins with its code: "already_further: the deal is on Won".
+
+    by: the id of the delivery that made this one needless; both are recorded in one transaction.
+    """
+
+    reason: str
+    by: int | None = None
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    person: str | None = None
+    lead_id: int | None = None
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """How a destination rests when what happened is not one row's fault. Seconds.
+
+    kind: rate (5 s doubling to 5 min), outage (the retry schedule, capped at 10 min, one probe a step), unpaid (1 h),
+        forbidden (1 h doubling to 24 h), settings (until settings change or an operator resumes, one probe an hour),
+        reconnect (until the token pair changes, one probe an hour), cause (five rows died of one cause: until an
+        operator resumes), operator (until an operator resumes).
+    """
+
+    kind: str
+
+
+class DeliveryError(Exception):
+    """Among the outcomes: what went wrong with one row. Raised: what went wrong with the whole destination.
+
+    code: the first word of the row's reason (not_found, refused, ambiguous, ... or the cause itself while it waits).
+    cause: a code of service/causes.py, by which the page groups failures and finds its words; params: its figures.
+    permanent: no further attempt makes sense (the row is dead). retry_after: seconds that the server asked for; never
+    undercut. pause: see Pause; a raised error without one is treated as an outage.
+    outage: this row's failure may be an outage: the second such row running pauses the destination.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: str,
+        code: str = "",
+        permanent: bool = False,
+        retry_after: float | None = None,
+        pause: Pause | None = None,
+        outage: bool = False,
+        status: int | None = None,
+        params: Mapping[str, Json] | None = None,
+        facts: Mapping[str, Json] | None = None,
+        lead_id: int | None = None,
+        person: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.cause = cause
+        self.code = code or cause
+        self.permanent = permanent
+        self.retry_after = retry_after
+        self.pause = pause
+        self.outage = outage
+        self.status = status
+        self.params = dict(params or {})
+        self.facts = dict(facts or {})
+        self.lead_id = lead_id
+        self.person = person
+
+    @property
+    def reason(self) -> str:
+        """The row's reason: the code, then words."""
+        return f"{self.code}: {self.message}"
+
+
+Outcome = Delivered | Skipped | DeliveryError
+
+
+class LeaseLost(Exception):
+    """Another worker owns the lane now: stop at once, send nothing more, record nothing."""
+
+
+class Stopping(Exception):
+    """The process was asked to stop: what was not begun goes back to pending, uncounted."""
+
+
+class Desk(Protocol):
+    """What a destination gets beside its batch."""
+
+    def begin(self, delivery_ids: Sequence[int]) -> None:
+        """Commit an open attempt for these rows. To be called right before each request that may change something
+        on the other side. Raises LeaseLost, and Stopping when the process is asked to stop."""
+
+    def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Json]) -> None:
+        """Keep a request and its response (already masked) with the attempts of these rows."""
+
+
+class Destination(Protocol):
+    """A system out. Outcomes by delivery id; rows without one go back to pending, uncounted."""
+
+    name: str
+    batch: int  # how many rows it takes at most
+    whole_keys: bool  # True: with the first row of a key it wants all that wait behind it
+    newest_first: bool  # the order between keys; within a key the order of arrival always holds
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when its settings or its tokens change: pauses that wait for that are lifted."""
+
+    def missing(self) -> tuple[str, ...]:
+        """The settings that it lacks; while there are any, its rows wait and use up no attempts."""
+
+    def deliver(self, batch: Sequence[Delivery], desk: Desk) -> Mapping[int, Outcome]:
+        """Send a batch. Raises DeliveryError for the whole destination, LeaseLost, Stopping."""

@@ -1,0 +1,196 @@
+"""The causes of failures and pauses: their codes, and what a person should know of each, in words to translate.
+
+A cause is what groups failures on the page. Destinations name one by its code; the operator's pages turn the code and
+its params into a title, what it means, who mends it and what to do. Pure; English here, Russian in the catalogue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+def N_(text: str) -> str:
+    """Mark a text for the catalogue; it is translated where it is shown."""
+    return text
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Texts may hold %(name)s places that are filled from an attempt's params."""
+
+    title: str  # what happened, a sentence with an actor
+    means: str  # what that means for deals and students, and what happens by itself
+    who: str  # who mends it
+    todo: str  # what to do; "" where nothing is to be done
+    needs_person: bool = True  # False: passes by itself
+
+
+NOBODY = N_("nobody, it passes by itself")
+MANAGER = N_("a manager")
+ADMIN = N_("an administrator of amoCRM")
+DEVELOPER = N_("the school's developer")
+ERP_ADMIN = N_("an administrator of the ERP")
+SUPPORT = N_("amoCRM's support")
+
+CAUSES: dict[str, Cause] = {
+    # --- amoCRM, one row
+    "contact_not_found": Cause(
+        N_("No student with this e-mail in amoCRM"),
+        N_("We look again until the schedule ends, since sales staff may create the contact later."),
+        MANAGER,
+        N_("Create the contact with this e-mail, or correct the e-mail, then send again."),
+    ),
+    "deal_not_found": Cause(
+        N_("The student has no deal in the funnel"),
+        N_("The contact is there, but has no deal in the configured funnel. We look again until the schedule ends."),
+        MANAGER,
+        N_("Create a deal for the student in the funnel, then send again."),
+    ),
+    "deal_refused": Cause(
+        N_("amoCRM refused to change the deal"),
+        N_("The deal stays where it is. amoCRM's own words: %(detail)s"),
+        MANAGER,
+        N_("Open the deal in amoCRM, mend what it names, then send again."),
+    ),
+    "stage_deleted": Cause(
+        N_("The stage for lesson %(lesson)s is gone from the funnel"),
+        N_("The deals cannot be moved: this stage is no longer in amoCRM. They stay where they are."),
+        N_("you or an administrator of amoCRM"),
+        N_("Choose another stage or bring this one back, then send again."),
+    ),
+    # --- amoCRM, the whole destination
+    "amocrm_slow_down": Cause(
+        N_("amoCRM asks to slow down"),
+        N_(
+            "The account has too many requests, other integrations' included. We wait as long as it asks, then go on more slowly."
+        ),
+        NOBODY,
+        "",
+        needs_person=False,
+    ),
+    "amocrm_down": Cause(
+        N_("amoCRM does not answer"),
+        N_("We try again by ourselves; nothing is lost and nothing needs to be done."),
+        NOBODY,
+        "",
+        needs_person=False,
+    ),
+    "amocrm_unreadable": Cause(
+        N_("amoCRM answers with something unreadable"),
+        N_("Usually a short fault on amoCRM's side. We try again by ourselves."),
+        NOBODY,
+        "",
+        needs_person=False,
+    ),
+    "amocrm_unpaid": Cause(
+        N_("The amoCRM account is not paid"),
+        N_("amoCRM takes no changes until it is paid. All deliveries wait and go out by themselves after that."),
+        N_("the owner of the amoCRM account"),
+        N_("Pay for the account."),
+    ),
+    "amocrm_forbidden": Cause(
+        N_("amoCRM blocked the integration"),
+        N_("amoCRM refuses all our requests. All deliveries wait; we ask again once an hour, then more seldom."),
+        SUPPORT,
+        N_(
+            "Write to amoCRM's support. A ready text: account %(account)s, our address %(address)s, since %(since)s: requests of the integration are answered with 403. Please lift the block."
+        ),
+    ),
+    "amocrm_rights": Cause(
+        N_("amoCRM does not allow this change"),
+        N_("The connection works, but the user who connected lacks the right for this deal."),
+        ADMIN,
+        N_("Give the user the right to change deals, then send again."),
+    ),
+    "amocrm_reconnect": Cause(
+        N_("amoCRM has to be connected again"),
+        N_("amoCRM no longer accepts our access. All deliveries wait and go out by themselves after connecting."),
+        ADMIN,
+        N_("Press Connect and allow access in amoCRM."),
+    ),
+    "amocrm_not_set_up": Cause(
+        N_("amoCRM is not set up yet"),
+        N_("Events are accepted and wait. They go out by themselves once amoCRM is connected."),
+        DEVELOPER,
+        N_("Missing: %(missing)s"),
+    ),
+    "pipeline_gone": Cause(
+        N_("The configured funnel is not in amoCRM"),
+        N_("No deal can be moved until the funnel is chosen anew."),
+        N_("you or an administrator of amoCRM"),
+        N_("Set AMOCRM_PIPELINE_ID to a funnel that exists (see `flask pipelines`)."),
+    ),
+    # --- ERP
+    "erp_refused": Cause(
+        N_("The ERP did not accept the record"),
+        N_("The record was not made. The ERP's own words: %(detail)s"),
+        MANAGER,
+        N_("Correct the data or the ERP's field, then send again."),
+    ),
+    "erp_ambiguous": Cause(
+        N_("It is not certain whether the ERP made the record"),
+        N_("The connection broke after sending, and the record cannot be told from others. To guess could double it."),
+        MANAGER,
+        N_("Look into the ERP: if the record is missing, send again; if it is there, choose not to send."),
+    ),
+    "erp_settings": Cause(
+        N_("The ERP does not accept our key, user or fields"),
+        N_(
+            "All records wait. We ask again once an hour, and at once when the settings change. The ERP's own words: %(detail)s"
+        ),
+        DEVELOPER,
+        N_("Check the ERP's key, user, password, entity and fields (`flask check`)."),
+    ),
+    "erp_down": Cause(
+        N_("The ERP does not answer"),
+        N_("We try again by ourselves. An empty answer 500 usually means a wrong user, password or right."),
+        NOBODY,
+        "",
+        needs_person=False,
+    ),
+    "erp_unreadable": Cause(
+        N_("The ERP answers with something unreadable"),
+        N_("We try again by ourselves. An empty answer 500 usually means a wrong user, password or right."),
+        ERP_ADMIN,
+        "",
+        needs_person=False,
+    ),
+    "erp_not_set_up": Cause(
+        N_("The ERP is not set up yet"),
+        N_("Events are accepted and wait. They go out by themselves once the ERP is connected."),
+        DEVELOPER,
+        N_("Missing: %(missing)s"),
+    ),
+    # --- ours
+    "operator": Cause(
+        N_("Paused by %(who)s"),
+        N_("Deliveries wait until somebody resumes."),
+        MANAGER,
+        N_("Press Resume."),
+    ),
+    "same_cause": Cause(
+        N_("Five deliveries running failed for the same cause"),
+        N_("So that no more fail, all wait until the cause is mended. Those five will be sent again, too."),
+        MANAGER,
+        N_("Mend the cause, then press Resume."),
+    ),
+    "worker_died": Cause(
+        N_("The sending process stopped in the middle"),
+        N_("The delivery was taken up again by itself."),
+        NOBODY,
+        "",
+        needs_person=False,
+    ),
+    "unreadable_hook": Cause(
+        N_("A webhook of amoCRM could not be read"),
+        N_("Its body is kept. Nothing was made of it."),
+        DEVELOPER,
+        N_("Look at the body; if it is one of amoCRM's, tell the makers of Dealpost."),
+    ),
+    "internal": Cause(
+        N_("Dealpost itself stumbled"),
+        N_("An error in our own code. The delivery is tried again on the schedule."),
+        DEVELOPER,
+        N_("Send the details below to the makers of Dealpost."),
+    ),
+}

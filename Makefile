@@ -1,0 +1,49 @@
+# Dealpost's workshop: `make` alone tells what there is.
+
+PYTHON ?= python3
+VENV_PYTHON := .venv/bin/python
+TYPED := outbox service sandbox workshop wsgi.py scheduler.py
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check format lint types bench lock translations setup setup-dev
+
+help: ## Tell what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: setup ## Start the service: web, worker and, with no account configured, a sandbox (PORT=8000)
+	@$(VENV_PYTHON) -m workshop.run $(ARGS)
+
+demo: setup ## Send real requests through every way in and show what arrived (ARGS="--pace 1" to watch)
+	@$(VENV_PYTHON) -m workshop.demo $(ARGS)
+
+test: setup-dev ## Run all tests (ARGS="-k words" for some)
+	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+check: lint types test ## Format, lint, types, tests, docs: what the continuous integration runs
+
+format: setup-dev ## Format the code
+	@$(VENV_PYTHON) -m ruff format .
+	@$(VENV_PYTHON) -m ruff check --fix .
+
+lint: setup-dev ## Look at format and style
+	@$(VENV_PYTHON) -m ruff format --check .
+	@$(VENV_PYTHON) -m ruff check .
+
+types: setup-dev ## Check the types
+	@$(VENV_PYTHON) -m mypy --strict $(TYPED)
+
+bench: setup-dev ## Measure what docs/benchmarks.md tells
+	@$(VENV_PYTHON) -m benchmarks $(ARGS)
+
+lock: setup-dev ## Pin requirements.in and requirements-dev.in anew, with hashes (ARGS=--upgrade for newer ones)
+	@$(VENV_PYTHON) -m uv pip compile --quiet --generate-hashes --no-header $(ARGS) --output-file requirements.txt requirements.in
+	@$(VENV_PYTHON) -m uv pip compile --quiet --generate-hashes --no-header $(ARGS) --constraint requirements.txt --output-file requirements-dev.txt requirements-dev.in
+
+translations: setup ## Compile the page's translations
+	@$(VENV_PYTHON) -m babel.messages.frontend compile --directory service/operator/translations
+
+setup:
+	@$(PYTHON) workshop/setup.py run
+
+setup-dev:
+	@$(PYTHON) workshop/setup.py dev

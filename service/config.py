@@ -12,10 +12,23 @@ from zoneinfo import ZoneInfo
 AMOCRM_DOMAINS = ("amocrm.ru", "amocrm.com", "kommo.com")
 
 SECRETS = (
-    "SECRET_KEY TOKEN_KEYS API_KEYS WEBHOOK_SECRET ADMIN_PASSWORD VIEWER_PASSWORD ALERT_URLS HEARTBEAT_URL DATABASE_URL "
-    "AMOCRM_CLIENT_SECRET AMOCRM_REFRESH_TOKEN AMOCRM_ACCESS_TOKEN "
-    "CRM_API_KEY CRM_API_PASSWORD ERP_API_KEY ERP_API_PASSWORD"
-).split()
+    "SECRET_KEY",
+    "TOKEN_KEYS",
+    "API_KEYS",
+    "WEBHOOK_SECRET",
+    "ADMIN_PASSWORD",
+    "VIEWER_PASSWORD",
+    "ALERT_URLS",
+    "HEARTBEAT_URL",
+    "DATABASE_URL",
+    "AMOCRM_CLIENT_SECRET",
+    "AMOCRM_REFRESH_TOKEN",
+    "AMOCRM_ACCESS_TOKEN",
+    "CRM_API_KEY",
+    "CRM_API_PASSWORD",
+    "ERP_API_KEY",
+    "ERP_API_PASSWORD",
+)
 """Settings that may also be given as NAME_FILE, the path of a file that holds the value."""
 
 EXAMPLES = re.compile(r"yoursubdomain|^your[_-]|your-domain\.com|your-erp-api\.com|^(12345678|23456789|34567890)$")
@@ -323,7 +336,7 @@ def _amocrm(read: _Reader) -> Amocrm:
         pipeline_id=read.integer("AMOCRM_PIPELINE_ID", None, 1, 10**15),
         stages=_stages(read),
         lesson_map=_lesson_map(read),
-        rps=read.number("AMOCRM_RPS", 6, 0.1, 50),
+        rps=read.number("AMOCRM_RPS", 6.0, 0.1, 50.0),
         batch=read.integer("AMOCRM_BATCH", 50, 1, 250) or 50,
         coalesce=read.flag("AMOCRM_COALESCE"),
         webhook_stages=tuple(_stage_of(item) for item in read.list("AMOCRM_WEBHOOK_STAGES")),

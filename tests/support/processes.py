@@ -60,7 +60,8 @@ class Process:
     def call(self, method: str, path: str, **what: Any) -> tuple[int, Any]:
         return call(method, self.url + path, **what)
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
+        """A signal to it and to its children."""
         os.killpg(self.popen.pid, number)
 
     def stop(self, number: int = signal.SIGTERM, within: float = 35.0) -> int:
@@ -76,7 +77,7 @@ class Process:
     def kill(self) -> None:
         """SIGKILL to it and to its children."""
         try:
-            self.signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
         except ProcessLookupError:
             return
         self.popen.wait(10)

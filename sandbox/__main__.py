@@ -1,0 +1,36 @@
+"""`python -m sandbox`: runs the sandbox until it is told to stop."""
+
+import argparse
+import signal
+import threading
+from types import FrameType
+
+from sandbox import Sandbox
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8099, help="0 takes a free one")
+    parser.add_argument("--port-erp", type=int, help="a second port, for the ERP")
+    parser.add_argument("--state-file", help="keeps tokens, deals and records over a restart")
+    parser.add_argument("--redirect-uri", help="where the consent page sends the browser back to")
+    rotation = parser.add_mutually_exclusive_group()
+    rotation.add_argument("--strict-rotation", dest="rotation", action="store_const", const="strict")
+    rotation.add_argument("--lenient-rotation", dest="rotation", action="store_const", const="lenient")
+    options = parser.parse_args()
+    knobs = {name: getattr(options, name) for name in ("rotation", "redirect_uri") if getattr(options, name)}
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    with Sandbox(options.host, options.port, options.port_erp, options.state_file, **knobs) as sandbox:
+        print(f"sandbox listening on {sandbox.url}", flush=True)
+        stop.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""Webhooks to the outside: who is subscribed, what is sent, and amoCRM's stubborn but short memory for failures."""
+
+import heapq
+import http.client
+import random
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from sandbox import defaults, forms
+from sandbox.amocrm.account import Deal
+from sandbox.clock import Clock
+
+if TYPE_CHECKING:
+    from sandbox.world import World
+
+AGENT = "amoCRM-WebHook-client/1.0"
+MINUTE = 60.0
+FIRST_WAITS = [5 * MINUTE, 15 * MINUTE]
+SERVER_WAITS = [*FIRST_WAITS, 15 * MINUTE, 60 * MINUTE]
+BAD_WINDOW = 2 * 60 * MINUTE
+BAD_LIMIT = 100
+TIMED_OUT = 499
+
+
+@dataclass
+class Hook:
+    """A subscription. `bad` holds when it answered badly, in the sandbox's monotonic seconds."""
+
+    id: int
+    destination: str
+    settings: list[str]
+    created_at: int
+    updated_at: int
+    disabled: bool = False
+    bad: list[float] = field(default_factory=list)
+
+
+@dataclass(order=True)
+class Job:
+    """One delivery to one address; `status` 0 is no connection, 499 no answer in time."""
+
+    due: float
+    number: int
+    destination: str = field(compare=False)
+    body: bytes = field(compare=False)
+    action: str = field(compare=False, default="")
+    deal_id: int = field(compare=False, default=0)
+    attempts: list[int] = field(compare=False, default_factory=list)
+    sent_at: list[float] = field(compare=False, default_factory=list)
+    state: str = field(compare=False, default="waiting")
+
+
+def post(destination: str, body: bytes, timeout: float) -> int:
+    """Sends one hook; 0 when there was no connection, 499 when the answer took longer than `timeout` in all."""
+    address = urlsplit(destination)
+    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    connection = kind(address.hostname or "", address.port, timeout=timeout)
+    started = time.monotonic()
+    try:
+        target = (address.path or "/") + (f"?{address.query}" if address.query else "")
+        headers = {"User-Agent": AGENT, "Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"}
+        connection.request("POST", target, body, headers)
+        status = connection.getresponse().status
+        return TIMED_OUT if time.monotonic() - started > timeout else status
+    except TimeoutError:
+        return TIMED_OUT
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+class Hooks:
+    """Subscriptions and the threads that send. Waits are divided by the knob `time_scale`."""
+
+    def __init__(self, world: "World", clock: Clock, senders: int = 4) -> None:
+        self._world = world
+        self._clock = clock
+        self._wake = threading.Condition()
+        self._queue: list[Job] = []
+        self._number = 0
+        self._sending = 0
+        self._closed = False
+        self._random = random.Random(world.settings.random_seed)
+        self._threads: list[threading.Thread] = []
+        self._senders = senders
+        self.subscriptions: dict[str, Hook] = {}
+        self.jobs: list[Job] = []
+
+    # Subscriptions
+
+    def subscribe(self, destination: str, settings: list[str]) -> Hook:
+        """A second one for the same address replaces or merges, by knob; it does not switch a disabled one on."""
+        with self._wake:
+            now = self._clock.now()
+            hook = self.subscriptions.get(destination)
+            if hook is None:
+                self._number += 1
+                hook = Hook(15_000_000 + self._number, destination, list(settings), now, now)
+                self.subscriptions[destination] = hook
+            else:
+                merge = self._world.settings.hook_second_post == "merge"
+                hook.settings = list(dict.fromkeys([*hook.settings, *settings])) if merge else list(settings)
+                hook.updated_at = now
+            return hook
+
+    def unsubscribe(self, destination: str) -> bool:
+        with self._wake:
+            return self.subscriptions.pop(destination, None) is not None
+
+    def set_disabled(self, destination: str, disabled: bool) -> None:
+        with self._wake:
+            hook = self.subscriptions[destination]
+            hook.disabled = disabled
+            hook.bad.clear()
+
+    # Sending
+
+    def deal_changed(self, action: str, deal: Deal, before: tuple[int, int] | None) -> None:
+        """Queues what amoCRM would send for this change, unless the knob `hooks_on` is off."""
+        settings = self._world.settings
+        if not settings.hooks_on:
+            return
+        actions = [action]
+        if action == "status" and self._random.random() < settings.hook_doubled:
+            actions.insert(0, "update")
+        skew = self._random.randint(0, settings.hook_time_skew) if settings.hook_time_skew else 0
+        for hook in list(self.subscriptions.values()):
+            for name in actions:
+                if f"{name}_lead" in hook.settings and not hook.disabled:
+                    body = forms.encode(self.form(name, [(deal, before)], skew))
+                    self.send(hook.destination, body, name, deal.id)
+                    if self._random.random() < settings.hook_duplicates:
+                        self.send(hook.destination, body, name, deal.id)
+
+    def form(
+        self, action: str, deals: list[tuple[Deal, tuple[int, int] | None]], skew: int = 0, stage_hook: bool = False
+    ) -> dict[str, Any]:
+        """A hook's body as nested data. `stage_hook`: as the digital pipeline sends it, ids only."""
+        rows = [
+            stage_fields(deal, before) if stage_hook else self._fields(action, deal, before, skew)
+            for deal, before in deals
+        ]
+        data: dict[str, Any] = {"leads": {action: rows}}
+        subdomain = self._world.settings.subdomain
+        block = self._world.settings.hook_account_block
+        if block == "subdomain":
+            data["account"] = {"subdomain": subdomain}
+        elif block == "full":
+            data["account"] = {
+                "subdomain": subdomain,
+                "id": defaults.ACCOUNT_ID,
+                "_links": {"self": f"https://{subdomain}.amocrm.ru"},
+            }
+        return data
+
+    def _fields(self, action: str, deal: Deal, before: tuple[int, int] | None, skew: int) -> dict[str, Any]:
+        if action == "delete":
+            return {"id": deal.id, "status_id": deal.status_id, "pipeline_id": deal.pipeline_id}
+        data: dict[str, Any] = {"id": deal.id, "name": deal.name, "status_id": deal.status_id}
+        if before and action == "status":
+            data["old_status_id"] = before[1]
+            if before[0] != deal.pipeline_id:
+                data["old_pipeline_id"] = before[0]
+        data |= {
+            "price": int(deal.price),
+            "responsible_user_id": deal.responsible_user_id,
+            "last_modified": deal.updated_at + skew,
+            "modified_user_id": defaults.ADMIN_USER_ID,
+            "created_user_id": defaults.ADMIN_USER_ID,
+            "date_create": deal.created_at,
+            "pipeline_id": deal.pipeline_id,
+            "account_id": defaults.ACCOUNT_ID,
+            "created_at": deal.created_at,
+            "updated_at": deal.updated_at + skew,
+        }
+        if deal.tags:
+            data["tags"] = [{"id": 60_001 + index, "name": tag} for index, tag in enumerate(deal.tags)]
+        if deal.fields:
+            field_id = self._world.account.field_id
+            data["custom_fields"] = [
+                {"id": field_id(name), "name": name, "values": [{"value": value}]}
+                for name, value in deal.fields.items()
+            ]
+        return data
+
+    def send(self, destination: str, body: bytes, action: str = "", deal_id: int = 0) -> Job:
+        """Queues one body for one address, whether subscribed or not; `hook_shuffle` seconds of disorder."""
+        with self._wake:
+            if not self._threads:
+                self._start()
+            self._number += 1
+            delay = self._random.uniform(0, self._world.settings.hook_shuffle)
+            job = Job(self._clock.monotonic() + delay, self._number, destination, body, action, deal_id)
+            self.jobs.append(job)
+            heapq.heappush(self._queue, job)
+            self._wake.notify()
+            return job
+
+    def wait_idle(self, timeout: float = 10.0, retries: bool = False) -> bool:
+        """Waits until every hook was sent at least once (`retries`: until none waits for a retry either)."""
+        with self._wake:
+            return self._wake.wait_for(
+                lambda: not self._sending and not any(retries or not job.attempts for job in self._queue), timeout
+            )
+
+    def _start(self) -> None:
+        for index in range(self._senders):
+            thread = threading.Thread(target=self._run, name=f"sandbox-hooks-{index}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _next(self) -> Job | None:
+        with self._wake:
+            while not self._closed:
+                wait = self._queue[0].due - self._clock.monotonic() if self._queue else None
+                if wait is not None and wait <= 0:
+                    self._sending += 1
+                    return heapq.heappop(self._queue)
+                # A clock moved by hand wakes nobody, hence the short turns.
+                self._wake.wait(None if wait is None else min(wait, 0.05))
+            return None
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            job.sent_at.append(self._clock.real())
+            status = post(job.destination, job.body, self._world.settings.hook_timeout)
+            with self._wake:
+                self._sending -= 1
+                self._book(job, status)
+                self._wake.notify_all()
+
+    def _book(self, job: Job, status: int) -> None:
+        job.attempts.append(status)
+        if 100 <= status <= 299:
+            job.state = "delivered"
+            return
+        scale, now = self._world.settings.time_scale, self._clock.monotonic()
+        hook = self.subscriptions.get(job.destination)
+        if hook:
+            hook.bad = [moment for moment in hook.bad if now - moment < BAD_WINDOW / scale] + [now]
+            if len(hook.bad) > BAD_LIMIT:
+                hook.disabled = True
+        waits = SERVER_WAITS if status >= TIMED_OUT else FIRST_WAITS
+        if len(job.attempts) > len(waits) or (hook and hook.disabled):
+            job.state = "given up"
+            return
+        job.state = "retrying"
+        job.due = now + waits[len(job.attempts) - 1] / scale
+        heapq.heappush(self._queue, job)
+
+    def clear(self) -> None:
+        """Forgets what waits and what was sent; subscriptions stay."""
+        with self._wake:
+            self._queue.clear()
+            self.jobs.clear()
+
+    def close(self) -> None:
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        for thread in self._threads:
+            thread.join(timeout=self._world.settings.hook_timeout + 5)
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        with self._wake:
+            return [{**asdict(job), "body": job.body.decode("utf-8", "replace")} for job in self.jobs]
+
+    def dump(self) -> list[dict[str, Any]]:
+        return [asdict(hook) | {"bad": []} for hook in self.subscriptions.values()]
+
+    def load(self, hooks: list[dict[str, Any]]) -> None:
+        self.subscriptions = {hook["destination"]: Hook(**hook) for hook in hooks}
+        self._number = max([self._number, *(hook.id - 15_000_000 for hook in self.subscriptions.values())])
+
+
+def stage_fields(deal: Deal, before: tuple[int, int] | None) -> dict[str, Any]:
+    """A digital-pipeline hook: no name, no price, no time."""
+    old = before or (deal.pipeline_id, deal.status_id)
+    return {
+        "id": deal.id,
+        "status_id": deal.status_id,
+        "pipeline_id": deal.pipeline_id,
+        "old_status_id": old[1],
+        "old_pipeline_id": old[0],
+    }

@@ -1,0 +1,1 @@
+"""A fake Rukovoditel with its REST API."""

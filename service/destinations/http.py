@@ -7,6 +7,7 @@ whether the other side may have acted, and what may be shown of it afterwards.
 from __future__ import annotations
 
 import json as json_module
+import logging
 import os
 import queue
 import re
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from http.client import HTTPException, RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -38,6 +40,9 @@ IDLE_SECONDS = (
 BODY_KEPT = 4096
 HIDDEN = "[hidden]"
 REPEATABLE = ("GET", "HEAD")
+
+# Its warnings and debug lines quote whole URLs: people's e-mails in queries, tokens in the paths of alert services.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ class Http:
             call = _Call(self._monotonic, self.connect, end)
             try:
                 return self._once(call, started, method, url, sent_headers, params, data)
-            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
                 fault = _fault(error, call, method, url, self._monotonic() - started)
             if method in REPEATABLE and fault.kind == "dropped" and call.reused and not call.received:
                 continue
@@ -235,6 +240,7 @@ class _Call:
     reused: bool = False
     sent: bool = False
     received: bool = False
+    ended: bool = False  # the other side closed the connection
 
     def left(self) -> float:
         return (self.end if self.limit is None else self.limit) - self.monotonic()
@@ -260,8 +266,9 @@ def _left(sock: socket.socket) -> None:
 
 
 def _received(count: int) -> None:
-    if _thread.call is not None and count:
-        _thread.call.received = True
+    if _thread.call is not None:
+        _thread.call.received |= count > 0
+        _thread.call.ended |= count == 0
 
 
 class _Socket(socket.socket):
@@ -328,7 +335,10 @@ class _Connection(HTTPConnection):
             except OSError as fault:
                 sock.close()
                 error = fault
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame: a cycle that would keep sockets until the collector comes
 
     def connect(self) -> None:
         call = _call()
@@ -343,8 +353,15 @@ class _Connection(HTTPConnection):
             self.connect()
         if call.limit is None:  # else it is the CONNECT to a proxy
             call.seen = call.sent = True
-            call.received = False
+            call.received = call.ended = False
         super().send(data)
+
+    def getresponse(self) -> Any:
+        response: Any = super().getresponse()
+        if _call().ended:  # http.client takes the end of the connection for the end of the head
+            response.close()
+            raise RemoteDisconnected("the connection ended within the head of the answer")
+        return response
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
@@ -383,6 +400,13 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, ssl_context=_context(), **kwargs)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
         return manager
+
+    def close(self) -> None:
+        # urllib3 leaves that to the garbage collector.
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in list(manager.pools.keys()):
+                manager.pools[key].close()
+        super().close()
 
 
 class _Session(requests.Session):
@@ -445,8 +469,7 @@ def _as_it_is(prepared: Any) -> Any:
 
 def _fault(error: Exception, call: _Call, method: str, url: str, seconds: float) -> NoAnswer:
     causes = list(_causes(error))
-    never = isinstance(error, (ValueError, requests.ConnectTimeout)) and not isinstance(error, requests.JSONDecodeError)
-    acted = call.sent if call.seen else not never
+    acted = call.sent if call.seen else not isinstance(error, (ValueError, requests.ConnectTimeout))
     if not acted:
         kind = "tls" if any(isinstance(cause, ssl.SSLError) for cause in causes) else "connect"
     elif any(isinstance(cause, (TimeoutError, requests.Timeout)) for cause in causes):
@@ -565,7 +588,7 @@ def exchange_of(
     return Exchange(
         at=at,
         method=method.upper(),
-        url=reply.url if reply else masked_url(requests.Request("GET", url, params=params).prepare().url or url),
+        url=reply.url if reply else masked_url(_with_params(url, params)),
         request_headers=_masked_headers(headers or {}, ()),
         request_body=_kept(body, ()),
         status=reply.status if reply else None,
@@ -574,6 +597,13 @@ def exchange_of(
         seconds=round(answer.seconds, 3),
         fault="" if reply else str(answer),
     )
+
+
+def _with_params(url: str, params: Any) -> str:
+    try:
+        return requests.Request("GET", url, params=params).prepare().url or url
+    except ValueError:  # no URL at all: the fault says so
+        return url
 
 
 def masked(text: str, *, errors: bool = False) -> str:

@@ -81,7 +81,7 @@ def install(name: str) -> None:
 def compile_translations() -> None:
     sources = list(TRANSLATIONS.glob("*/LC_MESSAGES/*.po"))
     if any(is_older(source.with_suffix(".mo"), source) for source in sources):
-        command = [PYTHON, "-m", "babel.messages.frontend", "--quiet", "compile", "--directory", TRANSLATIONS]
+        command = [str(PYTHON), "-m", "babel.messages.frontend", "--quiet", "compile", "--directory", str(TRANSLATIONS)]
         subprocess.run(command, check=True)
 
 

@@ -52,10 +52,8 @@ def sandbox() -> Iterator["Sandbox"]:
 @pytest.fixture
 def service_env(tmp_path: pathlib.Path, sandbox: "Sandbox") -> dict[str, str]:
     """The environment of a service with a database of its own, connected to the sandbox."""
-    from sandbox.defaults import SETTINGS
-
     return processes.bare_environ(
-        **SETTINGS(sandbox.base_url),
+        **sandbox.env,
         SANDBOX="1",
         DATABASE_URL=f"sqlite:///{tmp_path}/dealpost.db",
         API_KEYS=f"platform:{processes.API_KEY},intake:{processes.INGEST_KEY}:ingest",

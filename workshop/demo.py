@@ -208,6 +208,8 @@ def show(pace: float, within: float, lines: bool) -> int:
         except Refused as refusal:
             problem = str(refusal)
         finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # an impatient second one must leave nobody running
             dead = crew.dead()
             killed = crew.stop()
     if demo.sent:

@@ -1,0 +1,222 @@
+"""The whole service in one terminal: web, worker and, with no account configured, a sandbox."""
+
+import os
+import pathlib
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dotenv import dotenv_values
+
+from sandbox.defaults import SETTINGS
+from service.config import ConfigError, Settings
+from service.environment import read_settings
+from workshop.calls import answers, call
+from workshop.processes import FOLDER, Crew, free_port, is_free
+
+KEPT = FOLDER / "var" / "run.env"
+SANDBOX_ENV = FOLDER / "var" / "sandbox.env"
+SANDBOX_BOOKS = FOLDER / "var" / "sandbox.json"
+READY_WITHIN = 60.0
+PAST_PROXIES = {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
+
+
+def main() -> int:
+    try:
+        settings = read_settings()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    try:
+        port = int(setting("PORT") or "8000")
+    except ValueError:
+        print(f"PORT: got {setting('PORT')!r}; expected a number such as 8000", file=sys.stderr)
+        return 1
+    if not is_free(port):
+        print(
+            f"Port {port} is taken by another program (another `make run`?). Choose one: PORT=8080 make run",
+            file=sys.stderr,
+        )
+        return 1
+    environ = {**os.environ, **missing_keys(settings), "PORT": str(port)}
+    sandbox_port = 0
+    if not names_an_account(settings):
+        sandbox_port = port + 1 if is_free(port + 1) else free_port()
+        practice = sandbox_settings(settings, port, sandbox_port)
+        environ |= practice
+        write_private(SANDBOX_ENV, {**missing_keys(settings), **practice})
+        print(
+            "\nNo account is configured: this is practice, with SANDBOX=1. The amoCRM account and the ERP are only\n"
+            "played by a sandbox on this machine, and nothing leaves it. Real ones: see .env.example.\n",
+            flush=True,
+        )
+    return run(environ, settings, port, sandbox_port)
+
+
+def setting(name: str) -> str:
+    """The environment, then .env, as for the service's own settings."""
+    file = os.environ.get("DEALPOST_ENV_FILE") or FOLDER / ".env"
+    return os.environ.get(name) or dotenv_values(file).get(name) or ""
+
+
+def names_an_account(settings: Settings) -> bool:
+    """Whether anything of an account is there, be it half: then the sandbox stays away."""
+    crm, erp = settings.amocrm, settings.erp
+    parts = (crm.base_url, crm.client_id, crm.client_secret, crm.refresh_token, crm.access_token)
+    return any((*parts, erp.url, erp.key, erp.username, erp.password))
+
+
+def sandbox_settings(settings: Settings, port: int, sandbox_port: int) -> dict[str, str]:
+    """What connects web and worker to the sandbox."""
+    here = f"http://localhost:{port}"
+    chosen = SETTINGS(f"http://127.0.0.1:{sandbox_port}", redirect_uri=f"{here}/oauth/callback")
+    # Practice stays off a database server, which may hold real events.
+    database = {} if settings.on_sqlite else {"DATABASE_URL": "sqlite:///var/dealpost.db"}
+    return {**chosen, **database, "SANDBOX": "1", "PUBLIC_URL": here, **PAST_PROXIES}
+
+
+def missing_keys(settings: Settings) -> dict[str, str]:
+    """A sign-in and an API key where none is configured: made once, then kept in var/."""
+    kept = {name: value or "" for name, value in dotenv_values(KEPT).items()}
+    made = {
+        "ADMIN_PASSWORD": kept.get("ADMIN_PASSWORD") or secrets.token_urlsafe(12),
+        "API_KEYS": kept.get("API_KEYS") or f"local:{secrets.token_urlsafe(24)}",
+    }
+    if made != kept:
+        write_private(KEPT, made)
+    needed = {"ADMIN_PASSWORD": not settings.admin_password, "API_KEYS": not settings.api_keys}
+    return {name: value for name, value in made.items() if needed[name]}
+
+
+def write_private(file: pathlib.Path, values: Mapping[str, str]) -> None:
+    """A file in the form of .env that only its owner can read."""
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.writelines(f"{name}={value}\n" for name, value in values.items())
+
+
+def run(environ: Mapping[str, str], settings: Settings, port: int, sandbox_port: int) -> int:
+    """Starts everything, stays until a signal or a death, stops everything. -> the exit code"""
+    wish = Wish()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, wish.heard)
+    crew = Crew(tell)
+    try:
+        dead = start(crew, environ, port, sandbox_port, wish)
+        if not dead and not wish.to_stop:
+            print(greeting(environ, settings, port, sandbox_port), flush=True)
+        while not dead and not wish.to_stop:
+            time.sleep(0.2)
+            dead = crew.dead()
+    finally:
+        print("\nStopping ..." if wish.to_stop else "", flush=True)
+        killed = crew.stop(hurry=lambda: wish.in_a_hurry)
+    for name in killed:
+        print(f"{name} did not stop by itself and was killed.", file=sys.stderr)
+    if dead:
+        name, code = dead
+        print(f"{name} ended ({describe(code)}), so everything was stopped. Its last lines tell why.", file=sys.stderr)
+        return 1
+    print("Stopped.", flush=True)
+    return 0
+
+
+@dataclass
+class Wish:
+    """How often a signal asked to stop. No Event: setting one inside a handler can wait for its own thread for ever."""
+
+    times: int = 0
+
+    def heard(self, number: int, frame: object) -> None:
+        self.times += 1
+
+    @property
+    def to_stop(self) -> bool:
+        return self.times > 0
+
+    @property
+    def in_a_hurry(self) -> bool:
+        return self.times > 1
+
+
+def start(crew: Crew, environ: Mapping[str, str], port: int, sandbox_port: int, wish: Wish) -> tuple[str, int] | None:
+    """Starts what there is to start, each when the one before is ready. -> the one that died meanwhile"""
+    if sandbox_port:
+        command = [sys.executable, "-m", "sandbox", "--port", str(sandbox_port), "--state-file", str(SANDBOX_BOOKS)]
+        crew.start("sandbox", command, environ)
+        dead = wait(crew, lambda: answers(f"http://127.0.0.1:{sandbox_port}/"), wish)
+        if dead or wish.to_stop:
+            return dead
+        subscribe(f"http://127.0.0.1:{sandbox_port}/_sandbox/hooks", environ)
+    crew.start("worker", [sys.executable, "scheduler.py"], environ)
+    crew.start("web", [sys.executable, "-m", "gunicorn", "wsgi:app"], environ)
+    return wait(crew, lambda: answers(f"http://127.0.0.1:{port}/readyz"), wish)
+
+
+def subscribe(hooks: str, environ: Mapping[str, str]) -> None:
+    """Lets the sandbox send its webhooks here, and no longer where an earlier run had its port."""
+    path = f"/webhooks/amocrm/{environ['WEBHOOK_SECRET']}"
+    for hook in call("GET", hooks)[1]["hooks"]:
+        if hook["destination"].endswith(path):
+            call("DELETE", hooks, body={"destination": hook["destination"]})
+    call("POST", hooks, body={"destination": environ["PUBLIC_URL"] + path, "settings": ["status_lead"]})
+
+
+def wait(crew: Crew, ready: Callable[[], bool], wish: Wish) -> tuple[str, int] | None:
+    """Waits until ready, a death, a wish to stop or the end of patience."""
+    deadline = time.monotonic() + READY_WITHIN
+    while not wish.to_stop:
+        if dead := crew.dead():
+            return dead
+        if ready():
+            return None
+        if time.monotonic() > deadline:
+            print(f"Not ready after {READY_WITHIN:g} s; still trying.", file=sys.stderr, flush=True)
+            deadline = float("inf")
+        time.sleep(0.1)
+    return None
+
+
+def describe(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+
+
+COLOURS = {"web": "36", "worker": "35", "sandbox": "33"}
+
+
+def tell(name: str, line: str) -> None:
+    """A line of one process, its name before it."""
+    start = f"{name:7} |"
+    print(f"\033[{COLOURS[name]}m{start}\033[0m {line}" if sys.stdout.isatty() else f"{start} {line}", flush=True)
+
+
+def greeting(environ: Mapping[str, str], settings: Settings, port: int, sandbox_port: int) -> str:
+    """What a person needs to know once everything runs."""
+    here = f"http://localhost:{port}"
+    made_password, made_key = environ["ADMIN_PASSWORD"] if not settings.admin_password else "", ""
+    if not settings.api_keys:
+        made_key = environ["API_KEYS"].partition(":")[2]
+    rows = [
+        ("Status page", f"{here}/outbox"),
+        ("Sign-in", f"{settings.admin_username} / {made_password or 'ADMIN_PASSWORD as configured'}"),
+        ("API key", made_key or "those in API_KEYS"),
+    ]
+    if sandbox_port:
+        rows.append(("Sandbox", f"http://localhost:{sandbox_port}/  (deals on their stages, ERP records)"))
+        rows.append(("Commands", f"DEALPOST_ENV_FILE={SANDBOX_ENV.relative_to(FOLDER)} .venv/bin/flask check"))
+    lines = [f"  {title:12} {text}" for title, text in rows]
+    example = [
+        "  Try it:",
+        f"    curl {here}/api/tripwire/complete \\",
+        f"      -H 'Authorization: Bearer {made_key or '<API key>'}' -H 'Content-Type: application/json' \\",
+        """      -d '{"email": "student-2@example.com", "lesson": 1}'""",
+    ]
+    return "\n".join(["", "Dealpost runs.", "", *lines, "", *example, "", "Ctrl-C stops everything.", ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -21,7 +21,8 @@ class Result:
     """What became of one claimed delivery.
 
     outcome: how its attempt ends (see Attempt.outcome); None: no attempt is written, the row only goes back.
-    state: PENDING (due again at due_at), DELIVERED, SKIPPED or DEAD. counts: the attempt uses up a step of the schedule.
+    state: PENDING (due again at due_at; None: now), DELIVERED, SKIPPED or DEAD. With outcome None or `paused` the
+        row keeps its reason and cause. counts: the attempt uses up a step of the schedule.
     """
 
     delivery_id: int
@@ -192,8 +193,6 @@ class Store(Protocol):
 
     def tallies(self) -> dict[str, Tally]: ...
 
-    def list(self, where: Filter, limit: int, after: int | None = None, oldest_first: bool = False) -> Page: ...
-
     def count(self, where: Filter) -> int: ...
 
     def count_states(self, where: Filter) -> dict[State, int]:
@@ -243,13 +242,20 @@ class Store(Protocol):
     def backup(self, path: str) -> None: ...
 
     def prune(self, older_than: float, limit: int = 1000) -> int:
-        """Delete up to `limit` delivered and skipped rows (and events that have no others) that ended before. -> count."""
+        """Delete up to `limit` delivered, skipped and discarded rows that ended before, and events that have no other.
+
+        Dead ones stay. -> how many rows.
+        """
 
     def forget(self, email: str, who: str) -> int:
         """Erase a person: events, deliveries, attempts, memory entries of this e-mail. -> how many events."""
 
     def checkpoint(self) -> None:
         """Move the log into the database (embedded engine); called by one process only."""
+
+    # The last one: in a class, its name hides the builtin from all annotations that follow.
+    def list(self, where: Filter, limit: int, after: int | None = None, oldest_first: bool = False) -> Page:
+        """Deliveries, newest first (by created_at, then id), in pages. after: Page.after of the page before."""
 
 
 class Changed(Exception):

@@ -1,0 +1,194 @@
+"""Connections to the database file, one per thread and process, and the transactions on them."""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlite_utils import Database
+
+from outbox.message import StoreUnavailable
+from outbox.sqlite.filelock import FileLock
+
+PATIENCE = 15.0
+"""Seconds that a write waits for its turn when nobody waits for an answer."""
+
+DATA_POLL = 0.025
+"""Seconds between two looks whether another process has committed."""
+
+PROGRAMMING = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
+
+Row = sqlite3.Row
+
+
+@contextmanager
+def unavailable(path: str) -> Iterator[None]:
+    """Turn what is wrong with the file (locked, full, broken) into StoreUnavailable; faults of ours pass."""
+    try:
+        yield
+    except PROGRAMMING:
+        raise
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"{os.path.basename(path)}: {error}") from error
+
+
+class Files:
+    """The database file, its lock and its connections.
+
+    A connection is used by the thread that opened it only. After a fork the child opens its own and never touches
+    the parent's, not even to close them: closing one would drop the locks of the others.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(path)
+        self.lock = FileLock(self.path + ".lock")
+        self._forked: list[object] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._local = threading.local()
+        self._opened: list[tuple[threading.Thread, Database]] = []
+        self._guard = threading.Lock()
+        self._bell = threading.Condition(threading.Lock())
+        self._rings = 0
+
+    def _own(self) -> None:
+        if self._pid != os.getpid():
+            self._forked.append((self._local, self._opened))
+            self._start()
+
+    def db(self, patience: float = PATIENCE) -> Database:
+        """This thread's connection, which waits `patience` seconds for writers that do not know the file lock.
+
+        Raises StoreUnavailable when the file cannot be opened.
+        """
+        self._own()
+        db: Database | None = getattr(self._local, "db", None)
+        if db is None:
+            db = self._local.db = self.connect()
+        steps = math.ceil(patience * 4)
+        if steps != getattr(self._local, "steps", None):
+            db.execute(f"PRAGMA busy_timeout = {steps * 250}")
+            self._local.steps = steps
+        return db
+
+    def watcher(self) -> Database:
+        """This thread's connection that never writes, for `PRAGMA data_version`."""
+        self._own()
+        db: Database | None = getattr(self._local, "watcher", None)
+        if db is None:
+            db = self._local.watcher = self.connect()
+        return db
+
+    def connect(self) -> Database:
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            # SQLite would make it readable for all; -wal and -shm take over the rights of the file.
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise StoreUnavailable(f"{self.path}: {error.strerror}") from error
+        with unavailable(self.path):
+            connection = sqlite3.connect(
+                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=1024
+            )
+            connection.row_factory = Row
+            # Versions up to 3.51.2 can corrupt a log that two connections reset at the same instant, so that nobody
+            # moves it into the database but `checkpoint`.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            db = Database(connection, execute_plugins=False)
+        with self._guard:
+            for thread, old in [entry for entry in self._opened if not entry[0].is_alive()]:
+                old.close()
+                self._opened.remove((thread, old))
+            self._opened.append((threading.current_thread(), db))
+        return db
+
+    def close(self) -> None:
+        self._own()
+        with self._guard:
+            for _, db in self._opened:
+                db.close()
+            self._opened.clear()
+        self._local = threading.local()
+        self.lock.close()
+
+    @contextmanager
+    def write(self, timeout: float = PATIENCE) -> Iterator[Database]:
+        """A write transaction that is on disk when the block is left. Not to be nested."""
+        db = self.db(timeout)
+        with self.lock.held(timeout), unavailable(self.path):
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                db.rollback()
+                raise
+        self.ring()
+
+    @contextmanager
+    def read(self) -> Iterator[Database]:
+        """Several reads of one moment."""
+        db = self.db()
+        with unavailable(self.path):
+            if db.conn.in_transaction:
+                yield db
+                return
+            db.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                db.rollback()
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        with unavailable(self.path):
+            return self.db().execute(sql, params).fetchall()
+
+    def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        found = self.rows(sql, params)
+        return found[0] if found else None
+
+    def ring(self) -> None:
+        """Wake those who wait in this process."""
+        with self._bell:
+            self._rings += 1
+            self._bell.notify_all()
+
+    def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
+        """Rest until something was committed since this thread's last rest, or `woken()`, or the time is over.
+
+        What was committed between two rests ends the second one at once, so that nothing is slept over.
+        """
+        self._own()
+        deadline = time.monotonic() + seconds
+        while True:
+            if woken():
+                return True
+            rings, version = self._rings, self._data_version()
+            if version != getattr(self._local, "version", None):
+                self._local.version = version
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            with self._bell:
+                if self._rings == rings:
+                    self._bell.wait(min(left, DATA_POLL))
+
+    def _data_version(self) -> int:
+        """A number that changes with each commit of any other connection; -1 while the file cannot be read."""
+        try:
+            with unavailable(self.path):
+                return int(self.watcher().execute("PRAGMA data_version").fetchone()[0])
+        except StoreUnavailable:
+            return -1

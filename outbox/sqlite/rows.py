@@ -1,0 +1,100 @@
+"""Between rows of the tables and the outbox's messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from outbox.message import Attempt, Delivery, Event, Json, State
+from outbox.sqlite.connection import Files, Row
+
+BIGGEST = 2**63 - 1
+
+DELIVERY = """
+    d.id, d.event_id, d.event_name, d.destination, d.key, d.state, d.reason, d.cause, d.reference, d.due_at, d.failures,
+    d.created_at, d.changed_at, d.received_at, d.email, d.lead_id, d.person, d.interrupted, d.facts, e.data, e.source
+"""
+"""The columns of a Delivery, for `FROM deliveries d JOIN events e ON e.id = d.event_id`."""
+
+
+def encode(value: Json) -> str:
+    """Canonical JSON. Raises ValueError for what is not JSON (NaN) or no text (a lone surrogate)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text.encode()
+    return text
+
+
+def delivery(row: Row) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        event_id=row["event_id"],
+        event_name=row["event_name"],
+        destination=row["destination"],
+        key=row["key"],
+        state=State(row["state"]),
+        reason=row["reason"],
+        cause=row["cause"],
+        reference=row["reference"],
+        due_at=row["due_at"],
+        failures=row["failures"],
+        created_at=row["created_at"],
+        changed_at=row["changed_at"],
+        data=json.loads(row["data"]),
+        source=row["source"],
+        received_at=row["received_at"],
+        email=row["email"],
+        lead_id=row["lead_id"],
+        person=row["person"],
+        interrupted=bool(row["interrupted"]),
+        facts=json.loads(row["facts"]),
+    )
+
+
+def event(row: Row, deliveries: Iterable[Delivery]) -> Event:
+    return Event(
+        id=row["id"],
+        name=row["name"],
+        data=json.loads(row["data"]),
+        source=row["source"],
+        sender=row["sender"],
+        received_at=row["received_at"],
+        email=row["email"],
+        lead_id=row["lead_id"],
+        raw=row["raw"],
+        deliveries=tuple(deliveries),
+    )
+
+
+def attempt(row: Row) -> Attempt:
+    return Attempt(
+        id=row["id"],
+        delivery_id=row["delivery_id"],
+        at=row["at"],
+        outcome=row["outcome"],
+        finished_at=row["finished_at"],
+        status=row["status"],
+        detail=row["detail"],
+        cause=row["cause"],
+        params=json.loads(row["params"]),
+        exchanges=tuple(json.loads(row["exchanges"])),
+    )
+
+
+def by_ids(files: Files, ids: Iterable[int]) -> list[Delivery]:
+    """Deliveries in the order of these ids; those that are gone are left out."""
+    wanted = list(ids)
+    found: dict[int, Delivery] = {}
+    for part in chunks(wanted):
+        sql = f"SELECT {DELIVERY} FROM deliveries d JOIN events e ON e.id = d.event_id WHERE d.id IN ({marks(part)})"
+        found.update((row["id"], delivery(row)) for row in files.rows(sql, part))
+    return [found[one] for one in wanted if one in found]
+
+
+def marks(values: list[Any]) -> str:
+    return ",".join("?" * len(values))
+
+
+def chunks(values: list[Any], size: int = 500) -> Iterable[list[Any]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

@@ -93,7 +93,24 @@ class DeliveryError(Exception):
         return f"{self.code}: {self.message}"
 
 
-Outcome = Delivered | Skipped | DeliveryError
+@dataclass(frozen=True)
+class Later:
+    """Not now, and by no fault of the row or of its destination: something else that it needs does not answer.
+
+    The row goes back to pending, due after `seconds`; the attempt is kept as `paused` and uses up no step of the
+    schedule. It neither begins nor lifts a pause of the destination, and counts for no series of failures.
+    reason: words, in front of them the cause's code. cause, params: as in DeliveryError.
+    """
+
+    seconds: float
+    reason: str
+    cause: str
+    status: int | None = None
+    params: Mapping[str, Json] = field(default_factory=dict)
+    lead_id: int | None = None
+
+
+Outcome = Delivered | Skipped | DeliveryError | Later
 
 
 class LeaseLost(Exception):

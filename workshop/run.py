@@ -17,9 +17,6 @@ from service.environment import read_settings
 from workshop.calls import answers, call
 from workshop.processes import FOLDER, Crew, free_port, is_free
 
-KEPT = FOLDER / "var" / "run.env"
-SANDBOX_ENV = FOLDER / "var" / "sandbox.env"
-SANDBOX_BOOKS = FOLDER / "var" / "sandbox.json"
 READY_WITHIN = 60.0
 PAST_PROXIES = {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
 
@@ -41,19 +38,21 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    environ = {**os.environ, **missing_keys(settings), "PORT": str(port)}
-    sandbox_port = 0
+    home = settings.database_path.parent if settings.on_sqlite else FOLDER / "var"
+    made = missing_keys(settings, home / "run.env")
+    environ = {**os.environ, **made, "PORT": str(port)}
+    sandbox = None
     if not names_an_account(settings):
-        sandbox_port = port + 1 if is_free(port + 1) else free_port()
-        practice = sandbox_settings(settings, port, sandbox_port)
+        sandbox = Practice(home, port + 1 if is_free(port + 1) else free_port())
+        practice = sandbox.settings(settings, port)
         environ |= practice
-        write_private(SANDBOX_ENV, {**missing_keys(settings), **practice})
+        write_private(sandbox.env, {**made, **practice})
         print(
             "\nNo account is configured: this is practice, with SANDBOX=1. The amoCRM account and the ERP are only\n"
             "played by a sandbox on this machine, and nothing leaves it. Real ones: see .env.example.\n",
             flush=True,
         )
-    return run(environ, settings, port, sandbox_port)
+    return run(environ, settings, port, sandbox)
 
 
 def setting(name: str) -> str:
@@ -69,46 +68,75 @@ def names_an_account(settings: Settings) -> bool:
     return any((*parts, erp.url, erp.key, erp.username, erp.password))
 
 
-def sandbox_settings(settings: Settings, port: int, sandbox_port: int) -> dict[str, str]:
-    """What connects web and worker to the sandbox."""
-    here = f"http://localhost:{port}"
-    chosen = SETTINGS(f"http://127.0.0.1:{sandbox_port}", redirect_uri=f"{here}/oauth/callback")
-    # Practice stays off a database server, which may hold real events.
-    database = {} if settings.on_sqlite else {"DATABASE_URL": "sqlite:///var/dealpost.db"}
-    return {**chosen, **database, "SANDBOX": "1", "PUBLIC_URL": here, **PAST_PROXIES}
+@dataclass(frozen=True)
+class Practice:
+    """The sandbox of this run: where its files lie, and its port."""
+
+    home: pathlib.Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def env(self) -> pathlib.Path:
+        """The settings of this run, for commands beside it."""
+        return self.home / "sandbox.env"
+
+    @property
+    def command(self) -> list[str]:
+        books = str(self.home / "sandbox.json")
+        return [sys.executable, "-m", "sandbox", "--port", str(self.port), "--state-file", books]
+
+    def settings(self, given: Settings, port: int) -> dict[str, str]:
+        """What connects web and worker to it."""
+        here = f"http://localhost:{port}"
+        chosen = SETTINGS(self.url, redirect_uri=f"{here}/oauth/callback")
+        # Practice stays off a database server, which may hold real events.
+        database = (setting("DATABASE_URL") if given.on_sqlite else "") or "sqlite:///var/dealpost.db"
+        return {**chosen, "DATABASE_URL": database, "SANDBOX": "1", "PUBLIC_URL": here, **PAST_PROXIES}
+
+    def subscribe(self, environ: Mapping[str, str]) -> None:
+        """Lets it send its webhooks to this run, and no longer to where an earlier one had its port."""
+        hooks, path = f"{self.url}/_sandbox/hooks", f"/webhooks/amocrm/{environ['WEBHOOK_SECRET']}"
+        for hook in call("GET", hooks)[1]["hooks"]:
+            if hook["destination"].endswith(path):
+                call("DELETE", hooks, body={"destination": hook["destination"]})
+        call("POST", hooks, body={"destination": environ["PUBLIC_URL"] + path, "settings": ["status_lead"]})
 
 
-def missing_keys(settings: Settings) -> dict[str, str]:
-    """A sign-in and an API key where none is configured: made once, then kept in var/."""
-    kept = {name: value or "" for name, value in dotenv_values(KEPT).items()}
+def missing_keys(settings: Settings, file: pathlib.Path) -> dict[str, str]:
+    """A sign-in and an API key where none is configured: made once, then kept in this file."""
+    kept = {name: value or "" for name, value in dotenv_values(file).items()}
     made = {
         "ADMIN_PASSWORD": kept.get("ADMIN_PASSWORD") or secrets.token_urlsafe(12),
         "API_KEYS": kept.get("API_KEYS") or f"local:{secrets.token_urlsafe(24)}",
     }
     if made != kept:
-        write_private(KEPT, made)
+        write_private(file, made)
     needed = {"ADMIN_PASSWORD": not settings.admin_password, "API_KEYS": not settings.api_keys}
     return {name: value for name, value in made.items() if needed[name]}
 
 
 def write_private(file: pathlib.Path, values: Mapping[str, str]) -> None:
     """A file in the form of .env that only its owner can read."""
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.writelines(f"{name}={value}\n" for name, value in values.items())
 
 
-def run(environ: Mapping[str, str], settings: Settings, port: int, sandbox_port: int) -> int:
+def run(environ: Mapping[str, str], settings: Settings, port: int, sandbox: Practice | None) -> int:
     """Starts everything, stays until a signal or a death, stops everything. -> the exit code"""
     wish = Wish()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, wish.heard)
     crew = Crew(tell)
     try:
-        dead = start(crew, environ, port, sandbox_port, wish)
+        dead = start(crew, environ, port, sandbox, wish)
         if not dead and not wish.to_stop:
-            print(greeting(environ, settings, port, sandbox_port), flush=True)
+            print(greeting(environ, settings, port, sandbox), flush=True)
         while not dead and not wish.to_stop:
             time.sleep(0.2)
             dead = crew.dead()
@@ -143,27 +171,19 @@ class Wish:
         return self.times > 1
 
 
-def start(crew: Crew, environ: Mapping[str, str], port: int, sandbox_port: int, wish: Wish) -> tuple[str, int] | None:
+def start(
+    crew: Crew, environ: Mapping[str, str], port: int, sandbox: Practice | None, wish: Wish
+) -> tuple[str, int] | None:
     """Starts what there is to start, each when the one before is ready. -> the one that died meanwhile"""
-    if sandbox_port:
-        command = [sys.executable, "-m", "sandbox", "--port", str(sandbox_port), "--state-file", str(SANDBOX_BOOKS)]
-        crew.start("sandbox", command, environ)
-        dead = wait(crew, lambda: answers(f"http://127.0.0.1:{sandbox_port}/"), wish)
+    if sandbox:
+        crew.start("sandbox", sandbox.command, environ)
+        dead = wait(crew, lambda: answers(f"{sandbox.url}/"), wish)
         if dead or wish.to_stop:
             return dead
-        subscribe(f"http://127.0.0.1:{sandbox_port}/_sandbox/hooks", environ)
+        sandbox.subscribe(environ)
     crew.start("worker", [sys.executable, "scheduler.py"], environ)
     crew.start("web", [sys.executable, "-m", "gunicorn", "wsgi:app"], environ)
     return wait(crew, lambda: answers(f"http://127.0.0.1:{port}/readyz"), wish)
-
-
-def subscribe(hooks: str, environ: Mapping[str, str]) -> None:
-    """Lets the sandbox send its webhooks here, and no longer where an earlier run had its port."""
-    path = f"/webhooks/amocrm/{environ['WEBHOOK_SECRET']}"
-    for hook in call("GET", hooks)[1]["hooks"]:
-        if hook["destination"].endswith(path):
-            call("DELETE", hooks, body={"destination": hook["destination"]})
-    call("POST", hooks, body={"destination": environ["PUBLIC_URL"] + path, "settings": ["status_lead"]})
 
 
 def wait(crew: Crew, ready: Callable[[], bool], wish: Wish) -> tuple[str, int] | None:
@@ -194,7 +214,7 @@ def tell(name: str, line: str) -> None:
     print(f"\033[{COLOURS[name]}m{start}\033[0m {line}" if sys.stdout.isatty() else f"{start} {line}", flush=True)
 
 
-def greeting(environ: Mapping[str, str], settings: Settings, port: int, sandbox_port: int) -> str:
+def greeting(environ: Mapping[str, str], settings: Settings, port: int, sandbox: Practice | None) -> str:
     """What a person needs to know once everything runs."""
     here = f"http://localhost:{port}"
     made_password, made_key = environ["ADMIN_PASSWORD"] if not settings.admin_password else "", ""
@@ -205,9 +225,9 @@ def greeting(environ: Mapping[str, str], settings: Settings, port: int, sandbox_
         ("Sign-in", f"{settings.admin_username} / {made_password or 'ADMIN_PASSWORD as configured'}"),
         ("API key", made_key or "those in API_KEYS"),
     ]
-    if sandbox_port:
-        rows.append(("Sandbox", f"http://localhost:{sandbox_port}/  (deals on their stages, ERP records)"))
-        rows.append(("Commands", f"DEALPOST_ENV_FILE={SANDBOX_ENV.relative_to(FOLDER)} .venv/bin/flask check"))
+    if sandbox:
+        rows.append(("Sandbox", f"{sandbox.url}/  (deals on their stages, ERP records)"))
+        rows.append(("Commands", f"DEALPOST_ENV_FILE={shown(sandbox.env)} .venv/bin/flask check"))
     lines = [f"  {title:12} {text}" for title, text in rows]
     example = [
         "  Try it:",
@@ -216,6 +236,11 @@ def greeting(environ: Mapping[str, str], settings: Settings, port: int, sandbox_
         """      -d '{"email": "student-2@example.com", "lesson": 1}'""",
     ]
     return "\n".join(["", "Dealpost runs.", "", *lines, "", *example, "", "Ctrl-C stops everything.", ""])
+
+
+def shown(file: pathlib.Path) -> pathlib.Path:
+    """As short as it can be typed in the project folder."""
+    return file.relative_to(FOLDER) if file.is_relative_to(FOLDER) else file
 
 
 if __name__ == "__main__":

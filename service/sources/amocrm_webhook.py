@@ -1,0 +1,60 @@
+"""amoCRM's webhooks: believed by the secret in their address, committed at once, read again from amoCRM later."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from outbox.message import StoreUnavailable
+from service.authentication import is_secret
+from service.house import dealpost
+from service.problems import Refusal, not_stored
+from service.sources.amocrm_webhook_events import hook_events
+
+bp = Blueprint("amocrm_webhook", __name__)
+
+TIMEOUT = 1.5
+"""Seconds; amoCRM hangs up after two, and repeats what it was refused with a 503."""
+
+
+@bp.get("/webhooks/amocrm/<secret>")
+@bp.get("/api/amocrm-webhook")
+@bp.get("/api/inngest")
+def ready(secret: str = "") -> Response:
+    """Says that somebody listens here, and nothing about the secret."""
+    return Response("ready\n", content_type="text/plain; charset=utf-8")
+
+
+@bp.post("/webhooks/amocrm/<secret>")
+def by_path(secret: str) -> Response:
+    """200 once all changes of the hook are on disk."""
+    return _take(secret)
+
+
+@bp.post("/api/amocrm-webhook")
+@bp.post("/api/inngest")
+def by_query() -> Response:
+    """The addresses that running accounts have, with `?secret=` added."""
+    return _take(request.args.get("secret", ""))
+
+
+def _take(secret: str) -> Response:
+    house = dealpost()
+    if not is_secret(secret, house.settings.webhook_secrets):
+        mend = (
+            "The secret in the address is not WEBHOOK_SECRET. Correct the hook's address in amoCRM."
+            if house.settings.webhook_secrets
+            else "No WEBHOOK_SECRET is set up here yet: set it and restart."
+        )
+        raise Refusal(401, mend, headers={"WWW-Authenticate": 'Webhook realm="Dealpost"'})
+    now = house.store.now()
+    events = hook_events(
+        request.get_data(cache=False),
+        configured_subdomain=house.settings.amocrm.subdomain,
+        account_id=house.wiring.account_id(),
+        now=now,
+    )
+    try:
+        house.store.accept(events, TIMEOUT)
+    except StoreUnavailable:
+        raise not_stored() from None
+    return Response(b"ok\n", content_type="text/plain; charset=utf-8")

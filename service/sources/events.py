@@ -1,0 +1,87 @@
+"""Events of any kind from our own senders, one or many, all or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from outbox.message import Dedupe
+from service.config import ApiKey
+from service.house import dealpost
+from service.problems import Refusal
+from service.routing import NAMES, Fault, Refused, Routed, got, known_by_id, known_by_place, route
+from service.sources import intake
+
+bp = Blueprint("events", __name__)
+
+MOST = 1000
+
+
+@bp.post("/api/events")
+def take() -> Response:
+    """One `{"name", "data", "id"?}` or an array of them -> 202 `{"ids", "duplicates"}`."""
+    house = dealpost()
+    key = house.keys.require(request)
+    body = intake.read_json(request)
+    header = intake.idempotency_key(request)
+    many = isinstance(body, list)
+    items = body if many else [body]
+    if not 1 <= len(items) <= MOST:
+        raise Refusal(
+            422,
+            "Nothing was stored.",
+            [Fault("$", f"got {len(items)} events, expected 1 to {MOST}; send them in parts")],
+        )
+    faults: list[Fault] = []
+    events, paths = [], []
+    now = house.store.now()
+    for index, item in enumerate(items):
+        place = f"[{index}]" if many else ""
+        checked = _check(item, place, faults, house.settings.amocrm.lesson_map)
+        if checked is None or faults:
+            continue
+        name, routed, sent_id = checked
+        dedupe = _dedupe(key, name, sent_id, header, index if many else None, item["data"])
+        events.append(intake.make_event(name, routed, source="events", sender=key.name, dedupe=dedupe, now=now))
+        paths.append(_path(place, "id") if sent_id or not header else place or "Idempotency-Key")
+    if faults:
+        raise Refusal(422, f"Nothing was stored: {len(faults)} faults in what was sent.", faults[:MOST])
+    receipts = intake.commit(events, paths)
+    duplicates = dict.fromkeys(receipt.id for receipt in receipts if receipt.duplicate)
+    return intake.answer(202, {"ids": [receipt.id for receipt in receipts], "duplicates": list(duplicates)})
+
+
+def _check(item: Any, place: str, faults: list[Fault], lesson_map: Any) -> tuple[str, Routed, str | None] | None:
+    if not isinstance(item, dict):
+        faults.append(Fault(place or "$", f"got {got(item)}, expected an object with name and data"))
+        return None
+    sent_id = intake.own_id(item.get("id"), _path(place, "id"), faults)
+    name = item.get("name")
+    if not isinstance(name, str) or name not in NAMES:
+        faults.append(Fault(_path(place, "name"), f"got {got(name)}, expected one of {', '.join(NAMES)}"))
+        return None
+    try:
+        return name, route(name, item.get("data"), lesson_map), sent_id
+    except Refused as refused:
+        inner = _path(place, "data")
+        faults += [Fault(_path(inner, fault.path), fault.message) for fault in refused.faults]
+        return None
+
+
+def _dedupe(
+    key: ApiKey, name: str, sent_id: str | None, header: str | None, index: int | None, data: Any
+) -> Dedupe | None:
+    if sent_id:
+        return known_by_id(key.name, name, sent_id, data)
+    if header:
+        return (
+            known_by_id(key.name, name, header, data)
+            if index is None
+            else known_by_place(key.name, name, header, index, data)
+        )
+    return None
+
+
+def _path(place: str, field: str) -> str:
+    return f"{place}.{field}" if place and field else place or field

@@ -64,6 +64,11 @@ class Sandbox:
         self.close()
 
     @property
+    def base_url(self) -> str:
+        """The same as `url`, by the name that SETTINGS uses."""
+        return self.url
+
+    @property
     def env(self) -> dict[str, str]:
         """Dealpost's settings for this sandbox."""
         return {**SETTINGS(self.url, self.settings.redirect_uri), "CRM_API_URL": self.erp_url}

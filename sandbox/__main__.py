@@ -27,7 +27,11 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    with Sandbox(options.host, options.port, options.port_erp, options.state_file, **knobs) as sandbox:
+    try:
+        sandbox = Sandbox(options.host, options.port, options.port_erp, options.state_file, **knobs)
+    except OSError as error:
+        raise SystemExit(f"sandbox: cannot listen on {options.host}:{options.port}: {error}") from error
+    with sandbox:
         print(f"sandbox listening on {sandbox.url}", flush=True)
         stop.wait()
 

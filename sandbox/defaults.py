@@ -38,7 +38,7 @@ ERP_FIELD_KEY = "field_1041"
 WEBHOOK_SECRET = "wh-6f1e9b0c27d84a53"
 
 
-def SETTINGS(base_url: str, redirect_uri: str = REDIRECT_URI) -> dict[str, str]:  # noqa: N802 - a table, not an action
+def SETTINGS(base_url: str, redirect_uri: str = REDIRECT_URI) -> dict[str, str]:
     """Dealpost's settings for a sandbox at `base_url` (no slash at the end)."""
     return {
         "AMOCRM_BASE_URL": base_url,

@@ -116,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
         request = Request(self.command, address.path or "/", address.query, headers, body)
         self._send(answer(self.server.world, request))
 
-    do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = do_HEAD = _handle  # noqa: N815 - http.server's names
+    do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = do_HEAD = _handle
 
     def _send(self, outgoing: Answer) -> None:
         response = outgoing.response

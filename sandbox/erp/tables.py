@@ -99,7 +99,7 @@ class Tables:
         return warnings
 
     def insert(self, entity: Entity, values: dict[str, str], parent: str = "0") -> tuple[str, list[dict[str, str]]]:
-        """(id, warnings): selects, then inserts, with no lock between, as the real one does. `values` by bare number."""
+        """(id, warnings): selects, then inserts, with no lock between, like the real one; `values` by bare number."""
         with self.lock:
             cut = {number: value[:LONGEST] for number, value in values.items()}
             warnings = self.taken(entity, cut)

@@ -50,8 +50,8 @@ class Reply:
     """An answer that came in whole. seconds: from the call to the last byte. url: as sent, its secrets masked."""
 
     status: int
-    headers: Mapping[str, str]  # case-insensitive
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)  # case-insensitive
+    body: bytes = field(repr=False)  # may hold tokens, which must not reach a log by way of a traceback
     seconds: float
     method: str
     url: str
@@ -144,15 +144,16 @@ class Http:
         elif isinstance(data, str):
             data = data.encode()
         method = method.upper()
+        repeat = method in REPEATABLE
         while True:
             call = _Call(self._monotonic, self.connect, end)
             try:
                 return self._once(call, started, method, url, sent_headers, params, data)
             except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
                 fault = _fault(error, call, method, url, self._monotonic() - started)
-            if method in REPEATABLE and fault.kind == "dropped" and call.reused and not call.received:
-                continue
-            raise fault
+            if not (repeat and fault.kind == "dropped" and call.reused and not call.received):
+                raise fault
+            repeat = False
 
     def close(self) -> None:
         """Close the connections that this thread keeps."""
@@ -198,7 +199,7 @@ class Http:
                 return Reply(
                     status=response.status_code,
                     headers=CaseInsensitiveDict(response.headers),
-                    body=self._read(response, call, method, url),
+                    body=self._read(response, call, started, method, url),
                     seconds=self._monotonic() - started,
                     method=method,
                     url=masked_url(response.url or url),
@@ -206,7 +207,7 @@ class Http:
         finally:
             _thread.call = None
 
-    def _read(self, response: requests.Response, call: _Call, method: str, url: str) -> bytes:
+    def _read(self, response: requests.Response, call: _Call, started: float, method: str, url: str) -> bytes:
         announced = response.headers.get("Content-Length", "")
         size = int(announced) if announced.isascii() and announced.isdigit() and method != "HEAD" else 0
         chunks = []
@@ -225,6 +226,7 @@ class Http:
             f"with status {response.status_code}",
             kind="too_large",
             acted=True,
+            seconds=self._monotonic() - started,
         )
 
 
@@ -478,14 +480,16 @@ def _fault(error: Exception, call: _Call, method: str, url: str, seconds: float)
         kind = "dropped"
     words = {
         "connect": f"expected a connection within {call.connect:g} s, got none",
-        "tls": "expected a certificate that can be trusted, got another",
+        "tls": "expected a TLS connection that can be trusted, got none",
         "timeout": "expected the whole answer before the deadline, got none",
         "dropped": "expected an answer, got the end of the connection or something that is no HTTP",
     }[kind]
     root = causes[-1]
     # Names and errno only: a library's own message may quote the URL, and with it what must not be shown.
-    what = type(root).__name__ if not isinstance(root, ssl.SSLCertVerificationError) else root.verify_message
-    if isinstance(root, OSError) and root.strerror and isinstance(root.errno, int):
+    what = type(root).__name__
+    if isinstance(root, ssl.SSLError):
+        what = f"{what}: {getattr(root, 'verify_message', '') or root.reason or 'no reason'}"
+    elif isinstance(root, OSError) and isinstance(root.errno, int) and root.strerror:
         what = f"{what}: {os.strerror(root.errno) if root.errno > 0 else root.strerror}"
     return NoAnswer(
         f"{method} {_place(url)}: {words} ({what}) after {seconds:.1f} s", kind=kind, acted=acted, seconds=seconds

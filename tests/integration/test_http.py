@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
@@ -205,6 +206,10 @@ def test_a_body_that_is_no_json_is_unreadable_and_the_error_does_not_hold_it() -
         assert "secret" not in str(caught.value)
         assert "key" not in str(caught.value)
     assert Reply(200, {}, b"\xd0", 0.1, "GET", "").text == "\ufffd"
+
+
+def test_an_answer_in_a_traceback_shows_neither_body_nor_headers() -> None:
+    assert "hush" not in repr(Reply(200, {"Set-Cookie": "hush"}, b"hush", 0.1, "GET", "https://x/"))
 
 
 def test_a_compressed_answer_is_read(serve: Serve) -> None:
@@ -485,6 +490,18 @@ def test_threads_share_a_client_but_no_connection(serve: Serve) -> None:
     assert len(server.requests) == 80
 
 
+def test_a_thread_that_ends_without_closing_leaves_no_connection_behind(serve: Serve) -> None:
+    server = serve(keep_alive)
+    http = Http(connect=2, total=4)
+    thread = threading.Thread(target=http.request, args=("GET", server.url))
+    thread.start()
+    thread.join()
+    gc.collect()
+    for thread in server.threads[1:]:
+        thread.join(2)
+        assert not thread.is_alive()  # the server has seen the end of the connection
+
+
 def test_after_a_fork_the_child_opens_a_connection_of_its_own(serve: Serve) -> None:
     server = serve(keep_alive)
     with client() as http:
@@ -573,6 +590,14 @@ def test_a_certificate_that_is_not_trusted_or_bears_another_name_gets_no_request
     assert (misnamed.kind, misnamed.acted) == ("tls", False)
     assert "IP address mismatch" in str(misnamed)
     assert server.requests == []
+
+
+def test_a_server_that_speaks_no_tls_gets_no_request(serve: Serve) -> None:
+    server = serve(lambda server, conn, number: conn.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+    with client() as http:
+        error = failure(http, "POST", f"https://localhost:{server.port}/")
+    assert (error.kind, error.acted) == ("tls", False)
+    assert "Operation not permitted" not in str(error)
 
 
 def test_a_server_that_never_shakes_hands_is_no_connection(serve: Serve) -> None:

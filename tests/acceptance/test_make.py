@@ -1,0 +1,192 @@
+"""`make run`, `make demo` and `make help`, as a person in a terminal uses them."""
+
+import base64
+import os
+import pathlib
+import re
+import signal
+import stat
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from sandbox.defaults import STAGE_LESSON_1
+from tests.support.processes import FOLDER, PYTHON, TRACEBACK, Process, Processes, bare_environ, free_port, run
+from tests.support.waiting import eventually
+from workshop.calls import call
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one started and that still run."""
+    return [int(one) for one in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def descendants(pid: int) -> list[int]:
+    return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def command_of(pid: int) -> str:
+    return pathlib.Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+@pytest.fixture
+def environ(tmp_path: pathlib.Path) -> dict[str, str]:
+    """Nothing configured; whatever is made lies in the test's own folder."""
+    return bare_environ(DATABASE_URL=f"sqlite:///{tmp_path}/var/dealpost.db", PORT=str(free_port()))
+
+
+class Run:
+    """A `make run` that says it runs."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        process.says("Ctrl-C stops everything", within=90)
+        self.url = process.says(r"Status page +(\S+)/outbox")[1]
+        self.password = process.says(r"Sign-in +admin / (\S+)")[1]
+        self.key = process.says(r"API key +(\S+)")[1]
+        found = re.search(r"Sandbox +(http://\S+)/", process.output)
+        self.sandbox = found[1] if found else ""
+
+
+def make_run(started: Processes, environ: Mapping[str, str]) -> Run:
+    return Run(started.start("make-run", ["make", "run"], environ))
+
+
+@pytest.fixture
+def ran(started: Processes, environ: dict[str, str]) -> Iterator[Run]:
+    running = make_run(started, environ)
+    yield running
+    if running.process.running:
+        running.process.send(signal.SIGINT)
+        running.process.popen.wait(40)
+
+
+def test_run_serves_practice_when_no_account_is_configured(ran: Run, tmp_path: pathlib.Path) -> None:
+    assert "No account is configured" in ran.process.output
+    status, _ = call("GET", f"{ran.url}/outbox")
+    assert status == 401
+    body = {"email": "student-2@example.com", "lesson": 1}
+    status, answer = call(
+        "POST", f"{ran.url}/api/tripwire/complete", body=body, headers={"Authorization": f"Bearer {ran.key}"}
+    )
+    assert (status, answer["status"]) == (202, "accepted")
+
+    def moved() -> bool:
+        deals = call("GET", f"{ran.sandbox}/_sandbox/deals")[1]["deals"]
+        return any(deal["name"].endswith("студент 2") and deal["status_id"] == STAGE_LESSON_1 for deal in deals)
+
+    eventually(moved, within=30)
+    # The sandbox's webhook finds its way in as well: the move ends as a record.
+    eventually(lambda: call("GET", f"{ran.sandbox}/_sandbox/erp/records")[1]["records"], within=30)
+    for name in ("run.env", "sandbox.env"):
+        assert stat.S_IMODE((tmp_path / "var" / name).stat().st_mode) == 0o600
+
+
+def test_sign_in_that_was_printed_opens_the_page(ran: Run) -> None:
+    token = base64.b64encode(f"admin:{ran.password}".encode()).decode()
+    status, page = call("GET", f"{ran.url}/outbox", headers={"Authorization": f"Basic {token}"})
+    assert status == 200
+    assert "amocrm" in page.lower()
+
+
+def test_ctrl_c_stops_everything_cleanly(ran: Run) -> None:
+    family = descendants(ran.process.popen.pid)
+    assert len([pid for pid in family if "python" in command_of(pid)]) >= 4
+    # In a terminal Ctrl-C reaches the whole foreground group: make and the program that it runs.
+    ran.process.send(signal.SIGINT)
+    ran.process.popen.wait(40)
+    ran.process.says("Stopped.")
+    assert [pid for pid in family if is_running(pid)] == []
+    assert TRACEBACK not in ran.process.output
+    assert "killed" not in ran.process.output
+
+
+def test_second_start_keeps_sign_in_and_needs_no_network(started: Processes, environ: dict[str, str]) -> None:
+    first = make_run(started, environ)
+    first.process.send(signal.SIGINT)
+    first.process.popen.wait(40)
+    closed = {**environ, "PIP_NO_INDEX": "1", "PIP_INDEX_URL": "http://127.0.0.1:9/"}
+    second = make_run(started, closed)
+    assert (second.password, second.key) == (first.password, first.key)
+    assert "Installing" not in second.process.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_run_ends_with_zero_when_asked_to_stop(started: Processes, environ: dict[str, str], number: int) -> None:
+    process = started.start("run", [PYTHON, "-m", "workshop.run"], environ)
+    Run(process)
+    family = descendants(process.popen.pid)
+    assert process.stop(number) == 0
+    assert [pid for pid in family if is_running(pid)] == []
+    assert TRACEBACK not in process.output
+
+
+def test_death_of_one_stops_the_rest_and_says_so(started: Processes, environ: dict[str, str]) -> None:
+    process = started.start("run", [PYTHON, "-m", "workshop.run"], environ)
+    Run(process)
+    family = descendants(process.popen.pid)
+    worker = next(pid for pid in family if "scheduler.py" in command_of(pid))
+    os.kill(worker, signal.SIGKILL)
+    assert process.popen.wait(40) == 1
+    assert "worker ended (killed by SIGKILL), so everything was stopped" in process.output
+    assert [pid for pid in family if is_running(pid)] == []
+
+
+def test_run_with_an_account_starts_no_sandbox(started: Processes, environ: dict[str, str]) -> None:
+    # Port 9 discards: nothing of a real account is ever reached from here.
+    environ = {**environ, "CRM_API_URL": "http://127.0.0.1:9/api/rest.php"}
+    running = Run(started.start("run", [PYTHON, "-m", "workshop.run"], environ))
+    assert running.sandbox == ""
+    assert "practice" not in running.process.output
+    assert not any("sandbox" in command_of(pid) for pid in descendants(running.process.popen.pid))
+    assert running.process.stop() == 0
+
+
+def test_run_names_every_fault_of_the_settings(environ: dict[str, str]) -> None:
+    done = run([PYTHON, "-m", "workshop.run"], {**environ, "AMOCRM_RPS": "many", "RETENTION_DAYS": "0"})
+    assert done.code == 1
+    assert "AMOCRM_RPS" in done.err
+    assert "RETENTION_DAYS" in done.err
+    assert TRACEBACK not in done.text
+
+
+def test_run_says_that_a_port_is_taken(ran: Run, environ: dict[str, str]) -> None:
+    done = run([PYTHON, "-m", "workshop.run"], environ)
+    assert done.code == 1
+    assert f"Port {environ['PORT']} is taken" in done.err
+
+
+def test_demo_shows_that_everything_arrived(tmp_path: pathlib.Path) -> None:
+    # A real account in the environment and in .env must not be touched: only the sandbox is.
+    foreign = tmp_path / "foreign.env"
+    foreign.write_text("CRM_API_URL=http://127.0.0.1:9/api/rest.php\nAMOCRM_SUBDOMAIN=somebody\n")
+    environ = bare_environ(DEALPOST_ENV_FILE=str(foreign), CRM_API_KEY="k3y", DATABASE_URL=f"sqlite:///{tmp_path}/x.db")
+    done = run(["make", "demo"], environ, within=150)
+    assert done.code == 0, done.text
+    for way_in in ("/api/tripwire/complete", "/api/events", "/e/<key>", "/webhooks/amocrm/<secret>"):
+        assert re.search(rf"POST {re.escape(way_in)} .+(amoCRM: deal|ERP: record)", done.out), done.text
+    assert "All 6 arrived." in done.out
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_demo_fails_when_something_does_not_arrive() -> None:
+    done = run([PYTHON, "-m", "workshop.demo", "--within", "0"], bare_environ(), within=120)
+    assert done.code == 1
+    assert "NOTHING ARRIVED" in done.out
+
+
+def test_help_tells_every_target() -> None:
+    done = run(["make", "help"], bare_environ())
+    targets = re.search(r"^\.PHONY: (.+)$", (FOLDER / "Makefile").read_text(), re.MULTILINE)
+    assert targets
+    for target in targets[1].split():
+        if not target.startswith("setup"):
+            assert re.search(rf"make {target}\b", done.out)
+    assert run(["make"], bare_environ()).out == done.out

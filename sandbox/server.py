@@ -144,10 +144,10 @@ class Handler(BaseHTTPRequestHandler):
             body[place : place + max(1, len(body) // 40)] for place in range(0, len(body), max(1, len(body) // 40))
         ]
         for piece in pieces:
-            self.wfile.write(piece)
-            self.wfile.flush()
             if self.server.world.stopping.wait(seconds / len(pieces)):
                 return
+            self.wfile.write(piece)
+            self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:
         """The request log is kept elsewhere."""
@@ -165,7 +165,7 @@ class Server(ThreadingHTTPServer):
         self._change = threading.Condition()
         super().__init__((host, port), Handler)
         self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.05}, name="sandbox", daemon=True
+            target=self.serve_forever, kwargs={"poll_interval": 0.02}, name="sandbox", daemon=True
         )
 
     @property

@@ -1,18 +1,20 @@
 """Reading: search, lists, pages, filters, and nothing found."""
 
+from typing import Any
+
 import pytest
 
 from sandbox import defaults
 
 
-def test_the_account_is_the_cheapest_test_of_a_connection(box):
+def test_the_account_is_the_cheapest_test_of_a_connection(box: Any) -> None:
     account = box.get("/api/v4/account").json()
     assert (account["id"], account["subdomain"]) == (defaults.ACCOUNT_ID, defaults.SUBDOMAIN)
     assert "is_api_filter_enabled" not in account
     assert box.get("/api/v4/account", **{"with": "is_api_filter_enabled"}).json()["is_api_filter_enabled"] is True
 
 
-def test_every_answer_has_a_request_id(box):
+def test_every_answer_has_a_request_id(box: Any) -> None:
     assert box.get("/api/v4/account").headers["X-Request-Id"]
 
 
@@ -29,18 +31,18 @@ def test_every_answer_has_a_request_id(box):
         "/api/v4/webhooks",
     ],
 )
-def test_nothing_found_is_204_with_an_empty_body(box, path):
+def test_nothing_found_is_204_with_an_empty_body(box: Any, path: Any) -> None:
     answer = box.get(path)
     assert (answer.status_code, answer.content) == (204, b"")
 
 
-def test_an_unknown_address_is_404_and_a_wrong_method_405(box):
+def test_an_unknown_address_is_404_and_a_wrong_method_405(box: Any) -> None:
     assert box.get("/api/v4/nothing").status_code == 404
     assert box.call("PUT", "/api/v4/leads").status_code == 405
 
 
 @pytest.mark.parametrize("query", ["ANNA@Example.com", "anna@example.co", "+7 (900) 123-45-67", "9001234567", "казань"])
-def test_the_search_is_a_substring_over_all_fields_in_any_case(box, query):
+def test_the_search_is_a_substring_over_all_fields_in_any_case(box: Any, query: Any) -> None:
     anna = box.sandbox.amocrm.add_contact("Анна", "Anna@example.com", "79001234567", {"Город": "Казань"})
     joanna = box.sandbox.amocrm.add_contact("Joanna", "joanna@example.com", fields={"Note": "ask anna@example.com"})
     box.sandbox.amocrm.add_contact("anna@example.org")
@@ -48,14 +50,14 @@ def test_the_search_is_a_substring_over_all_fields_in_any_case(box, query):
     assert found == ([anna.id, joanna.id] if "nna" in query.lower() else [anna.id])
 
 
-def test_the_search_forgets_a_changed_address(box):
+def test_the_search_forgets_a_changed_address(box: Any) -> None:
     contact = box.sandbox.amocrm.add_contact("Анна", "old@example.com")
     box.sandbox.amocrm.edit_contact(contact.id, emails=["new@example.com"])
     assert box.get("/api/v4/contacts", query="old@example.com").status_code == 204
     assert len(box.rows("/api/v4/contacts", "contacts", query="new@example.com")) == 1
 
 
-def test_a_contact_bears_addresses_in_multitext_fields_and_null_without_any(box):
+def test_a_contact_bears_addresses_in_multitext_fields_and_null_without_any(box: Any) -> None:
     full = box.sandbox.amocrm.add_contact("Анна", ["a@example.com", "b@example.com"])
     bare = box.sandbox.amocrm.add_contact("Никто")
     fields = box.get(f"/api/v4/contacts/{full.id}").json()["custom_fields_values"]
@@ -64,7 +66,7 @@ def test_a_contact_bears_addresses_in_multitext_fields_and_null_without_any(box)
     assert box.get(f"/api/v4/contacts/{bare.id}").json()["custom_fields_values"] is None
 
 
-def test_a_contact_shows_its_deals_only_when_asked(box):
+def test_a_contact_shows_its_deals_only_when_asked(box: Any) -> None:
     contact = box.sandbox.amocrm.add_contact("Анна", "anna@example.com")
     deal = box.sandbox.amocrm.add_deal("Курс", contact_ids=[contact.id])
     (row,) = box.rows("/api/v4/contacts", "contacts", query="anna@example.com", **{"with": "leads"})
@@ -72,7 +74,7 @@ def test_a_contact_shows_its_deals_only_when_asked(box):
     assert "leads" not in box.get(f"/api/v4/contacts/{contact.id}").json()["_embedded"]
 
 
-def test_a_deal_shows_its_contacts_with_the_main_one_when_asked(box):
+def test_a_deal_shows_its_contacts_with_the_main_one_when_asked(box: Any) -> None:
     people = [box.sandbox.amocrm.add_contact(str(number)).id for number in range(2)]
     deal = box.sandbox.amocrm.add_deal("Курс", 4_900.5, contact_ids=people, tags=["vip"], fields={"Город": "Казань"})
     row = box.get(f"/api/v4/leads/{deal.id}", **{"with": "contacts"}).json()
@@ -89,7 +91,7 @@ def test_a_deal_shows_its_contacts_with_the_main_one_when_asked(box):
     assert "price_with_minor_units" not in bare and "contacts" not in bare["_embedded"]
 
 
-def test_pages_are_linked_and_the_last_has_no_next(box):
+def test_pages_are_linked_and_the_last_has_no_next(box: Any) -> None:
     box.sandbox.seed(students=7, prefix="page")
     first = box.get("/api/v4/leads", limit=10).json()
     assert len(first["_embedded"]["leads"]) == 10
@@ -100,7 +102,7 @@ def test_pages_are_linked_and_the_last_has_no_next(box):
     assert "next" not in second["_links"]
 
 
-def test_a_page_has_at_most_250_rows_and_kommo_refuses_a_larger_limit(box):
+def test_a_page_has_at_most_250_rows_and_kommo_refuses_a_larger_limit(box: Any) -> None:
     box.sandbox.seed(students=300)
     assert len(box.rows("/api/v4/leads", "leads", limit=1000)) == 250
     box.sandbox.set(flavour="kommo")
@@ -108,11 +110,11 @@ def test_a_page_has_at_most_250_rows_and_kommo_refuses_a_larger_limit(box):
     assert len(box.rows("/api/v4/contacts", "contacts", limit=250)) == 250
 
 
-def ids(rows):
+def ids(rows: Any) -> Any:
     return [row["id"] for row in rows]
 
 
-def test_the_id_filter_is_the_deals_own_id(box):
+def test_the_id_filter_is_the_deals_own_id(box: Any) -> None:
     deals = list(box.sandbox.amocrm.deals.values())
     assert ids(box.rows(f"/api/v4/leads?filter[id][]={deals[0].id}&filter[id][]={deals[2].id}", "leads")) == [
         deals[0].id,
@@ -121,12 +123,12 @@ def test_the_id_filter_is_the_deals_own_id(box):
     assert box.get(f"/api/v4/leads?filter[id][]={deals[0].contact_ids[0]}").status_code == 204
 
 
-def test_contacts_are_filtered_by_id(box):
+def test_contacts_are_filtered_by_id(box: Any) -> None:
     wanted = list(box.sandbox.amocrm.contacts)[1:3]
     assert ids(box.rows(f"/api/v4/contacts?filter[id][]={wanted[0]}&filter[id][]={wanted[1]}", "contacts")) == wanted
 
 
-def test_deals_are_filtered_by_pipeline_and_by_pairs_of_pipeline_and_status(box):
+def test_deals_are_filtered_by_pipeline_and_by_pairs_of_pipeline_and_status(box: Any) -> None:
     other = box.sandbox.amocrm.add_pipeline("Вторая", ["Начало"])
     here = box.sandbox.amocrm.add_deal("Другая", pipeline_id=other.id)
     won = box.sandbox.amocrm.add_deal("Победа", status_id=142, pipeline_id=other.id)
@@ -137,7 +139,7 @@ def test_deals_are_filtered_by_pipeline_and_by_pairs_of_pipeline_and_status(box)
     assert box.get("/api/v4/leads?filter[statuses][0][status_id]=142").status_code == 400
 
 
-def test_the_time_filter_wants_from_and_to_and_finds_nothing_for_a_bare_number(box):
+def test_the_time_filter_wants_from_and_to_and_finds_nothing_for_a_bare_number(box: Any) -> None:
     start = box.clock.now()
     box.clock.advance(100)
     fresh = box.sandbox.amocrm.add_deal("Свежая")
@@ -146,7 +148,7 @@ def test_the_time_filter_wants_from_and_to_and_finds_nothing_for_a_bare_number(b
     assert box.get(f"/api/v4/leads?filter[updated_at]={start}").status_code == 204
 
 
-def test_where_filters_are_off_they_are_silently_ignored_and_everything_comes_back(make_box):
+def test_where_filters_are_off_they_are_silently_ignored_and_everything_comes_back(make_box: Any) -> None:
     box = make_box(filters_enabled=False)
     assert box.get("/api/v4/account", **{"with": "is_api_filter_enabled"}).json()["is_api_filter_enabled"] is False
     assert len(box.rows("/api/v4/leads?filter[id][]=1", "leads")) == 5
@@ -154,7 +156,7 @@ def test_where_filters_are_off_they_are_silently_ignored_and_everything_comes_ba
     assert len(box.rows("/api/v4/contacts", "contacts", query="student-1@example.com")) == 1
 
 
-def test_deleted_deals_are_hidden_and_only_deleted_hides_the_living(box):
+def test_deleted_deals_are_hidden_and_only_deleted_hides_the_living(box: Any) -> None:
     gone = next(iter(box.sandbox.amocrm.deals))
     box.control("DELETE", f"deals/{gone}")
     assert gone not in ids(box.rows("/api/v4/leads", "leads"))
@@ -164,12 +166,12 @@ def test_deleted_deals_are_hidden_and_only_deleted_hides_the_living(box):
     assert box.get(f"/api/v4/leads/{gone}").json()["is_deleted"] is True
 
 
-def test_deals_are_searched_by_their_people_too(box):
+def test_deals_are_searched_by_their_people_too(box: Any) -> None:
     (row,) = box.rows("/api/v4/leads", "leads", query="student-3@example.com")
     assert "студент 3" in row["name"]
 
 
-def test_every_pipeline_has_an_incoming_stage_and_142_and_143_last(box):
+def test_every_pipeline_has_an_incoming_stage_and_142_and_143_last(box: Any) -> None:
     box.sandbox.amocrm.add_pipeline("Вторая", ["Начало"])
     pipelines = box.rows("/api/v4/leads/pipelines", "pipelines")
     assert [row["name"] for row in pipelines] == ["Продажи", "Вторая"]

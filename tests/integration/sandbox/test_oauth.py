@@ -17,7 +17,7 @@ def good(box: Any, access: str) -> bool:
     return bool(box.call("GET", "/api/v4/account", headers={"Authorization": f"Bearer {access}"}).status_code == 200)
 
 
-def test_a_refresh_gives_a_new_pair_for_a_day(box):
+def test_a_refresh_gives_a_new_pair_for_a_day(box: Any) -> None:
     data = box.tokens().json()
     assert set(data) == {"token_type", "expires_in", "access_token", "refresh_token"}
     assert (data["token_type"], data["expires_in"]) == ("Bearer", 86_400)
@@ -25,7 +25,7 @@ def test_a_refresh_gives_a_new_pair_for_a_day(box):
     assert good(box, data["access_token"])
 
 
-def test_the_access_token_is_a_jwt_with_the_claims_of_the_account(box):
+def test_the_access_token_is_a_jwt_with_the_claims_of_the_account(box: Any) -> None:
     token = box.tokens().json()["access_token"]
     middle = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
@@ -36,7 +36,7 @@ def test_the_access_token_is_a_jwt_with_the_claims_of_the_account(box):
     assert "crm" in claims["scopes"]
 
 
-def test_an_old_refresh_token_dies_at_once_under_strict_rotation(make_box):
+def test_an_old_refresh_token_dies_at_once_under_strict_rotation(make_box: Any) -> None:
     box = make_box(rotation="strict")
     assert box.tokens().status_code == 200
     answer = box.tokens()
@@ -45,7 +45,7 @@ def test_an_old_refresh_token_dies_at_once_under_strict_rotation(make_box):
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_an_old_refresh_token_lives_until_the_new_pair_is_used_under_lenient_rotation(make_box):
+def test_an_old_refresh_token_lives_until_the_new_pair_is_used_under_lenient_rotation(make_box: Any) -> None:
     box = make_box(rotation="lenient")
     first, second = box.tokens().json(), box.tokens()
     assert second.status_code == 200
@@ -55,14 +55,14 @@ def test_an_old_refresh_token_lives_until_the_new_pair_is_used_under_lenient_rot
     assert box.tokens(refresh_token=first["refresh_token"]).status_code == 401
 
 
-def test_the_use_of_the_new_refresh_token_ends_the_old_one_too(make_box):
+def test_the_use_of_the_new_refresh_token_ends_the_old_one_too(make_box: Any) -> None:
     box = make_box(rotation="lenient")
     new = box.tokens().json()["refresh_token"]
     assert box.tokens(refresh_token=new).status_code == 200
     assert box.tokens().status_code == 401
 
 
-def test_the_log_tells_a_token_sent_again_before_and_after_its_successor_was_used(make_box):
+def test_the_log_tells_a_token_sent_again_before_and_after_its_successor_was_used(make_box: Any) -> None:
     box = make_box(rotation="lenient")
     box.tokens()
     pair = box.tokens().json()
@@ -75,25 +75,25 @@ def test_the_log_tells_a_token_sent_again_before_and_after_its_successor_was_use
 
 @pytest.mark.parametrize("grant", ["refresh_token", "authorization_code"])
 @pytest.mark.parametrize("address", [defaults.REDIRECT_URI + "/", None, defaults.REDIRECT_URI.upper()])
-def test_redirect_uri_must_match_byte_for_byte_in_both_grants(box, grant, address):
+def test_redirect_uri_must_match_byte_for_byte_in_both_grants(box: Any, grant: Any, address: Any) -> None:
     answer = box.tokens(grant_type=grant, code=box.sandbox.oauth.new_code(), redirect_uri=address)
     assert answer.status_code == 400
     assert answer.json()["hint"] == "Redirect URI is not associated with client"
 
 
 @pytest.mark.parametrize("wrong", [{"client_id": "someone-else"}, {"client_secret": "guess"}, {"client_secret": None}])
-def test_a_wrong_client_is_told_so(box, wrong):
+def test_a_wrong_client_is_told_so(box: Any, wrong: Any) -> None:
     answer = box.tokens(**wrong)
     assert (answer.status_code, answer.json()["hint"]) == (401, "Авторизация клиента не прошла")
 
 
-def test_a_missing_client_id_is_told_so(box):
+def test_a_missing_client_id_is_told_so(box: Any) -> None:
     answer = box.tokens(client_id=None)
     assert (answer.status_code, answer.json()["hint"]) == (400, "Check the `client_id` parameter")
     assert box.call("POST", "/oauth2/access_token", data="client_id=x").status_code == 400
 
 
-def test_a_code_works_once_and_for_twenty_minutes(box):
+def test_a_code_works_once_and_for_twenty_minutes(box: Any) -> None:
     def exchange(code: str) -> tuple[int, str]:
         answer = box.tokens(grant_type="authorization_code", code=code)
         return answer.status_code, answer.json().get("hint", "")
@@ -109,7 +109,7 @@ def test_a_code_works_once_and_for_twenty_minutes(box):
     assert exchange(box.sandbox.oauth.new_code(account_id=1)) == (400, "Invalid account")
 
 
-def test_access_lives_a_day_and_refresh_three_months(box):
+def test_access_lives_a_day_and_refresh_three_months(box: Any) -> None:
     pair = box.tokens().json()
     box.clock.advance(86_399)
     assert good(box, pair["access_token"])
@@ -120,7 +120,7 @@ def test_access_lives_a_day_and_refresh_three_months(box):
     assert box.tokens(refresh_token=pair["refresh_token"]).json()["hint"] == "Token has been revoked"
 
 
-def test_a_long_lived_token_has_no_refresh_and_dies_by_its_own_date_or_when_revoked(box):
+def test_a_long_lived_token_has_no_refresh_and_dies_by_its_own_date_or_when_revoked(box: Any) -> None:
     assert good(box, defaults.LONG_LIVED_TOKEN)
     own = box.control("POST", "tokens/long-lived", {"seconds": 100})["access_token"]
     assert good(box, own)
@@ -130,12 +130,12 @@ def test_a_long_lived_token_has_no_refresh_and_dies_by_its_own_date_or_when_revo
     assert not good(box, defaults.LONG_LIVED_TOKEN)
 
 
-def test_nothing_opens_without_a_bearer_token(box):
+def test_nothing_opens_without_a_bearer_token(box: Any) -> None:
     for header in ("", "Bearer", "Bearer nonsense", f"Basic {box.token}"):
         assert box.call("GET", "/api/v4/leads", headers={"Authorization": header}).status_code == 401
 
 
-def test_a_renamed_account_answers_only_under_its_new_name_and_says_it_at_the_api_domain(make_box):
+def test_a_renamed_account_answers_only_under_its_new_name_and_says_it_at_the_api_domain(make_box: Any) -> None:
     for status in (401, 404):
         box = make_box(moved_status=status)
         port = urlsplit(box.sandbox.url).port
@@ -156,7 +156,7 @@ def consent(box: Any, **query: str) -> requests.Response:
     return answer
 
 
-def test_consent_comes_back_with_code_state_referer_and_client_id(make_box):
+def test_consent_comes_back_with_code_state_referer_and_client_id(make_box: Any) -> None:
     box = make_box(consent="auto")
     answer = consent(box, state="s-1", mode="popup")
     assert answer.status_code == 302
@@ -167,14 +167,14 @@ def test_consent_comes_back_with_code_state_referer_and_client_id(make_box):
     assert box.tokens(grant_type="authorization_code", code=back["code"][0]).status_code == 200
 
 
-def test_consent_asks_with_a_button(box):
+def test_consent_asks_with_a_button(box: Any) -> None:
     assert "Разрешить" in consent(box, state="s-2").text
     allowed = box.call("POST", "/oauth/allow?state=s-2")
     assert "code=" in allowed.headers["Location"] and "state=s-2" in allowed.headers["Location"]
     assert "error=access_denied" in box.call("POST", "/oauth/deny?state=s-2").headers["Location"]
 
 
-def test_consent_may_be_refused_or_come_from_the_widget_without_a_state(make_box):
+def test_consent_may_be_refused_or_come_from_the_widget_without_a_state(make_box: Any) -> None:
     refused = parse_qs(urlsplit(consent(make_box(consent="refuse"), state="s").headers["Location"]).query)
     assert refused == {"error": ["access_denied"], "state": ["s"]}
     widget = make_box(consent="auto", consent_from_widget=True, consent_referer="evil.example.com")
@@ -183,11 +183,11 @@ def test_consent_may_be_refused_or_come_from_the_widget_without_a_state(make_box
     assert "state" not in back
 
 
-def test_the_consent_page_takes_no_redirect_uri(box):
+def test_the_consent_page_takes_no_redirect_uri(box: Any) -> None:
     assert consent(box, redirect_uri="http://127.0.0.1").status_code == 400
 
 
-def test_uninstalling_kills_the_tokens_and_is_signed_with_the_client_secret(box):
+def test_uninstalling_kills_the_tokens_and_is_signed_with_the_client_secret(box: Any) -> None:
     query = box.control("POST", "uninstall")["query"]
     text = f"{defaults.CLIENT_ID}|{defaults.ACCOUNT_ID}".encode()
     assert query["signature"] == hmac.new(defaults.CLIENT_SECRET.encode(), text, hashlib.sha256).hexdigest()
@@ -196,7 +196,7 @@ def test_uninstalling_kills_the_tokens_and_is_signed_with_the_client_secret(box)
     assert box.tokens().status_code == 401
 
 
-def test_the_log_shows_secrets_only_as_short_hashes(box):
+def test_the_log_shows_secrets_only_as_short_hashes(box: Any) -> None:
     box.tokens()
     box.erp("login")
     entries = box.control("GET", "log")["entries"]

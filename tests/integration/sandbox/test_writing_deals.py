@@ -1,5 +1,7 @@
 """PATCH and POST: batches, what is refused, and in which shape."""
 
+from typing import Any
+
 import pytest
 
 from sandbox import defaults
@@ -9,15 +11,15 @@ LESSON_1 = {"status_id": defaults.STAGE_LESSON_1, **PLACE}
 
 
 @pytest.fixture
-def deals(box):
+def deals(box: Any) -> Any:
     return list(box.sandbox.amocrm.deals)
 
 
-def stage(box, deal):
+def stage(box: Any, deal: Any) -> Any:
     return box.sandbox.amocrm.deals[deal].status_id
 
 
-def test_a_batch_moves_deals_and_the_answer_says_nothing_of_the_stage(box, deals):
+def test_a_batch_moves_deals_and_the_answer_says_nothing_of_the_stage(box: Any, deals: Any) -> None:
     box.clock.advance(10)
     answer = box.patch(
         "/api/v4/leads", [{"id": deals[0], **LESSON_1, "request_id": "r-9"}, {"id": deals[1], **LESSON_1}]
@@ -29,7 +31,7 @@ def test_a_batch_moves_deals_and_the_answer_says_nothing_of_the_stage(box, deals
     assert stage(box, deals[0]) == stage(box, deals[1]) == defaults.STAGE_LESSON_1
 
 
-def test_a_single_deal_takes_an_object(box, deals):
+def test_a_single_deal_takes_an_object(box: Any, deals: Any) -> None:
     assert box.patch(f"/api/v4/leads/{deals[0]}", LESSON_1).json()["id"] == deals[0]
     assert stage(box, deals[0]) == defaults.STAGE_LESSON_1
     assert box.patch(f"/api/v4/leads/{deals[0]}", [LESSON_1]).status_code == 400
@@ -51,7 +53,9 @@ def test_a_single_deal_takes_an_object(box, deals):
         ({"nonsense": 1}, "nonsense"),
     ],
 )
-def test_a_bad_row_is_named_by_request_id_and_path_and_nothing_is_applied(box, deals, change, path):
+def test_a_bad_row_is_named_by_request_and_path_and_nothing_is_applied(
+    box: Any, deals: Any, change: Any, path: Any
+) -> None:
     answer = box.patch("/api/v4/leads", [{"id": deals[0], **LESSON_1}, {"id": deals[1], "request_id": "bad", **change}])
     assert answer.status_code == 400
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -62,7 +66,7 @@ def test_a_bad_row_is_named_by_request_id_and_path_and_nothing_is_applied(box, d
     assert stage(box, deals[0]) == defaults.STAGE_NEW
 
 
-def test_a_400_may_name_entities_or_nothing_at_all(box, deals):
+def test_a_400_may_name_entities_or_nothing_at_all(box: Any, deals: Any) -> None:
     batch = [{"id": deals[0], **LESSON_1}, {"id": deals[1], "status_id": 1, **PLACE}]
     box.sandbox.set(error_shape="errors")
     assert list(box.patch("/api/v4/leads", batch).json()["errors"]) == [str(deals[1])]
@@ -70,7 +74,7 @@ def test_a_400_may_name_entities_or_nothing_at_all(box, deals):
     assert set(box.patch("/api/v4/leads", batch).json()) == {"title", "type", "status", "detail"}
 
 
-def test_the_good_rows_of_a_refused_batch_may_have_been_applied(box, deals):
+def test_the_good_rows_of_a_refused_batch_may_have_been_applied(box: Any, deals: Any) -> None:
     box.sandbox.set(refused_batch_applies=True)
     answer = box.patch("/api/v4/leads", [{"id": deals[0], **LESSON_1}, {"id": deals[1], "status_id": 1}])
     assert answer.status_code == 400
@@ -78,18 +82,18 @@ def test_the_good_rows_of_a_refused_batch_may_have_been_applied(box, deals):
     assert box.sandbox.log.entries()[-1].acted
 
 
-def test_a_batch_has_at_most_250_rows(box, deals):
+def test_a_batch_has_at_most_250_rows(box: Any, deals: Any) -> None:
     row = {"id": deals[0], **LESSON_1}
     assert box.patch("/api/v4/leads", [row] * 250).status_code == 200
     assert box.patch("/api/v4/leads", [row] * 251).status_code == 400
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "{}", "[1]", "null"])
-def test_a_batch_must_be_an_array_of_objects(box, body):
+def test_a_batch_must_be_an_array_of_objects(box: Any, body: Any) -> None:
     assert box.call("PATCH", "/api/v4/leads", data=body).status_code == 400
 
 
-def test_142_means_the_deals_own_pipeline_unless_another_is_named(box, deals):
+def test_142_means_the_deals_own_pipeline_unless_another_is_named(box: Any, deals: Any) -> None:
     other = box.sandbox.amocrm.add_pipeline("Вторая", ["Начало"])
     box.patch(
         "/api/v4/leads",
@@ -102,26 +106,26 @@ def test_142_means_the_deals_own_pipeline_unless_another_is_named(box, deals):
     assert box.patch("/api/v4/leads", [{"id": deals[2], "status_id": own}]).status_code == 400
 
 
-def test_a_deal_that_leaves_142_is_open_again(box, deals):
+def test_a_deal_that_leaves_142_is_open_again(box: Any, deals: Any) -> None:
     box.patch("/api/v4/leads", [{"id": deals[0], "status_id": 142, **PLACE}])
     box.patch("/api/v4/leads", [{"id": deals[0], **LESSON_1}])
     assert box.sandbox.amocrm.deals[deals[0]].closed_at is None
 
 
-def test_a_lost_deal_takes_a_reason_and_drops_it_when_it_moves_on(box, deals):
+def test_a_lost_deal_takes_a_reason_and_drops_it_when_it_moves_on(box: Any, deals: Any) -> None:
     box.patch("/api/v4/leads", [{"id": deals[0], "status_id": 143, "loss_reason_id": 4_203_748, **PLACE}])
     assert box.sandbox.amocrm.deals[deals[0]].loss_reason_id == 4_203_748
     assert box.patch("/api/v4/leads", [{"id": deals[0], "loss_reason_id": 4_203_748, **LESSON_1}]).status_code == 400
 
 
-def test_a_deleted_stage_or_deal_is_refused(box, deals):
+def test_a_deleted_stage_or_deal_is_refused(box: Any, deals: Any) -> None:
     box.control("DELETE", f"pipelines/{defaults.PIPELINE_ID}/stages/{defaults.STAGE_LESSON_1}")
     assert box.patch("/api/v4/leads", [{"id": deals[0], **LESSON_1}]).status_code == 400
     box.control("DELETE", f"deals/{deals[0]}")
     assert box.patch("/api/v4/leads", [{"id": deals[0], "price": 1}]).status_code == 400
 
 
-def test_contacts_and_deals_can_be_added(box):
+def test_contacts_and_deals_can_be_added(box: Any) -> None:
     email = {"field_code": "EMAIL", "values": [{"value": "new@example.com", "enum_code": "WORK"}]}
     made = box.post("/api/v4/contacts", [{"name": "Новый", "custom_fields_values": [email]}]).json()
     contact = made["_embedded"]["contacts"][0]["id"]

@@ -36,7 +36,7 @@ class Request:
     def json(self) -> Any:
         try:
             return json.loads(self.body.decode("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadJSON(str(error)) from error
 
     def parsed(self) -> Any:
@@ -47,7 +47,7 @@ class Request:
         if self.is_json or text[:1] in "{[":
             try:
                 return json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return text
         return forms.parse(text) if "=" in text else text
 

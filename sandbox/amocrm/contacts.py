@@ -109,8 +109,9 @@ def read_fields(node: Any) -> tuple[dict[str, list[str]], list[tuple[Any, str]]]
         if not isinstance(values, list) or not all(isinstance(value, dict) and "value" in value for value in values):
             raise Faulty("custom_fields_values.0.values", "InvalidType", "This value should be of type array.")
         texts = [str(value["value"]) for value in values]
-        if item.get("field_code") in CODES:
-            known[CODES[item["field_code"]]] = texts
+        code = item.get("field_code")
+        if isinstance(code, str) and code in CODES:
+            known[CODES[code]] = texts
         else:
             other.append((item.get("field_id"), texts[0] if texts else ""))
     return known, other
@@ -120,7 +121,7 @@ def named_fields(world: "World", other: list[tuple[Any, str]]) -> dict[str, str]
     """Raises Faulty for a field that the account does not have."""
     names = {number: name for name, number in world.account.custom_fields.items()}
     for field_id, _ in other:
-        if field_id not in names:
+        if not isinstance(field_id, int) or field_id not in names:
             raise Faulty("custom_fields_values.0.field_id", "NotSupportedChoice", "Field not found.")
     return {names[field_id]: text for field_id, text in other}
 
@@ -131,6 +132,10 @@ def add_contacts(world: "World", request: Request) -> Response:
     plans, faults = [], []
     for row in rows:
         try:
+            if row.surplus:
+                raise Faulty(sorted(row.surplus)[0], "FieldNotExpected", "This field was not expected.")
+            if not isinstance(row.data.get("name", ""), str):
+                raise Faulty("name", "InvalidType", "This value should be of type string.")
             known, other = read_fields(row.data.get("custom_fields_values"))
             names = (row.data.get("first_name"), row.data.get("last_name"))
             name = row.data.get("name") or " ".join(str(part) for part in names if part)

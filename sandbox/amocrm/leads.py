@@ -34,12 +34,12 @@ LOSS_REASONS = {4_203_748, 4_203_751}
 
 def deal_row(world: "World", deal: Deal, with_contacts: bool) -> dict[str, Any]:
     base = world.base
-    embedded: dict[str, Any] = {
+    nested: dict[str, Any] = {
         "tags": [{"id": 60_001 + index, "name": tag, "color": None} for index, tag in enumerate(deal.tags)],
         "companies": [],
     }
     if with_contacts:
-        embedded["contacts"] = [
+        nested["contacts"] = [
             {"id": number, "is_main": place == 0, "_links": {"self": {"href": f"{base}/api/v4/contacts/{number}"}}}
             for place, number in enumerate(deal.contact_ids)
         ]
@@ -64,7 +64,7 @@ def deal_row(world: "World", deal: Deal, with_contacts: bool) -> dict[str, Any]:
         "account_id": defaults.ACCOUNT_ID,
         "labor_cost": None,
         "_links": {"self": {"href": f"{base}/api/v4/leads/{deal.id}"}},
-        "_embedded": embedded,
+        "_embedded": nested,
     }
     if world.settings.minor_units:
         row["price_with_minor_units"] = deal.price
@@ -218,6 +218,15 @@ def patch_leads(world: "World", request: Request, lead_id: int | None = None) ->
     return hal({"_links": {"self": {"href": f"{world.base}/api/v4/leads"}}, "_embedded": {"leads": answers}})
 
 
+def embedded(row: Row, name: str) -> list[dict[str, Any]]:
+    """`_embedded.<name>` of a row. Raises Faulty unless it is an array of objects."""
+    node = row.data.get("_embedded") or {}
+    items = node.get(name, []) if isinstance(node, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise Faulty(f"_embedded.{name}", "InvalidType", "This value should be of type array.")
+    return items
+
+
 def add_leads(world: "World", request: Request) -> Response:
     """POST: an array of deals, with contacts by id in `_embedded.contacts`; all are added or none."""
     account = world.account
@@ -226,11 +235,11 @@ def add_leads(world: "World", request: Request) -> Response:
         try:
             place = target(world, row.data, None)
             changes = edits(world, row, place[1])
-            embedded = row.data.get("_embedded") or {}
-            people = [item.get("id") for item in embedded.get("contacts", [])]
-            if not all(number in account.contacts for number in people):
+            named = [item.get("id") for item in embedded(row, "contacts")]
+            people = [number for number in named if isinstance(number, int) and number in account.contacts]
+            if len(people) < len(named):
                 raise Faulty("_embedded.contacts.0.id", "NotSupportedChoice", "Entity not found")
-            tags = [str(item.get("name", "")) for item in embedded.get("tags", [])]
+            tags = [str(item.get("name", "")) for item in embedded(row, "tags")]
             plans.append((row, place, changes, people, tags))
         except Faulty as fault:
             faults.append((row, fault))

@@ -1,5 +1,6 @@
 """What amoCRM's lists have in common: pages, ranges, links, and filters that some accounts ignore."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -13,7 +14,7 @@ MAX_LIMIT = 250
 
 def whole(text: Any, name: str) -> int:
     """Raises Refused(400) for anything but digits."""
-    if not isinstance(text, str) or not text.lstrip("-").isdigit():
+    if not isinstance(text, str) or not re.fullmatch(r"-?[0-9]{1,18}", text):
         raise Refused(problem(400, f"{name}: This value should be of type int."))
     return int(text)
 

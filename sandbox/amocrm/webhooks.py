@@ -59,7 +59,7 @@ def webhooks(world: "World", request: Request) -> Response:
     if request.method == "DELETE":
         return Response(204) if hooks.unsubscribe(destination) else problem(404, "Webhook not found")
     settings = data.get("settings") if isinstance(data, dict) else None
-    if not isinstance(settings, list) or not settings or not set(settings) <= EVENTS:
+    if not isinstance(settings, list) or not settings or not all(name in EVENTS for name in map(str, settings)):
         return problem(400, "settings: One or more of the given values is invalid.")
     if destination not in hooks.subscriptions and len(hooks.subscriptions) >= MOST:
         return problem(400, f"No more than {MOST} webhooks are allowed.")

@@ -85,14 +85,15 @@ def _act(tables: Tables, request: Request) -> Response:
         user = {"id": "3", "name": "Dealpost", "username": defaults.ERP_USERNAME, "email": "erp@example.com"}
         return reply({**user, "group_id": "4", "language": "russian.php"})
     actions = {"insert": _insert, "select": _select, "update": _update}
-    if data["action"] not in actions:
+    action = actions.get(str(data["action"]))
+    if action is None:
         raise Refusal("Action not found")
     if not data.get("entity_id"):
         raise Refusal("Parameter entity_id is required")
     entity = tables.entities.get(str(data["entity_id"]))
     if entity is None:
         raise Refusal(f"Entity {data['entity_id']} not found")
-    return actions[data["action"]](tables, entity, data, is_json)
+    return action(tables, entity, data, is_json)
 
 
 def text_of(value: Any) -> str:
@@ -154,7 +155,7 @@ def _select(tables: Tables, entity: Entity, data: dict[str, Any], is_json: bool)
     filters = data.get("filters")
     wanted: dict[str, str] = {}
     for name, value in filters.items() if isinstance(filters, dict) else ():
-        if not str(name).isdecimal():
+        if not name.isdecimal():
             continue
         if name not in entity.fields:
             raise Refusal(f"Field {name} not found")

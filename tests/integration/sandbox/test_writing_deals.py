@@ -139,3 +139,27 @@ def test_contacts_and_deals_can_be_added(box: Any) -> None:
     assert stage(box, deal) == defaults.STAGE_LESSON_1
     unknown = [{"_embedded": {"contacts": [{"id": 1}]}}]
     assert box.post("/api/v4/leads", unknown).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"_embedded": "x"},
+        {"_embedded": {"contacts": [1]}},
+        {"_embedded": {"contacts": [{"id": []}]}},
+        {"custom_fields_values": {}},
+        {"custom_fields_values": [{"field_id": [], "values": [{"value": 1}]}]},
+        {"custom_fields_values": [{"field_id": 1, "values": {}}]},
+        {"name": 5},
+        {"nonsense": 1},
+    ],
+)
+def test_rows_of_a_wrong_build_are_400_and_never_break_the_connection(box: Any, row: Any) -> None:
+    assert box.post("/api/v4/leads", [row]).status_code == 400
+    if "_embedded" not in row:
+        assert box.post("/api/v4/contacts", [row]).status_code == 400
+
+
+@pytest.mark.parametrize("query", ["page=x", "limit=0", "filter[id][]=x", "filter[id][]=--5", "order[nothing]=asc"])
+def test_a_query_of_a_wrong_build_is_400(box: Any, query: Any) -> None:
+    assert box.get(f"/api/v4/leads?{query}").status_code == 400

@@ -5,20 +5,19 @@ import pathlib
 import signal
 import subprocess
 import sys
-import threading
+import time
 from typing import Any
 
 from dotenv import dotenv_values
 
 FOLDER = pathlib.Path(__file__).resolve().parent
+_file = dotenv_values(os.environ.get("DEALPOST_ENV_FILE") or FOLDER / ".env")
 
 
 def setting(name: str, default: str) -> str:
     """The environment, then .env; an empty value is an unset one."""
     return os.environ.get(name) or _file.get(name) or default
 
-
-_file = dotenv_values(os.environ.get("DEALPOST_ENV_FILE") or FOLDER / ".env")
 
 bind = f"0.0.0.0:{setting('PORT', '8000')}"
 # Two is what the accept path was measured with; hosts set WEB_CONCURRENCY by rules of thumb of their own.
@@ -68,52 +67,60 @@ def post_fork(server: Any, worker: Any) -> None:
 # --- the worker process beside the web, for hosts that pay by the process ---------------------------------------------
 
 
-class Companion:
-    """`scheduler.py` as a child of gunicorn's master: started again when it dies, so that the web goes on accepting."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def _keep(self) -> None:
-        wait = 1.0
-        while not self._stopping.is_set():
-            with self._lock:
-                if self._stopping.is_set():
-                    return
-                self._process = subprocess.Popen([sys.executable, str(FOLDER / "scheduler.py")], cwd=FOLDER)
-            self._process.wait()
-            if not self._stopping.is_set():
-                print(f"The worker ended; starting it again in {wait:g} s.", file=sys.stderr, flush=True)
-                self._stopping.wait(wait)
-                wait = min(wait * 2, 60.0)
-
-    def stop(self) -> None:
-        self._stopping.set()
-        with self._lock:
-            process = self._process
-        if process is None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(graceful_timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
+# A process of its own keeps it running: a thread here would fork beside gunicorn's own forks, and a worker would
+# inherit the pipe that subprocess waits on.
 
 
-_companion = Companion() if setting("WORKER_IN_WEB", "0") == "1" else None
+def keep_worker() -> None:
+    """Runs scheduler.py until SIGTERM or until gunicorn is gone; starts it again when it dies, so the web goes on."""
+    parent, stopping, wait = os.getppid(), False, 1.0
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    def goes_on() -> bool:
+        return not stopping and os.getppid() == parent
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while goes_on():
+        began = time.monotonic()
+        process = subprocess.Popen([sys.executable, str(FOLDER / "scheduler.py")], cwd=FOLDER)
+        while goes_on() and process.poll() is None:
+            time.sleep(0.2)
+        if process.poll() is None:
+            end(process, graceful_timeout)
+            continue
+        wait = 1.0 if time.monotonic() - began > 60 else wait
+        if goes_on():
+            print(f"The worker ended ({process.returncode}); starting it again in {wait:g} s.", file=sys.stderr)
+        until, wait = time.monotonic() + wait, min(wait * 2, 60.0)
+        while goes_on() and time.monotonic() < until:
+            time.sleep(0.2)
+
+
+def end(process: subprocess.Popen[bytes], within: float) -> None:
+    process.terminate()
+    try:
+        process.wait(within)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+_keeper: list[subprocess.Popen[bytes]] = []
 
 
 def when_ready(server: Any) -> None:
-    if _companion:
-        _companion.start()
+    if setting("WORKER_IN_WEB", "0") == "1":
+        _keeper.append(subprocess.Popen([sys.executable, str(FOLDER / "gunicorn.conf.py")], cwd=FOLDER))
 
 
 def on_exit(server: Any) -> None:
-    if _companion:
-        _companion.stop()
+    for process in _keeper:
+        # Longer than the keeper itself waits, or its child would be left behind.
+        end(process, graceful_timeout + 2)
+
+
+if __name__ == "__main__":
+    keep_worker()

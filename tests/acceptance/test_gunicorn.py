@@ -1,0 +1,143 @@
+"""gunicorn.conf.py, with an application and a worker that are only there to be looked at."""
+
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+from typing import Any
+
+import pytest
+
+from tests.support.processes import FOLDER, PYTHON, Process, Processes, bare_environ, free_port
+from tests.support.waiting import eventually
+
+APP = """
+import json, os
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    cpus = sorted(os.sched_getaffinity(0))
+    return [json.dumps({"pid": os.getpid(), "cpus": cpus}).encode()]
+"""
+
+SCHEDULER = """
+import os, pathlib, signal, sys, time
+
+here = pathlib.Path(__file__).parent
+(here / "worker.pid").write_text(str(os.getpid()))
+(here / "worker.cpus").write_text(str(len(os.sched_getaffinity(0))))
+signal.signal(signal.SIGTERM, lambda *_: ((here / "worker.ended").write_text("by SIGTERM"), sys.exit(0)))
+while True:
+    time.sleep(60)
+"""
+
+CPUS = len(os.sched_getaffinity(0))
+
+
+@pytest.fixture
+def house(tmp_path: pathlib.Path) -> pathlib.Path:
+    folder = tmp_path / "house"
+    folder.mkdir()
+    shutil.copy(FOLDER / "gunicorn.conf.py", folder)
+    (folder / "wsgi.py").write_text(APP)
+    (folder / "scheduler.py").write_text(SCHEDULER)
+    return folder
+
+
+def serve(started: Processes, house: pathlib.Path, port: int = 0, **settings: str) -> Process:
+    port = port or free_port()
+    environ = bare_environ(**{"PORT": str(port), **settings})
+    process = started.start("gunicorn", [PYTHON, "-m", "gunicorn", "wsgi:app"], environ, cwd=house)
+    process.url = f"http://127.0.0.1:{port}"
+    started.ready(process, "/")
+    return process
+
+
+def workers(process: Process, count: int) -> dict[int, list[int]]:
+    """pid -> CPUs, once so many have answered."""
+    seen: dict[int, list[int]] = {}
+
+    def look() -> bool:
+        answer: Any = process.call("GET", "/")[1]
+        seen[answer["pid"]] = answer["cpus"]
+        return len(seen) == count
+
+    eventually(look, within=20)
+    return seen
+
+
+def test_each_worker_has_a_cpu_of_its_own_and_an_heir_takes_it_over(started: Processes, house: pathlib.Path) -> None:
+    count = min(2, CPUS)
+    process = serve(started, house, WEB_CONCURRENCY=str(count))
+    before = workers(process, count)
+    assert sorted(before.values()) == [[cpu] for cpu in sorted(os.sched_getaffinity(0))[:count]]
+    # The last one dies: counting starts alone would put its heir on the first one's CPU.
+    last = max(before)
+    os.kill(last, signal.SIGKILL)
+    eventually(lambda: "Booting worker" in process.output.partition(f"pid:{last}")[2], within=20)
+    after = workers(process, count)
+    assert last not in after
+    assert sorted(after.values()) == sorted(before.values())
+
+
+@pytest.mark.parametrize(
+    "settings", [{"PIN_WORKERS": "0"}, {"DYNO": "web.1"}, {"WEB_CONCURRENCY": str(CPUS + 1)}], ids=str
+)
+def test_workers_are_not_pinned(started: Processes, house: pathlib.Path, settings: dict[str, str]) -> None:
+    process = serve(started, house, **settings)
+    assert process.call("GET", "/")[1]["cpus"] == sorted(os.sched_getaffinity(0))
+
+
+def test_settings_may_stand_in_a_file(started: Processes, house: pathlib.Path) -> None:
+    port = free_port()
+    (house / ".env").write_text(f"PORT={port}\nWEB_CONCURRENCY=1\n")
+    process = serve(started, house, port, DEALPOST_ENV_FILE="", PORT="")
+    assert len(workers(process, 1)) == 1
+
+
+def test_no_line_tells_a_path(started: Processes, house: pathlib.Path) -> None:
+    process = serve(started, house)
+    assert process.call("POST", "/webhooks/amocrm/s3cr3t", form={"a": "1"})[0] == 200
+    assert process.stop() == 0
+    assert "s3cr3t" not in process.output
+
+
+def test_worker_lives_beside_the_web_when_asked_to(started: Processes, house: pathlib.Path) -> None:
+    process = serve(started, house, WORKER_IN_WEB="1")
+    pid_file = house / "worker.pid"
+    first = int(eventually(lambda: pid_file.exists() and pid_file.read_text(), within=20))
+    assert int(eventually(lambda: (house / "worker.cpus").read_text())) == CPUS  # it is not pinned
+    # It dies: the web goes on, and it is started again.
+    os.kill(first, signal.SIGKILL)
+    second = int(eventually(lambda: (text := pid_file.read_text()) and int(text) != first and text, within=20))
+    assert "starting it again" in process.output
+    assert process.call("GET", "/")[0] == 200
+    assert process.stop() == 0
+    assert (house / "worker.ended").read_text() == "by SIGTERM"
+    assert not pathlib.Path(f"/proc/{second}").exists()
+
+
+def test_worker_beside_the_web_does_not_outlive_it(started: Processes, house: pathlib.Path) -> None:
+    process = serve(started, house, WORKER_IN_WEB="1")
+    pid_file = house / "worker.pid"
+    worker = int(eventually(lambda: pid_file.exists() and pid_file.read_text(), within=20))
+    process.popen.kill()
+    eventually(lambda: not pathlib.Path(f"/proc/{worker}").exists(), within=20)
+    assert (house / "worker.ended").read_text() == "by SIGTERM"
+
+
+def test_no_worker_beside_the_web_by_default(started: Processes, house: pathlib.Path) -> None:
+    process = serve(started, house)
+    assert process.stop() == 0
+    assert not (house / "worker.pid").exists()
+
+
+def test_kept_connections_do_not_hold_up_the_end(started: Processes, house: pathlib.Path) -> None:
+    process = serve(started, house)
+    kept = http.client.HTTPConnection(process.url.removeprefix("http://"))
+    kept.request("GET", "/")
+    assert json.loads(kept.getresponse().read())["pid"]
+    assert process.stop(within=10) == 0
+    kept.close()

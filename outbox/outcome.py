@@ -131,6 +131,11 @@ class Desk(Protocol):
     def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Json]) -> None:
         """Keep a request and its response (already masked) with the attempts of these rows."""
 
+    def settle(self, outcomes: Mapping[int, Outcome]) -> None:
+        """Record what became of these rows now, before the rest of the batch is done. What was settled stays so,
+        whatever is raised afterwards; it need not be returned again. A row that was skipped for another (by) is
+        settled together with that one or after it. Raises LeaseLost."""
+
 
 class Destination(Protocol):
     """A system out. Outcomes by delivery id; rows without one go back to pending, uncounted."""

@@ -35,6 +35,10 @@ class Memory(Protocol):
 
     def delete(self, namespace: str, keys: Sequence[str]) -> None: ...
 
+    def drop(self, namespace: str, key: str, version: int) -> bool:
+        """Delete this entry if that is still its version. False: somebody else was first, nothing was deleted."""
+        ...
+
 
 @dataclass(frozen=True)
 class Lease:

@@ -40,6 +40,7 @@ class Result:
     facts: Mapping[str, Json] = field(default_factory=dict)  # merged into the delivery's
     person: str | None = None
     lead_id: int | None = None
+    interrupted: bool = False  # what was sent may have arrived, as after a worker's death: the row says so
 
 
 # --- what the page, the API and the commands ask ----------------------------------------------------------------------

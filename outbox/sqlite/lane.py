@@ -84,8 +84,8 @@ class Lanes:
                 record_one(db, lease, result, now)
             for part in chunks(list(revive)):
                 db.execute(
-                    "UPDATE deliveries SET state = 'pending', due_at = ?, changed_at = ?, ended_at = NULL "
-                    f"WHERE state = 'dead' AND id IN ({marks(part)})",
+                    "UPDATE deliveries SET state = 'pending', failures = 0, due_at = ?, changed_at = ?, "
+                    f"ended_at = NULL WHERE state = 'dead' AND id IN ({marks(part)})",
                     (now, now, *part),
                 )
 
@@ -168,7 +168,9 @@ def record_one(db: Database, lease: Lease, result: Result, now: float) -> None:
         "fence": None,
     }
     if result.outcome not in (None, "paused"):
-        columns |= {"reason": result.reason, "cause": result.cause, "interrupted": 0}
+        columns |= {"reason": result.reason, "cause": result.cause, "interrupted": int(result.interrupted)}
+    elif result.interrupted or (result.outcome is None and is_open(db, result.delivery_id)):
+        columns["interrupted"] = 1  # it goes back, and nobody knows what became of what was sent
     if result.reference:
         columns["reference"] = result.reference
     if result.facts:
@@ -181,6 +183,11 @@ def record_one(db: Database, lease: Lease, result: Result, now: float) -> None:
     sql = f"UPDATE deliveries SET {sets}, failures = failures + ? WHERE id = ?"
     db.execute(sql, (*columns.values(), int(result.counts), result.delivery_id))
     close_attempt(db, result, now)
+
+
+def is_open(db: Database, delivery_id: int) -> bool:
+    sql = "SELECT 1 FROM attempts WHERE delivery_id = ? AND outcome = 'open'"
+    return db.execute(sql, (delivery_id,)).fetchone() is not None
 
 
 def close_attempt(db: Database, result: Result, now: float) -> None:

@@ -72,6 +72,11 @@ class SqliteMemory:
             for part in chunks(list(keys)):
                 db.execute(f"DELETE FROM memory WHERE namespace = ? AND key IN ({marks(part)})", (namespace, *part))
 
+    def drop(self, namespace: str, key: str, version: int) -> bool:
+        with self.files.write() as db:
+            sql = "DELETE FROM memory WHERE namespace = ? AND key = ? AND version = ?"
+            return bool(db.execute(sql, (namespace, key, version)).rowcount)
+
 
 class SqliteLeases:
     def __init__(self, files: Files, now: Callable[[], float]) -> None:

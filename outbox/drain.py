@@ -1,0 +1,349 @@
+"""One lane: claim what is due for one destination, hand it over, record what became of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from outbox import pauses, verdict
+from outbox.desk import LaneDesk
+from outbox.message import Delivery, Json, State, StoreUnavailable
+from outbox.outcome import Delivered, DeliveryError, Destination, LeaseLost, Outcome, Skipped, Stopping
+from outbox.store import Lease, Result, Store
+
+log = logging.getLogger(__name__)
+
+LEASE = 30.0
+HEARTBEAT = 10.0
+IDLE = 30.0
+"""Seconds after which a lane looks again, even if nobody woke it."""
+
+AFTER_FAULT = 5.0
+ALONE = 1000
+"""How many rows are remembered, at most, to be tried one by one."""
+
+QUIET = ("rate", "operator")
+"""Kinds of pauses that nobody is told of."""
+
+LONG_OUTAGE = 5
+"""The step at which an outage (of about a quarter of an hour) is told of."""
+
+Alert = Callable[[str, Mapping[str, Json]], None]
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """claimed: how many rows the pass took. next_due: when the next is due. paused: nothing goes out now;
+    paused_until: until then, None until somebody acts. stuck: rows were taken, and nothing became of any."""
+
+    claimed: int = 0
+    next_due: float | None = None
+    paused: bool = False
+    paused_until: float | None = None
+    stuck: bool = False
+
+
+class Lane:
+    """Drains one destination, alone among all processes, as long as it holds the lease `lane:<name>`.
+
+    random: numbers in [0, 1). stopping: asked before each request; True ends the pass: what was begun is finished,
+    the rest goes back. alert: told the cause and params of a pause that begins, where a person should know.
+    rest: sleeps.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        destination: Destination,
+        owner: str,
+        *,
+        random: Callable[[], float],
+        stopping: Callable[[], bool],
+        alert: Alert,
+        now: Callable[[], float] | None = None,
+        rest: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.store = store
+        self.destination = destination
+        self.name = destination.name
+        self.owner = owner
+        self.random = random
+        self.stopping = stopping
+        self.alert = alert
+        self.now = now or store.now
+        self.rest = rest
+        self.lease: Lease | None = None
+
+    # -- one pass
+
+    def run_pass(self) -> PassResult:
+        """Claim once and deliver what was claimed. Raises LeaseLost, StoreUnavailable; needs `acquire` before."""
+        assert self.lease is not None
+        pauses.heed_settings(self.store, self.name, self.destination.fingerprint)
+        if self.destination.missing():
+            return PassResult()
+        paused = pauses.read(self.store.memory, self.name)
+        if paused is not None and not paused.over(self.now()):
+            return PassResult(paused=True, paused_until=paused.until)
+        probe = paused is not None
+        batch = self.store.claim(
+            self.lease,
+            self.name,
+            1 if probe else self.destination.batch,
+            whole_keys=self.destination.whole_keys and not probe,
+            newest_first=self.destination.newest_first,
+        )
+        if not batch:
+            return PassResult(next_due=self.store.next_due(self.name))
+        work = Work(self, self.lease, batch, paused, probe)
+        work.run()
+        return PassResult(claimed=len(batch), stuck=work.given_back == len(batch) and not self.stopping())
+
+    # -- the loop of a worker
+
+    def acquire(self) -> bool:
+        self.lease = self.store.leases.acquire(f"lane:{self.name}", self.owner, LEASE)
+        return self.lease is not None
+
+    def loop(self, woken: Callable[[], bool] = lambda: False) -> None:
+        """Drain until `stopping()`. Whatever goes wrong, it goes on. woken: somebody wants a pass now."""
+        while not self.stopping():
+            try:
+                if not self.acquire():
+                    self._pause(1.0)
+                    continue
+                with self._heartbeat():
+                    self._drain(woken)
+            except LeaseLost:
+                log.warning("lane %s: another worker has taken over", self.name)
+            except StoreUnavailable as error:
+                log.error("lane %s: %s", self.name, error)
+                self._pause(AFTER_FAULT)
+            except Exception as error:
+                log.error("lane %s: %s", self.name, describe(error))
+                self._pause(AFTER_FAULT)
+
+    def _drain(self, woken: Callable[[], bool]) -> None:
+        while not self.stopping():
+            done = self.run_pass()
+            if done.stuck:
+                self._pause(AFTER_FAULT)
+            elif not done.claimed:
+                times = [at for at in (done.next_due, done.paused_until) if at is not None]
+                seconds = min([IDLE, *(max(0.0, at - self.now()) for at in times)])
+                self.store.wait(seconds, lambda: self.stopping() or woken())
+
+    @contextmanager
+    def _heartbeat(self) -> Iterator[None]:
+        """Renew the lease from another thread. One that is lost is noticed by whoever uses it next."""
+        assert self.lease is not None
+        lease, over = self.lease, threading.Event()
+
+        def beat() -> None:
+            while not over.wait(HEARTBEAT):
+                try:
+                    if self.store.leases.renew(lease, LEASE) is None:
+                        return
+                except StoreUnavailable as error:
+                    log.error("lane %s: the lease was not renewed: %s", self.name, error)
+
+        thread = threading.Thread(target=beat, name=f"heartbeat-{self.name}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            try:
+                self.store.leases.release(lease)
+            except StoreUnavailable as error:
+                log.error("lane %s: the lease was not released: %s", self.name, error)
+
+    def _pause(self, seconds: float) -> None:
+        """Rest after a fault, but never longer than a stop may wait."""
+        end = time.monotonic() + seconds
+        while not self.stopping() and time.monotonic() < end:
+            self.rest(0.1)
+
+
+class Work:
+    """What is in hand during one pass: rows are handed over, settled one after the other, and the rest given back."""
+
+    def __init__(
+        self, lane: Lane, lease: Lease, batch: Sequence[Delivery], paused: pauses.Paused | None, probe: bool
+    ) -> None:
+        self.lane = lane
+        self.store = lane.store
+        self.lease = lease
+        self.left = {row.id: row for row in batch}
+        self.paused = paused
+        self.probe = probe
+        entry = self.store.memory.get(pauses.RUN, lane.name)
+        self.stored = self.run_state = load(entry.value) if entry else verdict.Run()
+        self.waiting: set[str] = set()  # the keys of rows that were tried and have to wait
+        self.rested = False  # a pause began in this pass
+        self.given_back = 0
+
+    def run(self) -> None:
+        for part in self._parts():
+            if self.rested or self.lane.stopping() or self._blocked(part):
+                continue
+            self._deliver(part)
+        self._give_back()
+
+    def _parts(self) -> list[list[Delivery]]:
+        """The batch as one, but the keys of rows whose batch once raised: those go row by row."""
+        rows = list(self.left.values())
+        alone = set(self.run_state.alone)
+        keys = {row.key for row in rows if row.id in alone and row.key is not None}
+        single = {row.id for row in rows if row.id in alone or row.key in keys}
+        together = [row for row in rows if row.id not in single]
+        return ([together] if together else []) + [[row] for row in rows if row.id in single]
+
+    def _blocked(self, part: Sequence[Delivery]) -> bool:
+        """Whether an earlier row of its key waits on: the later one must not overtake it."""
+        first = part[0]
+        if len(part) > 1 or first.key is None:
+            return False
+        return first.key in self.waiting or any(
+            row.key == first.key and row.id < first.id for row in self.left.values()
+        )
+
+    def _deliver(self, part: Sequence[Delivery]) -> None:
+        desk = LaneDesk(
+            self.store, self.lease, part, self.lane.stopping, lambda outcomes: self._settle(part, outcomes, desk)
+        )
+        try:
+            outcomes = self.lane.destination.deliver(part, desk)
+        except LeaseLost:
+            raise
+        except Stopping:
+            return
+        except DeliveryError as error:
+            self._rest(part, error, desk)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            self._stumble(part, error, desk)
+        else:
+            self._settle(part, outcomes, desk)
+
+    def _settle(self, part: Sequence[Delivery], outcomes: Mapping[int, Outcome], desk: LaneDesk) -> None:
+        """Record these outcomes in one transaction, and what follows from them for the destination."""
+        rows = [row for row in part if row.id in self.left and self._known(outcomes.get(row.id), outcomes)]
+        if not rows:
+            return
+        now = self.lane.now()
+        found = verdict.judge(rows, outcomes, self.run_state, now, self.lane.random, desk.tried())
+        begins = None
+        if found.kind and found.error is not None:
+            before = None if found.succeeded else self.paused
+            begins = pauses.next_pause(before, found.error, found.kind, now, self.lane.random())
+            if self.probe and begins.until is not None:
+                # The next probe takes another row, if there is one: this one may be what is wrong.
+                found = replace(found, results=tuple(put_off(one, begins.until) for one in found.results))
+        self.store.record(self.lease, found.results, found.revive)
+        self._done(found.results)
+        self._remember(found.run)
+        self._end_pause(found)
+        if begins is not None:
+            self._begin_pause(begins)
+
+    def _known(self, outcome: Outcome | None, outcomes: Mapping[int, Outcome]) -> bool:
+        """A row that another made needless is known only once that other is."""
+        if isinstance(outcome, Skipped) and outcome.by in self.left:
+            return isinstance(outcomes.get(outcome.by), Delivered | Skipped)
+        return outcome is not None
+
+    def _done(self, results: Sequence[Result]) -> None:
+        for result in results:
+            row = self.left.pop(result.delivery_id)
+            if result.state == State.PENDING and row.key is not None:
+                self.waiting.add(row.key)
+
+    def _rest(self, part: Sequence[Delivery], error: DeliveryError, desk: LaneDesk) -> None:
+        """The destination said that it is not one row's fault: it pauses, and nothing counts."""
+        tried = desk.tried()
+        kind = error.pause.kind if error.pause else "outage"
+        begins = pauses.next_pause(self.paused, error, kind, self.lane.now(), self.lane.random())
+        left = [row for row in part if row.id in self.left]
+        worked_on = [row for row in left if row.id in tried.begun] or left
+        results = [
+            verdict.paused(
+                row,
+                error,
+                tuple(tried.exchanges.get(row.id, ())),
+                due_at=begins.until if self.probe else None,
+                interrupted=kind == "outage" and row.id in tried.begun,
+            )
+            for row in worked_on
+        ]
+        self.store.record(self.lease, results)
+        self._done(results)
+        if kind == "outage":
+            self._remember(replace(self.run_state, outages=True))
+        self._begin_pause(begins)
+
+    def _stumble(self, part: Sequence[Delivery], error: Exception, desk: LaneDesk) -> None:
+        """An error of our own: it counts for all rows that may have caused it, which go one by one from now on."""
+        words = describe(error)
+        log.error("lane %s: %s", self.lane.name, words)
+        rows = [row for row in part if row.id in self.left]
+        if len(rows) > 1:
+            alone = (*self.run_state.alone, *(row.id for row in rows))[-ALONE:]
+            self._remember(replace(self.run_state, alone=alone))
+        fault = DeliveryError(words, cause="internal", params={"detail": words})
+        self._settle(rows, {row.id: fault for row in rows}, desk)
+
+    def _end_pause(self, found: verdict.Verdict) -> None:
+        paused = self.paused
+        if paused is None or paused.kind == "operator":
+            return
+        if found.succeeded or (found.answered and paused.kind == "outage"):
+            pauses.lift(self.store.memory, self.lane.name, paused)
+            self.paused = None
+
+    def _begin_pause(self, begins: pauses.Paused) -> None:
+        self.rested = True
+        if self.paused is None:
+            begins = replace(begins, version=0)
+        self.paused = pauses.begin(self.store.memory, self.lane.name, begins) or self.paused
+        log.warning("lane %s: pauses: %s", self.lane.name, begins.cause)
+        told_at = LONG_OUTAGE if begins.kind == "outage" else 1
+        if begins.kind not in QUIET and begins.step == told_at:
+            try:
+                self.lane.alert(begins.cause, {**begins.params, "destination": self.lane.name})
+            except Exception as error:
+                log.error("lane %s: the alert failed: %s", self.lane.name, describe(error))
+
+    def _remember(self, run: verdict.Run) -> None:
+        self.run_state = run
+        if run != self.stored:
+            self.store.memory.put(pauses.RUN, self.lane.name, asdict(run))
+            self.stored = run
+
+    def _give_back(self) -> None:
+        self.given_back = len(self.left)
+        if self.left:
+            self.store.record(self.lease, [verdict.give_back(row) for row in self.left.values()])
+
+
+def put_off(result: Result, until: float) -> Result:
+    return replace(result, due_at=until) if result.outcome == "paused" else result
+
+
+def load(value: Mapping[str, Any]) -> verdict.Run:
+    return verdict.Run(**{**value, "dead": tuple(value["dead"]), "alone": tuple(value["alone"])})
+
+
+def describe(error: BaseException) -> str:
+    """What kind of error and where, without its message, which may hold what a person wrote."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    where = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    return f"{type(error).__name__} at {where}" if where else type(error).__name__

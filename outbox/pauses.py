@@ -1,0 +1,110 @@
+"""Pauses of a destination, kept in the store's memory: who began one, why, until when, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+from outbox.message import Json
+from outbox.outcome import DeliveryError
+from outbox.retry import pause_seconds
+from outbox.store import Memory, Store
+
+PAUSE = "pause"  # namespaces of the memory, each with one entry per destination
+RUN = "run"
+FINGERPRINT = "fingerprint"
+
+OUTLIVES_SETTINGS = ("operator", "rate")
+"""Kinds that new settings or tokens do not lift: a person's wish, and a wait that the server asked for."""
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A pause as stored. until: seconds since the epoch, None: until somebody acts. step: how many running, from 1.
+
+    reason: a code, then words. who: the operator who pressed the button, "" for one that began by itself.
+    version: of the memory's entry, so that nobody ends a pause that another has put in its place.
+    """
+
+    kind: str
+    until: float | None
+    reason: str
+    cause: str
+    since: float
+    step: int = 1
+    who: str = ""
+    params: Mapping[str, Json] = field(default_factory=dict)
+    version: int = 0
+
+    def over(self, now: float) -> bool:
+        """Whether the next delivery may be sent as a probe."""
+        return self.until is not None and self.until <= now
+
+
+def read(memory: Memory, destination: str) -> Paused | None:
+    entry = memory.get(PAUSE, destination)
+    return Paused(**entry.value, version=entry.version) if entry else None
+
+
+def next_pause(before: Paused | None, error: DeliveryError, kind: str, now: float, jitter: float) -> Paused:
+    """The pause that this error begins, or the next step of the one before if that was of the same kind. Pure."""
+    again = before is not None and before.kind == kind
+    step = before.step + 1 if before and again else 1
+    seconds = pause_seconds(kind, step, jitter, error.retry_after)
+    return Paused(
+        kind=kind,
+        until=None if seconds is None else now + seconds,
+        reason=error.reason,
+        cause=error.cause,
+        since=before.since if before and again else now,
+        step=step,
+        params=error.params,
+        version=before.version if before else 0,
+    )
+
+
+def begin(memory: Memory, destination: str, paused: Paused) -> Paused | None:
+    """Store a pause in place of the one with its version. None: somebody else's came first, and counts."""
+    value = asdict(paused)
+    version = memory.put(PAUSE, destination, {k: v for k, v in value.items() if k != "version"}, paused.version)
+    return None if version is None else replace(paused, version=version)
+
+
+def lift(memory: Memory, destination: str, paused: Paused) -> bool:
+    """End this pause; False: another one has taken its place."""
+    return memory.drop(PAUSE, destination, paused.version)
+
+
+def pause(store: Store, destination: str, who: str, reason: str = "") -> None:
+    """An operator's pause: nothing goes out until somebody resumes."""
+    paused = Paused(
+        "operator", None, f"operator: {reason or who}", "operator", store.now(), who=who, params={"who": who}
+    )
+    value = asdict(paused)
+    store.memory.put(PAUSE, destination, {k: v for k, v in value.items() if k != "version"})
+    store.log_action(who, "pause", 1, {"destination": destination, "reason": reason})
+
+
+def resume(store: Store, destination: str, who: str) -> int:
+    """End whatever pause there is; all that waits is due now. -> how many deliveries that made due."""
+    store.memory.delete(RUN, [destination])
+    store.memory.delete(PAUSE, [destination])
+    count = store.make_due(destination)
+    store.log_action(who, "resume", 1, {"destination": destination, "deliveries": count})
+    return count
+
+
+def heed_settings(store: Store, destination: str, fingerprint: str) -> bool:
+    """Lift the pauses that new settings or tokens may have mended. -> whether they were new."""
+    entry = store.memory.get(FINGERPRINT, destination)
+    if entry is not None and entry.value == fingerprint:
+        return False
+    if entry is not None:
+        paused = read(store.memory, destination)
+        if paused is None or paused.kind not in OUTLIVES_SETTINGS:
+            store.memory.delete(RUN, [destination])
+            if paused is not None:
+                lift(store.memory, destination, paused)
+            store.make_due(destination)
+    store.memory.put(FINGERPRINT, destination, fingerprint)
+    return entry is not None

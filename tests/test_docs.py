@@ -1,0 +1,179 @@
+"""The docs keep up: each setting, route and command is told in both languages, each link leads somewhere, and each line
+of the Procfile starts."""
+
+import pathlib
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+from dotenv import dotenv_values
+from flask import Flask
+
+from service import config, create_app
+from tests.support.processes import FOLDER, PYTHON, Finished, Processes, free_port
+from tests.support.processes import run as run_to_end
+
+LANGUAGES = ["docs", "docs/ru"]
+# Set by the host, not by a person.
+OF_THE_HOST = {"DYNO"}
+
+
+class Asked(dict[str, str]):
+    """An environment that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+        self.names.add(name)
+        return default
+
+
+def settings() -> set[str]:
+    """Every name that the service, gunicorn's hooks included, takes from the environment."""
+    asked = Asked()
+    config.load(asked)
+    files = {f"{name}_FILE" for name in config.SECRETS}
+    of_gunicorn = set(re.findall(r'setting\("([A-Z_]+)"', (FOLDER / "gunicorn.conf.py").read_text()))
+    lessons = {"AMOCRM_STAGE_LESSON_1"}  # one for each lesson: known by their beginning
+    return (asked.names - files - OF_THE_HOST) | of_gunicorn | lessons
+
+
+def text_of(language: str, name: str) -> str:
+    return (FOLDER / language / name).read_text()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    folder = tmp_path_factory.mktemp("docs")
+    made = config.load({"DATABASE_URL": f"sqlite:///{folder}/docs.db", "SECRET_KEY": "for-this-test"})
+    return create_app(made)
+
+
+def commands(app: Flask) -> Iterator[str]:
+    """`flask outbox list` and the like; groups are told by their commands."""
+
+    def walk(name: str, command: click.Command) -> Iterator[str]:
+        if isinstance(command, click.Group):
+            for inner, child in command.commands.items():
+                yield from walk(f"{name} {inner}", child)
+        else:
+            yield name
+
+    for name, command in app.cli.commands.items():
+        yield from walk(f"flask {name}", command)
+
+
+def blank(text: str) -> str:
+    """What stands between < and > may be named otherwise in the docs."""
+    return re.sub(r"<[^<>\n]*>", "<>", text.replace("&lt;", "<").replace("&gt;", ">"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_setting_is_told(language: str) -> None:
+    text = text_of(language, "settings.md")
+    missing = [name for name in sorted(settings()) if not re.search(rf"\b{name}\b", text)]
+    assert not missing, f"{language}/settings.md does not tell of {missing}"
+
+
+def test_each_setting_is_in_the_example() -> None:
+    text = (FOLDER / ".env.example").read_text()
+    # ERP_API_*: other names for CRM_API_*, told beside them.
+    missing = [name for name in sorted(settings()) if not re.search(rf"\b{name}\b", text)]
+    assert not missing, f".env.example does not show {missing}"
+    told = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE))
+    unknown = {name for name in told - settings() if not re.fullmatch(r"AMOCRM_STAGE_LESSON_\d", name)}
+    assert not unknown, f".env.example shows {unknown}, which nothing reads"
+
+
+def test_the_example_counts_as_nothing_set() -> None:
+    example = {name: value or "" for name, value in dotenv_values(FOLDER / ".env.example").items()}
+    assert config.load(example) == config.load({})
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_route_is_told(language: str, app: Flask) -> None:
+    text = blank(text_of(language, "api.md"))
+    rules = sorted({blank(rule.rule) for rule in app.url_map.iter_rules() if rule.endpoint != "static"})
+    missing = [rule for rule in rules if not re.search(re.escape(rule) + r"(?![\w/<.-])", text)]
+    assert not missing, f"{language}/api.md does not tell of {missing}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_command_is_told(language: str, app: Flask) -> None:
+    text = text_of(language, "commands.md")
+    missing = [name for name in commands(app) if not re.search(rf"{name}\b", text)]
+    assert not missing, f"{language}/commands.md does not tell of {missing}"
+
+
+def pages(language: str) -> set[str]:
+    return {path.name for path in (FOLDER / language).glob("*.md")}
+
+
+def test_russian_docs_are_the_same_pages() -> None:
+    assert pages("docs/ru") == pages("docs")
+
+
+def test_russian_docs_have_the_same_headings() -> None:
+    for name in pages("docs") & pages("docs/ru"):
+        english, russian = (
+            [len(level) for level in re.findall(r"^(#+) ", text_of(language, name), re.MULTILINE)]
+            for language in LANGUAGES
+        )
+        assert english == russian, f"{name}: the headings differ in number or level"
+
+
+def written() -> list[pathlib.Path]:
+    return sorted([*FOLDER.glob("*.md"), *FOLDER.glob("docs/**/*.md")])
+
+
+@pytest.mark.parametrize("page", written(), ids=lambda page: str(page.relative_to(FOLDER)))
+def test_links_lead_somewhere(page: pathlib.Path) -> None:
+    links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text())
+    lost = [link for link in links if not (page.parent / link).exists()]
+    assert not lost
+
+
+@pytest.mark.parametrize("page", written(), ids=lambda page: str(page.relative_to(FOLDER)))
+def test_targets_that_are_told_exist(page: pathlib.Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (FOLDER / "Makefile").read_text(), re.MULTILINE))
+    told = re.findall(r"(?:`|^ {4}|^\$ )make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    assert set(told) <= targets
+
+
+# --- the Procfile -----------------------------------------------------------------------------------------------------
+
+
+def procfile() -> dict[str, str]:
+    lines = (FOLDER / "Procfile").read_text().splitlines()
+    return {name.strip(): command.strip() for name, _, command in (line.partition(":") for line in lines if line)}
+
+
+def as_command(line: str) -> list[str]:
+    """The line's program, from the environment that runs this test."""
+    program, *arguments = line.split()
+    return [PYTHON, *arguments] if program == "python" else [PYTHON, "-m", program, *arguments]
+
+
+def test_the_procfile_has_these_lines() -> None:
+    assert list(procfile()) == ["web", "worker", "release"]
+
+
+def test_release_line_runs(service_env: dict[str, str]) -> None:
+    done: Finished = run_to_end(as_command(procfile()["release"]), service_env)
+    assert done.code == 0, done.text
+
+
+def test_web_and_worker_lines_start(started: Processes, service_env: dict[str, str]) -> None:
+    port = str(free_port())
+    web = started.start("web", as_command(procfile()["web"]), {**service_env, "PORT": port})
+    web.url = f"http://127.0.0.1:{port}"
+    started.ready(web, "/readyz")
+    assert web.call("GET", "/healthz")[0] == 200
+    assert web.call("GET", "/healthz/worker")[0] != 200
+    worker = started.start("worker", as_command(procfile()["worker"]), service_env)
+    started.ready(web, "/healthz/worker")
+    assert [web.stop(), worker.stop()] == [0, 0]
+    assert "Traceback" not in web.output + worker.output

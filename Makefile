@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
+# For every system and every Python from 3.11 on, not only for the one that this runs on.
+COMPILE := $(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 TYPED := outbox service sandbox workshop wsgi.py scheduler.py
 
 .DEFAULT_GOAL := help
@@ -36,8 +38,8 @@ bench: setup-dev ## Measure what docs/benchmarks.md tells
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
 
 lock: setup-dev ## Pin requirements.in and requirements-dev.in anew, with hashes (ARGS=--upgrade for newer ones)
-	@$(VENV_PYTHON) -m uv pip compile --quiet --generate-hashes --no-header $(ARGS) --output-file requirements.txt requirements.in
-	@$(VENV_PYTHON) -m uv pip compile --quiet --generate-hashes --no-header $(ARGS) --constraint requirements.txt --output-file requirements-dev.txt requirements-dev.in
+	@$(COMPILE) $(ARGS) --output-file requirements.txt requirements.in
+	@$(COMPILE) $(ARGS) --constraint requirements.txt --output-file requirements-dev.txt requirements-dev.in
 
 translations: setup ## Compile the page's translations
 	@$(VENV_PYTHON) -m babel.messages.frontend compile --directory service/operator/translations

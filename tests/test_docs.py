@@ -36,7 +36,7 @@ def settings() -> set[str]:
     asked = Asked()
     config.load(asked)
     files = {f"{name}_FILE" for name in config.SECRETS}
-    of_gunicorn = set(re.findall(r'setting\("([A-Z_]+)"', (FOLDER / "gunicorn.conf.py").read_text()))
+    of_gunicorn = set(re.findall(r'setting\(["\']([A-Z_]+)', (FOLDER / "gunicorn.conf.py").read_text()))
     lessons = {"AMOCRM_STAGE_LESSON_1"}  # one for each lesson: known by their beginning
     return (asked.names - files - OF_THE_HOST) | of_gunicorn | lessons
 

@@ -62,6 +62,7 @@ class Filter:
     until: float | None = None
     overdue_at: float | None = None  # pending rows that were due before this time
     max_id: int | None = None  # none that came after this one: what was shown and counted
+    ids: tuple[int, ...] = ()  # only these, of at most a thousand: those that a person ticked
 
 
 @dataclass(frozen=True)

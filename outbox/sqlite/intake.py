@@ -69,13 +69,14 @@ class Queue:
 class Intake:
     """Leader and followers: whoever finds nobody at work leads, all others wait at a gate of their own."""
 
-    def __init__(self, files: Files, now: Callable[[], float]) -> None:
-        self.files = files
-        self.now = now
+    files: Files
+    clock: Callable[[], float]
+
+    def __init__(self) -> None:
         self.queue = Queue()
 
     def accept(self, events: Sequence[NewEvent], timeout: float = 5.0) -> list[Receipt]:
-        now = self.now()
+        now = self.clock()
         item = Item([ready(event, now) for event in events], time.monotonic() + timeout)
         if not item.events:
             return []
@@ -150,7 +151,7 @@ class Intake:
 
     def _commit(self, group: list[Item]) -> None:
         db = self.files.db(max(0.0, min(item.deadline for item in group) - time.monotonic()))
-        now = self.now()
+        now = self.clock()
         with unavailable(self.files.path):
             if not self._together(db, group, now):
                 self._one_by_one(db, group, now)

@@ -33,9 +33,8 @@ FIRST_DUE = """SELECT due_at FROM deliveries d INDEXED BY deliveries_due
 
 
 class Lanes:
-    def __init__(self, files: Files, now: Callable[[], float]) -> None:
-        self.files = files
-        self.now = now
+    files: Files
+    clock: Callable[[], float]
 
     def claim(
         self, lease: Lease, destination: str, limit: int, *, whole_keys: bool, newest_first: bool
@@ -43,7 +42,7 @@ class Lanes:
         if not self._anything(lease, destination):
             return []
         with self.files.write() as db:
-            now = self.now()
+            now = self.clock()
             check(db, lease, now)
             take_back(db, lease, destination, now)
             ids = choose(db, destination, limit, now, whole_keys=whole_keys, newest_first=newest_first)
@@ -55,7 +54,7 @@ class Lanes:
     def _anything(self, lease: Lease, destination: str) -> bool:
         """Whether a write transaction is worth it: idle lanes ask often, and must not wake each other."""
         with self.files.read() as db:
-            now = self.now()
+            now = self.clock()
             check(db, lease, now)
             due = "SELECT 1 FROM deliveries WHERE destination = ? AND state = 'pending' AND due_at <= ? LIMIT 1"
             left = "SELECT 1 FROM deliveries WHERE destination = ? AND state = 'sending' AND fence <> ? LIMIT 1"
@@ -66,7 +65,7 @@ class Lanes:
 
     def begin(self, lease: Lease, delivery_ids: Sequence[int]) -> None:
         with self.files.write() as db:
-            now = self.now()
+            now = self.clock()
             check(db, lease, now)
             for one in delivery_ids:
                 db.execute(
@@ -78,7 +77,7 @@ class Lanes:
 
     def record(self, lease: Lease, results: Sequence[Result], revive: Sequence[int] = ()) -> None:
         with self.files.write() as db:
-            now = self.now()
+            now = self.clock()
             check(db, lease, now)
             for result in results:
                 record_one(db, lease, result, now)
@@ -90,11 +89,11 @@ class Lanes:
                 )
 
     def next_due(self, destination: str) -> float | None:
-        row = self.files.row(FIRST_DUE, (destination, self.now()))
+        row = self.files.row(FIRST_DUE, (destination, self.clock()))
         return float(row["due_at"]) if row else None
 
     def make_due(self, destination: str) -> int:
-        now = self.now()
+        now = self.clock()
         sql = (
             "UPDATE deliveries SET due_at = ? WHERE destination = ? AND state = 'pending' AND due_at > ? "
             "AND (not_before IS NULL OR not_before <= ?)"

@@ -112,7 +112,7 @@ CREATE INDEX deliveries_due ON deliveries (destination, due_at, key, state) WHER
 CREATE INDEX deliveries_key ON deliveries (destination, key) WHERE state IN ('pending', 'sending') AND key IS NOT NULL;
 CREATE INDEX deliveries_sending ON deliveries (destination) WHERE state = 'sending';
 CREATE INDEX deliveries_ended ON deliveries (destination, state, ended_at, received_at) WHERE ended_at IS NOT NULL;
-CREATE INDEX deliveries_cause ON deliveries (destination, cause, state, changed_at) WHERE cause <> '';
+CREATE INDEX deliveries_cause ON deliveries (destination, cause, state, created_at, changed_at) WHERE cause <> '';
 CREATE INDEX deliveries_email ON deliveries (email) WHERE email IS NOT NULL;
 CREATE INDEX deliveries_lead ON deliveries (lead_id) WHERE lead_id IS NOT NULL;
 CREATE INDEX deliveries_reference ON deliveries (reference) WHERE reference <> '';

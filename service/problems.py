@@ -81,7 +81,8 @@ def register(app: Flask) -> None:
         if code < 400 or not request.path.startswith(MACHINES):
             return error
         if code == 405:
-            allowed = ", ".join(sorted(error.valid_methods or ())) if hasattr(error, "valid_methods") else ""
+            methods = set(getattr(error, "valid_methods", None) or ()) - {"OPTIONS", "HEAD"}
+            allowed = " or ".join(sorted(methods))
             detail = f"Got {request.method}; expected {allowed or 'another method'}."
         else:
             detail = DETAILS.get(code, error.description or HTTPStatus(code).phrase)

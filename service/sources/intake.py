@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from flask import Request, Response
@@ -50,7 +50,10 @@ def read_json(request: Request, any_type: bool = False) -> Any:
 def _number(text: str) -> float | str:
     """A decimal that a float would falsify stays as its text: an amount may be numeric text."""
     value = float(text)
-    return value if Decimal(repr(value)) == Decimal(text) else text
+    try:
+        return value if Decimal(repr(value)) == Decimal(text) else text
+    except InvalidOperation:  # an exponent beyond all reason
+        return text
 
 
 def _no_number(text: str) -> Any:

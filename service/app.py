@@ -1,0 +1,96 @@
+"""The web application, put together: with the wiring the only place that knows everybody."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any
+
+from flask import Flask, Response
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from outbox.store import Store, open_store
+from service import commands, logs, presence, problems
+from service.authentication import ApiKeys
+from service.config import Settings
+from service.environment import read_settings
+from service.house import Dealpost
+from service.operator import api, auth, connect, health, language
+from service.sources import amocrm_webhook, events, inngest, lessons
+from service.wiring import Wiring
+
+BODY_MAX = 1024 * 1024
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def create_app(settings: Settings | None = None, store: Store | None = None) -> Flask:
+    """The web application. Without arguments: by the environment, with the store that it names.
+
+    Raises config.ConfigError naming every fault.
+    """
+    settings = settings or read_settings()
+    if store is None:
+        store = open_store(settings.database_url)
+        store.migrate()
+    app = Flask(__name__, static_folder=None)
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        MAX_CONTENT_LENGTH=BODY_MAX,
+        SESSION_COOKIE_NAME="dealpost",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.public_url.startswith("https://"),
+        WTF_CSRF_CHECK_DEFAULT=False,
+        # The token lives as long as the session: a page may stay open all day.
+        WTF_CSRF_TIME_LIMIT=None,
+        # A proxy that hides the referrer must not lock the operator out; the token and SameSite guard alone.
+        WTF_CSRF_SSL_STRICT=False,
+    )
+    app.extensions["dealpost"] = Dealpost(settings, store, Wiring(settings, store), ApiKeys(settings.api_keys))
+    logs.AccessLog(settings.log_format).register(app)
+    problems.register(app)
+    auth.csrf.init_app(app)  # type: ignore[no-untyped-call]
+    language.register(app, settings)
+    for way_in in (lessons, events, inngest, amocrm_webhook):
+        app.register_blueprint(way_in.bp)
+    for part in (health, api, connect):
+        app.register_blueprint(part.bp)
+    pages = import_module("service.operator.pages")
+    if hasattr(pages, "bp"):
+        app.register_blueprint(pages.bp)
+    commands.register(app)
+    app.after_request(_guard)
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
+    return app
+
+
+def _guard(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Content-Type-Options"] = "nosniff"
+    if response.mimetype == "text/html":
+        headers.setdefault("Content-Security-Policy", POLICY)
+        headers.setdefault("Referrer-Policy", "same-origin")
+        headers.setdefault("Cache-Control", "no-store")
+        headers["X-Frame-Options"] = "DENY"
+    return response
+
+
+def start_web_heartbeat(app: Flask) -> None:
+    """Show this process among those that live, from its first request on: in a server that forks, after the fork."""
+    house: Dealpost = app.extensions["dealpost"]
+    inner, lock = app.wsgi_app, threading.Lock()
+
+    def first(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        with lock:
+            if app.wsgi_app is first:
+                app.wsgi_app = inner  # type: ignore[method-assign]
+                presence.show_in_background(house.store, "web", every=presence.WEB_EVERY)
+        return inner(environ, start_response)
+
+    app.wsgi_app = first  # type: ignore[method-assign]

@@ -1,0 +1,245 @@
+"""Whether everything that Dealpost needs is there and works, one line each, with the mend for what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
+from outbox.message import State
+from outbox.outcome import DeliveryError
+from service.causes import CAUSES
+from service.house import Dealpost
+from service.operator.facts import iso, workers_now
+from service.routing import AMOCRM, ERP
+
+OK, NOTE, FAULT = "ok", "note", "fault"
+DEADLINE = 10.0
+CLOCK_OFF = 60.0
+"""Seconds by which our clock may differ from amoCRM's before somebody should set it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """state: ok; note: works without, but know of it; fault: has to be mended. mend: what to do, or ""."""
+
+    name: str
+    state: str
+    words: str
+    mend: str = ""
+
+
+def run(house: Dealpost) -> Iterator[Check]:
+    """All checks, each as soon as it is known. Sends a few requests, each at the shared pace and with a deadline."""
+    yield from _settings(house)
+    yield from _store(house)
+    yield from _amocrm(house)
+    yield from _erp(house)
+
+
+def _settings(house: Dealpost) -> Iterator[Check]:
+    settings = house.settings
+    if settings.sandbox:
+        yield Check("SANDBOX", NOTE, _("practice mode: nothing real is changed"))
+    yield Check(
+        "DATABASE_URL", OK, _("SQLite file") + f" {settings.database_path}" if settings.on_sqlite else "PostgreSQL"
+    )
+    if settings.api_keys:
+        names = ", ".join(key.name + (_(" (may only send)") if key.ingest_only else "") for key in settings.api_keys)
+        yield Check("API_KEYS", OK, names)
+    else:
+        yield Check(
+            "API_KEYS",
+            FAULT,
+            _("nobody can send events"),
+            _("Set API_KEYS=name:key, a long random key for each sender."),
+        )
+    if settings.admin_password:
+        yield Check("ADMIN_PASSWORD", OK, _("the page is open to %(name)s", name=settings.admin_username))
+    else:
+        yield Check("ADMIN_PASSWORD", NOTE, _("the page is closed"), _("Set ADMIN_PASSWORD to look at it."))
+    yield _optional("PUBLIC_URL", settings.public_url, _("Set it so that alerts and webhooks name the right address."))
+    if settings.alert_urls:
+        count = len(settings.alert_urls)
+        yield Check("ALERT_URLS", OK, ngettext("%(num)s address", "%(num)s addresses", count))
+    else:
+        yield Check("ALERT_URLS", NOTE, _("not set"), _("Set it to hear of what needs a person."))
+    yield Check(
+        "LESSON_MAP",
+        OK,
+        ", ".join(f"{lesson_id} → {lesson}" for lesson_id, lesson in settings.amocrm.lesson_map.items()),
+    )
+
+
+def _optional(name: str, value: str, mend: str) -> Check:
+    return Check(name, OK, value) if value else Check(name, NOTE, _("not set"), mend)
+
+
+def _store(house: Dealpost) -> Iterator[Check]:
+    name = _("store")
+    try:
+        house.store.memory.put("health", "probe", house.store.now())
+        tallies = house.store.tallies()
+    except Exception as error:
+        mend = _("Look at the disk's space and rights, and whether another program holds the file.")
+        yield Check(name, FAULT, type(error).__name__, mend)
+        return
+    dead = sum(tally.states.get(State.DEAD, 0) for tally in tallies.values())
+    yield Check(name, OK, _("events can be stored"))
+    if dead:
+        words = ngettext("%(num)s delivery did not arrive", "%(num)s deliveries did not arrive", dead)
+        yield Check(name, NOTE, words, "flask outbox list --state dead")
+    ages = [one["heartbeat_seconds"] for one in workers_now(house)]
+    if ages and min(ages) < 60:
+        yield Check(_("worker"), OK, _("heard %(seconds)s s ago", seconds=round(min(ages))))
+    else:
+        yield Check(_("worker"), NOTE, _("does not run"), _("Start it: python scheduler.py"))
+
+
+def _amocrm(house: Dealpost) -> Iterator[Check]:
+    missing = house.wiring.destinations[AMOCRM].missing()
+    if missing:
+        yield _not_set_up("amoCRM", missing, any_set=bool(house.settings.amocrm.base_url))
+        return
+    account = house.wiring.amocrm
+    status = account.tokens.status()
+    if status.state in ("connected", "long_lived"):
+        until = _("good until %(time)s", time=iso(status.expires_at)) if status.expires_at else ""
+        yield Check(_("amoCRM, access"), OK, ", ".join(filter(None, (status.state, until))))
+    else:
+        mend = _("Open /outbox and press Connect, or put new tokens in with `flask tokens import`.")
+        yield Check(_("amoCRM, access"), FAULT, f"{status.state}: {status.detail}", mend)
+        return
+    dates: list[tuple[float, str]] = []
+
+    def note(exchange: Any) -> None:
+        headers = {name.lower(): value for name, value in exchange.response_headers.items()}
+        if date := headers.get("date"):
+            dates.append((exchange.at, date))
+
+    try:
+        with account.client.noting(note):
+            found = account.client.account(deadline=DEADLINE)
+    except DeliveryError as error:
+        yield _failed(_("amoCRM, account"), error)
+        return
+    yield Check(_("amoCRM, account"), OK, f"{found.get('name') or ''} ({found.get('id')}), {status.host}")
+    yield from _clock(dates)
+    yield from _pipeline(house)
+    yield from _hook(house)
+
+
+def _clock(dates: list[tuple[float, str]]) -> Iterator[Check]:
+    try:
+        at, date = dates[-1]
+        differs = at - parsedate_to_datetime(date).timestamp()
+    except (IndexError, ValueError, TypeError):
+        return
+    if abs(differs) > CLOCK_OFF:
+        words = _("differs from amoCRM's by %(seconds)s s", seconds=round(differs))
+        yield Check(_("clock"), FAULT, words, _("Set this machine's clock (NTP)."))
+    else:
+        yield Check(_("clock"), OK, _("agrees with amoCRM's"))
+
+
+def _pipeline(house: Dealpost) -> Iterator[Check]:
+    settings, pipelines = house.settings.amocrm, house.wiring.amocrm.pipelines
+    try:
+        every = pipelines.all(max_age=5.0, deadline=DEADLINE)
+    except DeliveryError as error:
+        yield _failed("AMOCRM_PIPELINE_ID", error)
+        return
+    chosen = next((one for one in every if one.id == settings.pipeline_id), None)
+    mend = _("Take one of `flask pipelines`.")
+    if chosen is None:
+        got = (
+            _("not set")
+            if settings.pipeline_id is None
+            else _("amoCRM has no pipeline %(id)s", id=settings.pipeline_id)
+        )
+        yield Check("AMOCRM_PIPELINE_ID", FAULT, got, mend)
+    else:
+        yield Check("AMOCRM_PIPELINE_ID", OK, f"{chosen.name} ({chosen.id})")
+    for lesson in lessons(house):
+        name = f"AMOCRM_STAGE_LESSON_{lesson}"
+        try:
+            target = pipelines.target(lesson)
+        except DeliveryError as error:
+            yield _failed(name, error, mend)
+            continue
+        if target is None:
+            yield Check(name, NOTE, _("no stage: events of lesson %(lesson)s change nothing", lesson=lesson), mend)
+        elif not target.known:
+            words = _("the pipeline %(name)s has no stage %(id)s", name=target.pipeline_name, id=target.status_id)
+            yield Check(name, FAULT, words, mend)
+        else:
+            words = f"{target.name} ({target.status_id})"
+            if target.by != "setting":
+                words += _(", chosen on the page by %(who)s", who=target.by)
+            yield Check(name, OK, words)
+
+
+def lessons(house: Dealpost) -> list[int]:
+    """Every lesson that a setting or somebody's choice names."""
+    chosen = (key.partition(":")[2] for key in house.store.memory.items("choices") if key.startswith("stage:"))
+    named = {*house.settings.amocrm.stages, *house.settings.amocrm.lesson_map.values()}
+    return sorted(named | {int(one) for one in chosen if one.isdigit()})
+
+
+def _hook(house: Dealpost) -> Iterator[Check]:
+    name = _("webhook")
+    if not house.settings.webhook_secrets:
+        yield Check(name, NOTE, _("not set up: changes of stage make no records"), _("Set WEBHOOK_SECRET."))
+        return
+    try:
+        hooks = house.wiring.our_hooks(DEADLINE)
+    except DeliveryError as error:
+        yield _failed(name, error)
+        return
+    mend = "flask webhook subscribe"
+    if not hooks:
+        yield Check(name, FAULT, _("amoCRM has no webhook with our secret"), mend)
+    elif all(hook.get("disabled") for hook in hooks):
+        yield Check(name, FAULT, _("amoCRM has switched it off"), mend)
+    elif not any("status_lead" in (hook.get("settings") or ()) for hook in hooks if not hook.get("disabled")):
+        yield Check(name, FAULT, _("it does not tell of changes of stage"), mend)
+    else:
+        yield Check(name, OK, _("registered and switched on"))
+
+
+def _erp(house: Dealpost) -> Iterator[Check]:
+    missing = house.wiring.destinations[ERP].missing()
+    if missing:
+        yield _not_set_up("ERP", missing, any_set=bool(house.settings.erp.url))
+        return
+    try:
+        words = house.wiring.check_erp()
+    except DeliveryError as error:
+        yield _failed("ERP", error, _("Check CRM_API_URL, CRM_API_KEY, CRM_API_USERNAME and CRM_API_PASSWORD."))
+        return
+    yield Check("ERP", OK, words or _("the login works"))
+    erp = house.settings.erp
+    yield Check(
+        "ERP_ENTITY_ID",
+        OK,
+        f"{erp.entity_id}: {erp.field_name}, {erp.field_amount}" + (f", {erp.field_key}" if erp.field_key else ""),
+    )
+    if not erp.field_key:
+        words = _("not set: after a broken connection a record may need a person's look")
+        yield Check("ERP_FIELD_KEY", NOTE, words, _("Name a unique text field, and no record is ever made twice."))
+
+
+def _not_set_up(name: str, missing: tuple[str, ...], any_set: bool) -> Check:
+    mend = _("Set %(names)s.", names=", ".join(missing))
+    words = _("half set up; deliveries wait") if any_set else _("not set up; deliveries wait")
+    return Check(name, FAULT if any_set else NOTE, words, mend)
+
+
+def _failed(name: str, error: DeliveryError, mend: str = "") -> Check:
+    todo = CAUSES[error.cause].todo if error.cause in CAUSES else ""
+    params = {**dict.fromkeys(("missing", "detail", "account", "address", "since", "lesson"), "…"), **error.params}
+    return Check(name, FAULT, error.message, (_(todo) % params if todo else "") or mend or _("Try again in a minute."))

@@ -1,0 +1,150 @@
+"""The scheduled jobs of the worker: what each does, how often, and what became of it, as the page shows it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from outbox.drain import describe
+from outbox.outcome import DeliveryError, Stopping
+from service.house import Dealpost
+from service.presence import Presence
+
+logger = logging.getLogger(__name__)
+
+NAMESPACE = "jobs"
+MINUTE, DAY = 60.0, 24 * 3600.0
+LEASE = 300.0
+LINK_LIFE = 20 * MINUTE
+TELLING = ("settings", "reconnect", "forbidden", "unpaid")
+"""Pauses of which a person should hear."""
+
+Alert = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job. every: seconds. alone: one worker at a time does it, for all."""
+
+    name: str
+    every: float
+    at_start: bool = False
+    alone: bool = True
+
+
+JOBS = (
+    Job("tokens", MINUTE, at_start=True, alone=False),  # the token owner has a lease of its own
+    Job("hook", 10 * MINUTE, at_start=True),
+    Job("reconcile", 10 * MINUTE, at_start=True),
+    Job("ping", MINUTE, at_start=True, alone=False),  # it tells that this worker lives
+    Job("checkpoint", 20.0),
+    Job("prune", DAY, at_start=True),
+)
+
+
+class Jobs:
+    """Runs a job by its name, whatever goes wrong, and keeps what became of it."""
+
+    def __init__(self, house: Dealpost, alert: Alert, presence: Presence, stopping: Callable[[], bool]) -> None:
+        self._house, self._alert, self._presence, self._stopping = house, alert, presence, stopping
+        self._jobs = {job.name: job for job in JOBS}
+        self._does: dict[str, Callable[[], str]] = {
+            "tokens": self._tokens,
+            "hook": self._hook,
+            "reconcile": self._reconcile,
+            "ping": self._ping,
+            "checkpoint": self._checkpoint,
+            "prune": self._prune,
+        }
+
+    def plan(self) -> None:
+        """Show each job before it has run for the first time."""
+        known = self._house.store.memory.items(NAMESPACE)
+        now = self._house.store.now()
+        planned = {
+            job.name: {"last_at": None, "outcome": "", "detail": "", "every": job.every, "next_at": now + job.every}
+            for job in JOBS
+            if job.name not in known
+        }
+        if planned:
+            self._house.store.memory.put_many(NAMESPACE, planned)
+
+    def run(self, name: str, at_start: bool = False) -> None:
+        """Do it now, unless another worker is doing it or has just done it."""
+        job = self._jobs[name]
+        if self._stopping():
+            return
+        try:
+            if not job.alone:
+                self._do(job)
+                return
+            lease = self._house.store.leases.acquire(f"job:{name}", self._presence.name, LEASE)
+            if lease is None:
+                return
+            try:
+                if at_start or not self._done_lately(job):
+                    self._do(job)
+            finally:
+                self._house.store.leases.release(lease)
+        except Exception as error:
+            logger.error("The job %s: %s", name, describe(error))
+
+    def _done_lately(self, job: Job) -> bool:
+        entry = self._house.store.memory.get(NAMESPACE, job.name)
+        last = entry.value.get("last_at") if entry else None
+        return last is not None and 0 <= self._house.store.now() - last < job.every / 2
+
+    def _do(self, job: Job) -> None:
+        began = self._house.store.now()
+        try:
+            outcome, detail = "done", self._does[job.name]()
+        except Stopping:
+            return
+        except DeliveryError as error:
+            # Known trouble of the other side: the job tries again, and a person hears only of what needs one.
+            outcome, detail = "waits", error.reason
+            if error.pause is not None and error.pause.kind in TELLING:
+                self._alert(error.cause, error.params)
+        except Exception as error:
+            outcome, detail = "failed", describe(error)
+            logger.error("The job %s failed: %s", job.name, detail)
+            self._alert("job_failed", {"job": job.name})
+        if job.every >= MINUTE or outcome == "failed":
+            kept = {"last_at": began, "outcome": outcome, "detail": detail, "every": job.every}
+            self._house.store.memory.put(NAMESPACE, job.name, {**kept, "next_at": began + job.every})
+
+    # -- the jobs: each returns what a person may read of it
+
+    def _tokens(self) -> str:
+        return "renewed" if self._house.wiring.refresh_tokens() else "not due"
+
+    def _hook(self) -> str:
+        return self._house.wiring.check_hook(self._alert)
+
+    def _reconcile(self) -> str:
+        return f"{self._house.wiring.fetch_missed()} changes that no webhook told of"
+
+    def _ping(self) -> str:
+        return "sent" if self._house.wiring.ping() else "no HEARTBEAT_URL"
+
+    def _checkpoint(self) -> str:
+        self._house.store.checkpoint()
+        return ""
+
+    def _prune(self) -> str:
+        store = self._house.store
+        before = store.now() - self._house.settings.retention_days * DAY
+        count = 0
+        while not self._stopping() and (part := store.prune(before)):
+            count += part
+        self._presence.tidy()
+        stale = [
+            key
+            for key, entry in store.memory.items("oauth_state").items()
+            if store.now() - entry.updated_at > LINK_LIFE
+        ]
+        if stale:
+            store.memory.delete("oauth_state", stale)
+        return f"{count} deliveries cleared"

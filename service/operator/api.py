@@ -1,0 +1,92 @@
+"""The API that reads: one event with its deliveries, how the outbox stands, and the API's own description."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from typing import Any
+
+from flask import Blueprint, Response, render_template_string, request
+
+from outbox.message import Attempt, Delivery, State
+from service.house import dealpost
+from service.operator.auth import require_reader
+from service.operator.facts import destinations_now, iso, token_now, workers_now
+from service.operator.openapi import DESCRIPTION, STYLE, TEMPLATE
+from service.problems import Refusal
+from service.sources.intake import answer
+
+bp = Blueprint("api", __name__)
+
+
+@bp.get("/api/events/<event_id>")
+def event(event_id: str) -> Response:
+    """An event, its deliveries and each attempt."""
+    house = dealpost()
+    house.keys.require_reader(request)
+    found = house.store.event(event_id)
+    if found is None:
+        raise Refusal(
+            404, f"No event has the id {event_id[:60]!r}; it may have been pruned. Ids are in the answers to POST."
+        )
+    attempts = house.store.attempts([delivery.id for delivery in found.deliveries])
+    return answer(
+        200,
+        {
+            "id": found.id,
+            "name": found.name,
+            "data": found.data,
+            "received_at": iso(found.received_at),
+            "deliveries": [_delivery(one, attempts.get(one.id, [])) for one in found.deliveries],
+        },
+    )
+
+
+def _delivery(delivery: Delivery, attempts: list[Attempt]) -> dict[str, Any]:
+    return {
+        "id": delivery.id,
+        "destination": delivery.destination,
+        "state": delivery.state.value,
+        "reason": delivery.reason,
+        "reference": delivery.reference,
+        "next_attempt_at": iso(delivery.due_at) if delivery.state == State.PENDING else None,
+        "attempts": [
+            {"at": iso(one.at), "outcome": one.outcome, "status": one.status, "detail": one.detail} for one in attempts
+        ],
+    }
+
+
+@bp.get("/api/outbox")
+def outbox() -> Response:
+    """Counts, the longest wait and pauses by destination; the token; the workers' heartbeats."""
+    require_reader(request)
+    house = dealpost()
+    shown = ("states", "oldest_pending_seconds", "pause")
+    return answer(
+        200,
+        {
+            "destinations": {name: {key: one[key] for key in shown} for name, one in destinations_now(house).items()},
+            "token": token_now(house),
+            "workers": workers_now(house),
+        },
+    )
+
+
+@bp.get("/openapi.json")
+def description() -> Response:
+    """The API's description for programs. Reference: https://spec.openapis.org/oas/v3.1.0"""
+    return answer(200, DESCRIPTION)
+
+
+_STYLE_HASH = b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+
+@bp.get("/docs")
+def docs() -> Response:
+    """The same description for people."""
+    page = render_template_string(TEMPLATE, api=DESCRIPTION, style=STYLE)
+    response = Response(page, content_type="text/html; charset=utf-8")
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    return response

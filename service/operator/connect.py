@@ -1,0 +1,152 @@
+"""Connecting an amoCRM account: consent, its answer, and the word that access was withdrawn.
+
+Reference: https://www.amocrm.ru/developers/content/oauth/step-by-step
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+
+from flask import Blueprint, Response, flash, redirect, render_template_string, request, url_for
+from flask_babel import get_locale
+from flask_babel import gettext as _
+from flask_wtf.csrf import generate_csrf
+from werkzeug.wrappers import Response as AnyResponse
+
+from service.house import dealpost
+from service.operator.auth import csrf, operator_required, user_now
+from service.wiring import ConnectFailed
+
+bp = Blueprint("connect", __name__, url_prefix="/oauth")
+logger = logging.getLogger(__name__)
+
+NAMESPACE = "oauth_state"
+LINK_LIFE = 20 * 60.0
+"""Seconds; amoCRM's code lives no longer either."""
+
+PAGE = """<!doctype html>
+<html lang="{{ lang }}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Dealpost</title></head><body><h1>{{ head }}</h1><p>{{ words }}</p>
+{% if form %}<form method="post" action="{{ form }}">
+<input type="hidden" name="csrf_token" value="{{ csrf_token }}">
+<input type="hidden" name="code" value="{{ code }}"><input type="hidden" name="referer" value="{{ referer }}">
+<button>{{ button }}</button></form>{% endif %}
+<p><a href="{{ back }}">{{ back_words }}</a></p></body></html>
+"""
+
+
+@bp.get("/start")
+@operator_required
+def start() -> AnyResponse:
+    """To amoCRM's consent page, with a state that is good once and for twenty minutes."""
+    house = dealpost()
+    if lacking := house.wiring.lacking_for_consent():
+        words = _("Set %(names)s, restart, then press Connect again.", names=", ".join(lacking))
+        return page(409, _("amoCRM cannot be connected yet"), words)
+    state = secrets.token_urlsafe(24)
+    user = user_now()
+    house.store.memory.put(NAMESPACE, _key(state), {"at": house.store.now(), "who": user.name if user else ""})
+    return redirect(house.wiring.consent_url(state), 302)
+
+
+@bp.get("/callback")
+def callback() -> AnyResponse:
+    """amoCRM sends the person back with a code, or with a refusal."""
+    if error := request.args.get("error"):
+        logger.warning("amoCRM did not give access: %s", error[:60])
+        return page(
+            400, _("amoCRM was not connected"), _("Access was not allowed in amoCRM. Press Connect to try again.")
+        )
+    code, referer = request.args.get("code", ""), request.args.get("referer", "")
+    if not code or not referer:
+        return page(400, _("amoCRM was not connected"), _("The answer holds no code. Press Connect to try again."))
+    if "state" not in request.args:
+        # Begun from amoCRM's own page: only a signed-in operator can say that this is meant.
+        asked: Response = confirm(code, referer)
+        return asked
+    who = _spend(request.args["state"])
+    if who is None:
+        words = _("This link was used before or is older than 20 minutes. Press Connect to get a new one.")
+        return page(400, _("amoCRM was not connected"), words)
+    return exchange(code, referer, who)
+
+
+@operator_required
+def confirm(code: str, referer: str) -> Response:
+    """Ask whether the connection that amoCRM offers is meant."""
+    return page(
+        200,
+        _("Connect %(host)s?", host=referer),
+        _("This was begun in amoCRM. From now on Dealpost moves the deals of this account."),
+        form=url_for("connect.confirmed"),
+        code=code,
+        referer=referer,
+    )
+
+
+@bp.post("/callback")
+@operator_required
+def confirmed() -> AnyResponse:
+    """The operator has confirmed."""
+    csrf.protect()  # type: ignore[no-untyped-call]
+    user = user_now()
+    return exchange(request.form.get("code", ""), request.form.get("referer", ""), user.name if user else "")
+
+
+def exchange(code: str, referer: str, who: str) -> AnyResponse:
+    """Turn the code into tokens."""
+    house = dealpost()
+    try:
+        account = house.wiring.exchange(code, referer, who)
+    except ConnectFailed as failed:
+        logger.warning("amoCRM was not connected: %s", failed)
+        return page(failed.status, _("amoCRM was not connected"), str(failed))
+    house.store.log_action(who, "connect", 1, {"account": account})
+    logger.info("amoCRM is connected: %s", account)
+    flash(_("amoCRM is connected: %(account)s.", account=account), "ok")
+    return redirect(url_for("pages.connections"), 303)
+
+
+@bp.get("/disconnected")
+def disconnected() -> Response:
+    """amoCRM says that the integration was removed. Believed only with its signature."""
+    house = dealpost()
+    if not house.wiring.disconnected(request.args):
+        return Response("The signature does not fit.\n", 403, content_type="text/plain; charset=utf-8")
+    house.store.log_action("amocrm", "disconnect", 1, {})
+    return Response("ok\n", content_type="text/plain; charset=utf-8")
+
+
+def _key(state: str) -> str:
+    return hashlib.sha256(state.encode("utf-8", "replace")).hexdigest()
+
+
+def _spend(state: str) -> str | None:
+    """Who began this; None for a state that is unknown, used or too old. Of two that come at once one wins."""
+    memory, key = dealpost().store.memory, _key(state)
+    entry = memory.get(NAMESPACE, key)
+    if entry is None or entry.value.get("spent"):
+        return None
+    if memory.put(NAMESPACE, key, {**entry.value, "spent": True}, entry.version) is None:
+        return None
+    return str(entry.value["who"]) if dealpost().store.now() - entry.value["at"] <= LINK_LIFE else None
+
+
+def page(status: int, head: str, words: str, form: str = "", code: str = "", referer: str = "") -> Response:
+    """A small page of our own: the pages of the outbox need a sign-in, this one may not."""
+    body = render_template_string(
+        PAGE,
+        lang=str(get_locale()),
+        head=head,
+        words=words,
+        form=form,
+        code=code,
+        referer=referer,
+        csrf_token=generate_csrf() if form else "",  # type: ignore[no-untyped-call]
+        button=_("Connect"),
+        back=url_for("pages.overview"),
+        back_words=_("To the overview"),
+    )
+    return Response(body, status, content_type="text/html; charset=utf-8")

@@ -1,0 +1,122 @@
+"""Whether we live, can accept, and send: for the host, its load balancer and Prometheus."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, current_app, request
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+from outbox.message import State
+from outbox.store import Store
+from service.house import Dealpost, dealpost
+from service.operator.auth import require_reader
+from service.operator.facts import destinations_now, token_now, workers_now
+from service.problems import Refusal
+
+bp = Blueprint("health", __name__)
+logger = logging.getLogger(__name__)
+
+FRESH = 60.0
+"""Seconds after which a worker that was not heard counts as gone."""
+
+
+@bp.get("/healthz")
+def alive() -> Response:
+    """The web process answers."""
+    return _plain("ok")
+
+
+@bp.get("/healthz/worker")
+def worker() -> Response:
+    """200 while a worker's heartbeat is fresh, else 503."""
+    ages = [one["heartbeat_seconds"] for one in workers_now(dealpost())]
+    if not ages:
+        raise Refusal(503, "No worker has been seen yet. Start it: python scheduler.py")
+    if min(ages) >= FRESH:
+        raise Refusal(503, f"The worker was last seen {min(ages):.0f} s ago. Start it: python scheduler.py")
+    return _plain("ok")
+
+
+class Readiness:
+    """A write that tells whether events can be stored; its answer holds for a second, so that probes cost little."""
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._fault = ""
+
+    def fault(self, store: Store) -> str:
+        """What is wrong, or "" when all is well."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                try:
+                    store.memory.put("health", "probe", store.now())
+                    self._fault = ""
+                except Exception as error:
+                    logger.warning("The store takes no writes: %s", error)
+                    self._fault = type(error).__name__
+                self._until = time.monotonic() + self._seconds
+            return self._fault
+
+
+@bp.get("/readyz")
+def ready() -> Response:
+    """200 while events can be stored, else 503. Says nothing about the worker."""
+    readiness: Readiness = current_app.extensions.setdefault("dealpost.readiness", Readiness())
+    if fault := readiness.fault(dealpost().store):
+        raise Refusal(503, f"Events cannot be stored now ({fault}). Look at the disk and the log.")
+    return _plain("ready")
+
+
+def _plain(word: str) -> Response:
+    return Response(f'{{"status":"{word}"}}', content_type="application/json")
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+class Figures:
+    """Reads the store when Prometheus asks, so that the figures are right whichever process answers."""
+
+    def __init__(self, house: Dealpost) -> None:
+        self._house = house
+
+    def collect(self) -> Iterator[Metric]:
+        states = GaugeMetricFamily(
+            "dealpost_deliveries", "Deliveries by destination and state", labels=["destination", "state"]
+        )
+        oldest = GaugeMetricFamily(
+            "dealpost_oldest_pending_seconds", "How long the oldest pending delivery has waited", labels=["destination"]
+        )
+        hour = GaugeMetricFamily("dealpost_delivered_last_hour", "Delivered in the last hour", labels=["destination"])
+        paused = GaugeMetricFamily("dealpost_paused", "1 while the destination is paused", labels=["destination"])
+        for name, one in destinations_now(self._house).items():
+            for state in State:
+                states.add_metric([name, state.value], one["states"][state.value])
+            oldest.add_metric([name], one["oldest_pending_seconds"] or 0)
+            hour.add_metric([name], one["delivered_hour"])
+            paused.add_metric([name], 1 if one["pause"] else 0)
+        yield from (states, oldest, hour, paused)
+        heard = GaugeMetricFamily("dealpost_worker_heartbeat_seconds", "Age of a worker's heartbeat", labels=["worker"])
+        for process in workers_now(self._house):
+            heard.add_metric([process["name"]], process["heartbeat_seconds"])
+        yield heard
+        token = token_now(self._house)
+        connected = GaugeMetricFamily("dealpost_amocrm_token", "1 for the state that the token is in", labels=["state"])
+        connected.add_metric([token["state"]], 1)
+        yield connected
+
+
+@bp.get("/metrics")
+def metrics() -> Response:
+    """Figures for Prometheus; an API key or the operator's sign-in."""
+    require_reader(request)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Figures(dealpost()))
+    return Response(generate_latest(registry), content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,122 @@
+"""The worker process: a thread per lane that drains it, and scheduled jobs round them; it ends cleanly when asked."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.schedulers.background import BackgroundScheduler
+from flask import Flask
+
+from outbox.drain import Lane
+from service.alerts import Alerts
+from service.house import Dealpost
+from service.jobs import JOBS, Jobs
+from service.presence import WORKER_EVERY, Presence, show_in_background
+
+logger = logging.getLogger(__name__)
+
+TICK = 5.0
+"""Seconds after which a lane looks for due rows even if nobody woke it."""
+
+PATIENCE = 24.0
+"""Seconds that a stop may take: hosts kill after 30."""
+
+DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+
+
+class Bell:
+    """Rung by a timer, heard once by its lane."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    def heard(self) -> bool:
+        rung = self._rung.is_set()
+        self._rung.clear()
+        return rung
+
+
+class Worker:
+    """Runs until `stop` is called, from a signal's handler for example."""
+
+    def __init__(self, app: Flask) -> None:
+        self._house: Dealpost = app.extensions["dealpost"]
+        self._stopping = threading.Event()
+        self._house.wiring.stopping = self._stopping.is_set
+        self._presence = Presence.of(self._house.store, "worker")
+        self._alerts = Alerts(app)
+        self._jobs = Jobs(self._house, self._alerts, self._presence, self._stopping.is_set)
+        self._bells: list[Bell] = []
+        self._lanes: list[threading.Thread] = []
+        self._scheduler = BackgroundScheduler(job_defaults=DEFAULTS, timezone="UTC")  # type: ignore[no-untyped-call]
+        self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)  # type: ignore[no-untyped-call]
+
+    def stop(self, *_: Any) -> None:
+        """Claim nothing more, finish what was begun. May be called more than once."""
+        self._stopping.set()
+        # The lanes look at the flag by themselves; taking a lock in a signal's handler could hang.
+
+    def run(self) -> None:
+        """Returns when everything has ended, or after PATIENCE seconds of waiting for it."""
+        logger.info("The worker %s starts", self._presence.name)
+        silence = show_in_background(self._house.store, "worker", WORKER_EVERY, self._presence)
+        self._alerts.start()
+        for name, destination in self._house.wiring.destinations.items():
+            bell = Bell()
+            lane = Lane(
+                self._house.store,
+                destination,
+                self._presence.name,
+                random=random.random,
+                stopping=self._stopping.is_set,
+                alert=self._alerts,
+            )
+            self._bells.append(bell)
+            self._lanes.append(self._start(f"lane-{name}", lane.loop, bell.heard))
+        self._schedule()
+        while not self._stopping.wait(1.0):
+            pass
+        logger.info("The worker stops: what was begun is finished first")
+        end = time.monotonic() + PATIENCE
+        ended = self._start("scheduler-stop", self._scheduler.shutdown)
+        for thread in (*self._lanes, ended):
+            thread.join(max(0.0, end - time.monotonic()))
+        self._alerts.stop(max(0.1, min(3.0, end - time.monotonic())))
+        silence.set()
+        late = [thread.name for thread in (*self._lanes, ended) if thread.is_alive()]
+        if late:
+            logger.warning("Not finished in time: %s; what was in hand is taken up again later", ", ".join(late))
+        self._presence.leave()
+        logger.info("The worker has stopped")
+
+    def _schedule(self) -> None:
+        self._scheduler.add_job(self._tick, "interval", seconds=TICK, id="drain")  # type: ignore[no-untyped-call]
+        for job in JOBS:
+            if job.at_start:
+                self._scheduler.add_job(self._jobs.run, args=[job.name, True], id=f"{job.name}-at-start")  # type: ignore[no-untyped-call]
+            self._scheduler.add_job(self._jobs.run, "interval", seconds=job.every, args=[job.name], id=job.name)  # type: ignore[no-untyped-call]
+        self._jobs.plan()
+        self._scheduler.start()  # type: ignore[no-untyped-call]
+
+    def _tick(self) -> None:
+        # Only a bell: waking a job that runs would be lost.
+        for bell in self._bells:
+            bell.ring()
+
+    def _missed(self, event: JobEvent) -> None:
+        logger.warning("The job %s could not start in time", event.job_id)
+
+    def _start(self, name: str, target: Callable[..., Any], *args: Any) -> threading.Thread:
+        # Daemons: a request that hangs must not keep the process from ending.
+        thread = threading.Thread(target=target, args=args, name=name, daemon=True)
+        thread.start()
+        return thread

@@ -108,11 +108,10 @@ NEXT_SOURCE = """SELECT source, name FROM events INDEXED BY events_source
 def causes_sql(db: Database, where: Filter) -> tuple[str, list[object]]:
     """Grouped along the index of causes, which holds the rows that failed and no others."""
     rest, rest_params = filters.residual(where)
-    narrow, narrow_params = "", []
+    narrow, narrow_params = "", list[object]()
     if filters.narrow(where):
-        source, narrow_params = filters.by_ids(
-            db, Filter(search=where.search, email=where.email, lead_id=where.lead_id)
-        )
+        person = Filter(search=where.search, email=where.email, lead_id=where.lead_id, ids=where.ids)
+        source, narrow_params = filters.by_ids(db, person)
         narrow = f" AND d.id IN (SELECT d.id FROM {source})"
     plain, plain_params = filters.columns(where)
     sql = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlite_utils import Database
@@ -64,8 +64,8 @@ def by_state(db: Database, where: Filter) -> dict[State, int]:
 
 
 def narrow(where: Filter) -> bool:
-    """Whether the filter names a person, a deal or a record: few rows, found by an index of their own."""
-    return bool(where.search.strip() or where.email or where.lead_id is not None)
+    """Whether the filter names rows, a person, a deal or a record: few rows, found by an index of their own."""
+    return bool(where.search.strip() or where.email or where.lead_id is not None or where.ids)
 
 
 def groups(db: Database, where: Filter) -> list[tuple[str, str, str, int]]:
@@ -128,6 +128,9 @@ def by_ids(db: Database, where: Filter) -> Where:
     if where.lead_id is not None:
         conditions.append("d.id IN (SELECT id FROM deliveries INDEXED BY deliveries_lead WHERE lead_id = ?)")
         params.append(where.lead_id)
+    if where.ids:
+        conditions.append(f"d.id IN ({marks(list(where.ids))})")
+        params += where.ids
     sql, more = columns(where)
     return f"deliveries d WHERE {' AND '.join(conditions)}{sql}", params + more
 
@@ -180,7 +183,3 @@ def containing(db: Database, part: str) -> Iterable[str]:
         f"WHERE email IS NOT NULL LIMIT {LOOKED_THROUGH}) WHERE instr(email, ?) LIMIT {PEOPLE}"
     )
     return [row["email"] for row in db.execute(sql, (part,))]
-
-
-def as_ids(ids: Sequence[int]) -> str:
-    return ",".join(str(int(one)) for one in ids)

@@ -161,6 +161,13 @@ CAUSES: dict[str, Cause] = {
         DEVELOPER,
         N_("Missing: %(missing)s"),
     ),
+    "change_unclear": Cause(
+        N_("Two hooks of amoCRM may tell of the same change"),
+        N_("We wait a few seconds for what the deal did in between, so that no record is made twice."),
+        NOBODY,
+        "",
+        needs_person=False,
+    ),
     # --- ours
     "operator": Cause(
         N_("Paused by %(who)s"),

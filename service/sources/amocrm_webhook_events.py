@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -22,10 +23,10 @@ OTHERS_KEPT = 50
 
 
 def hook_events(body: bytes, *, configured_subdomain: str | None, account_id: int | None, now: float) -> list[NewEvent]:
-    """The events to accept, all or none: one for each change of stage, or one that says why there is none. Never raises.
+    """The events to accept, all or none: one for each change of stage, or one that says why there is none.
 
-    configured_subdomain, account_id: of the connected account, empty or None while unknown. A body that tells neither is
-    believed: it came with the secret.
+    configured_subdomain, account_id: of the connected account, empty or None while unknown. A body that tells neither
+    is believed: it came with the secret. Never raises.
     """
     try:
         hook = amocrm_hook.read(bracket_form.parse(body))
@@ -87,7 +88,7 @@ def _nowhere(body: bytes, hook: Hook, reason: str, now: float) -> NewEvent:
     changes = [change_data(change) for change in hook.changes[:OTHERS_KEPT]]
     others = [list(other) for other in hook.others[:OTHERS_KEPT]]
     leads = {change.lead_id for change in hook.changes} | {
-        int(number) for entity, _, number in hook.others if entity == "leads" and number.isdecimal()
+        int(number) for entity, _, number in hook.others if entity == "leads" and re.fullmatch(r"[0-9]{1,18}", number)
     }
     return _one_row(
         body,

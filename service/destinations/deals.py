@@ -1,0 +1,318 @@
+"""Deals whose stage changed: which of the changes make a record, and what amoCRM says of these deals now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from outbox.outcome import DeliveryError, Later, Skipped
+from service.destinations.changes import Changes, Same, Wait, Witness
+
+if TYPE_CHECKING:
+    from outbox.message import Delivery
+    from outbox.outcome import Desk
+    from outbox.plain import Memory
+    from service.config import Amocrm
+
+ECHOES = "echoes"
+"""In the memory: deal id -> [{"status_id", "old_status_id", "pipeline_id", "at"}], the moves that we made ourselves."""
+
+ECHO_SECONDS = 60.0
+ECHO_SECONDS_UNTIMED = 2 * 3600.0
+WAITS = {"forbidden": 3600.0, "unpaid": 3600.0, "reconnect": 600.0, "settings": 600.0}
+"""Seconds until amoCRM is asked again after it, or we, refused; the rest: see Deals._later."""
+
+SHOWN = 10
+"""Up to so many rows of one reading keep it with their attempts; it is the same for all of them."""
+
+
+class Lead(Protocol):
+    """A deal as amoCRM has it. custom_fields: as in its API (field_id, field_name, field_code, values)."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def price(self) -> Decimal: ...
+    @property
+    def pipeline_id(self) -> int: ...
+    @property
+    def is_deleted(self) -> bool: ...
+    @property
+    def main_contact_id(self) -> int | None: ...
+    @property
+    def custom_fields(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+class Contact(Protocol):
+    """A person as amoCRM has them."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def custom_fields(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+class Reader(Protocol):
+    """Reads from amoCRM, in bulk. Raises DeliveryError."""
+
+    def leads(self, ids: Sequence[int]) -> Mapping[int, Lead]: ...
+    def contacts(self, ids: Sequence[int]) -> Mapping[int, Contact]: ...
+    def is_wanted(self, pipeline_id: int, status_id: int, wanted: Sequence[tuple[str, str]]) -> bool: ...
+    def names(self, pipeline_id: int, status_id: int) -> tuple[str, str]:
+        """The names of a pipeline and its stage, "" where unknown."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """amoCRM is not to be asked now."""
+
+    seconds: float
+    cause: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Deal:
+    """A deal of which a record is to be made. stage, pipeline: the names of where the change brought it."""
+
+    lead: Lead
+    contact: Contact | None = None
+    stage: str = ""
+    pipeline: str = ""
+
+
+class Deals:
+    """Sorts the hooks out, deal by deal."""
+
+    def __init__(
+        self,
+        settings: Amocrm,
+        memory: Memory,
+        now: Callable[[], float],
+        reader: Reader | None,
+        *,
+        account_id: Callable[[], int | None] = lambda: None,
+        resting: Callable[[], Rest | None] = lambda: None,
+        noting: Callable[[Callable[[Any], None]], Any] | None = None,
+    ) -> None:
+        """reader: None while amoCRM is not set up. account_id: of the connected account as far as it is known, without
+        asking. resting: whether amoCRM is not to be asked. noting: gives the requests within its block to a function.
+        """
+        self._settings = settings
+        self._memory = memory
+        self._now = now
+        self._reader = reader
+        self._account_id = account_id
+        self._resting = resting
+        self._noting = noting
+        self.changes = Changes(memory, now)
+
+    def sort_out(
+        self, rows: Sequence[Delivery], places: frozenset[str], desk: Desk
+    ) -> dict[int, Deal | Skipped | Later | DeliveryError]:
+        """What is to be done with each: a deal to be recorded, or what became of the row. places: what is needed."""
+        found: dict[int, Deal | Skipped | Later | DeliveryError] = {}
+        for row in rows:
+            if (first := self._first_look(row)) is not None:
+                found[row.id] = first
+        self._match([row for row in rows if row.id not in found], found)
+        left = [row for row in rows if row.id not in found]
+        if not left:
+            return found
+        if (rest := self._resting()) is not None or self._reader is None:
+            for row in left:
+                found[row.id] = self._rest(row, rest)
+            return found
+        try:
+            self._read(left, places, desk, self._reader, found)
+        except DeliveryError as error:
+            for row in left:
+                found.setdefault(row.id, self._later(row, error))
+        return found
+
+    def _first_look(self, row: Delivery) -> Skipped | DeliveryError | None:
+        if number(row.data.get("lead_id")) is None or number(row.data.get("status_id")) is None:
+            message = "The event tells no deal or no stage. Nothing can be made of it"
+            return DeliveryError(message, cause="unreadable_hook", code="unreadable", permanent=True)
+        theirs, ours = number(row.data.get("account_id")), self._account_id()
+        if theirs is not None and ours is not None and theirs != ours:
+            return Skipped(f"foreign_account: the hook is of account {theirs}, the connected one is {ours}")
+        return None
+
+    def _match(self, rows: Sequence[Delivery], found: dict[int, Deal | Skipped | Later | DeliveryError]) -> None:
+        """One change, one record."""
+        by_deal: dict[int, list[Delivery]] = {}
+        for row in rows:
+            by_deal.setdefault(int(row.data["lead_id"]), []).append(row)
+        for lead_id, group in by_deal.items():
+            verdicts = self.changes.settle(lead_id, [witness_of(row) for row in group])
+            for row, verdict in zip(group, verdicts, strict=True):
+                if isinstance(verdict, Same):
+                    of = f"event {verdict.of}" if verdict.of else "one that has its record"
+                    found[row.id] = Skipped(f"superseded: the same change as {of}", lead_id=lead_id)
+                elif isinstance(verdict, Wait):
+                    reason = "A hook of the same stages came within a minute; we wait for what the deal did in between"
+                    found[row.id] = Later(verdict.seconds, reason, "change_unclear", lead_id=lead_id)
+                elif self._settings.webhook_echoes == "skip" and self._is_echo(row, lead_id):
+                    found[row.id] = Skipped(
+                        "echo: Dealpost itself moved the deal (WEBHOOK_ECHOES=skip)", lead_id=lead_id
+                    )
+
+    def _is_echo(self, row: Delivery, lead_id: int) -> bool:
+        entry = self._memory.get(ECHOES, str(lead_id))
+        moves = entry.value if entry is not None and isinstance(entry.value, list) else []
+        at = row.data.get("at")
+        moment, most = (float(at), ECHO_SECONDS) if at is not None else (row.received_at, ECHO_SECONDS_UNTIMED)
+        return any(
+            all(
+                move.get(name) in (None, row.data.get(name)) or row.data.get(name) is None
+                for name in ("status_id", "old_status_id", "pipeline_id")
+            )
+            and abs(float(move.get("at") or 0) - moment) <= most
+            for move in moves
+            if isinstance(move, Mapping)
+        )
+
+    def _read(
+        self,
+        rows: Sequence[Delivery],
+        places: frozenset[str],
+        desk: Desk,
+        reader: Reader,
+        found: dict[int, Deal | Skipped | Later | DeliveryError],
+    ) -> None:
+        """The hook is a hint: what the record holds is read from amoCRM, for all rows together."""
+        wanted = self._settings.webhook_stages
+        by_setting = "not_routed: this stage is not in AMOCRM_WEBHOOK_STAGES"
+        for row in rows if wanted else ():
+            pipeline_id = number(row.data.get("pipeline_id"))
+            if pipeline_id is not None and not self._is_wanted(reader, pipeline_id, row):
+                found[row.id] = Skipped(by_setting, lead_id=row.lead_id)
+        rows = [row for row in rows if row.id not in found]
+        ids = [row.id for row in rows] if len(rows) <= SHOWN else []
+        keep = (lambda exchange: desk.exchange(ids, exchange.as_dict())) if ids else None
+        with self._noting(keep) if self._noting and keep else nullcontext():
+            leads = reader.leads(sorted({int(row.data["lead_id"]) for row in rows}))
+            people: Mapping[int, Contact] = {}
+            if any(place.startswith(("contact.", "custom:")) for place in places):
+                people = reader.contacts(
+                    sorted({i for one in leads.values() if (i := one.main_contact_id) is not None})
+                )
+        for row in rows:
+            lead_id = int(row.data["lead_id"])
+            lead = leads.get(lead_id)
+            if lead is None or lead.is_deleted:
+                found[row.id] = Skipped(f"deal_gone: amoCRM has no deal {lead_id} any more", lead_id=lead_id)
+                continue
+            pipeline_id = number(row.data.get("pipeline_id")) or lead.pipeline_id
+            if wanted and row.data.get("pipeline_id") is None and not self._is_wanted(reader, pipeline_id, row):
+                found[row.id] = Skipped(by_setting, lead_id=lead_id)
+                continue
+            names = ("", "")
+            if places & {"stage", "pipeline"}:
+                names = reader.names(pipeline_id, int(row.data["status_id"]))
+            found[row.id] = Deal(lead, people.get(lead.main_contact_id or 0), pipeline=names[0], stage=names[1])
+
+    def _is_wanted(self, reader: Reader, pipeline_id: int, row: Delivery) -> bool:
+        status_id, wanted = int(row.data["status_id"]), self._settings.webhook_stages
+        ids = (str(pipeline_id), str(status_id))
+        if any(one in ("", ids[0]) and two == ids[1] for one, two in wanted):
+            return True
+        # Names need amoCRM's list; where all are ids there is nothing to look up.
+        if all(not one.strip("0123456789") and not two.strip("0123456789") for one, two in wanted):
+            return False
+        return reader.is_wanted(pipeline_id, status_id, wanted)
+
+    def _rest(self, row: Delivery, rest: Rest | None) -> Later:
+        if rest is not None:
+            return Later(max(rest.seconds, 1.0), rest.reason, rest.cause, lead_id=row.lead_id)
+        reason = "The deal has to be read from amoCRM, which is not set up yet"
+        return Later(600.0, reason, "amocrm_not_set_up", params={"missing": "AMOCRM_SUBDOMAIN"}, lead_id=row.lead_id)
+
+    def _later(self, row: Delivery, error: DeliveryError) -> Later:
+        """amoCRM's trouble is no fault of the row, nor of the ERP."""
+        kind = error.pause.kind if error.pause else ""
+        # Young rows ask soon again, old ones seldom: a long outage shall not fill the history with attempts.
+        age = self._now() - row.received_at
+        seconds = WAITS.get(kind) or (5.0 if kind == "rate" else min(max(30.0, age / 10), 600.0))
+        return Later(
+            max(seconds, error.retry_after or 0.0),
+            f"{error.cause}: the deal could not be read. {error.message}",
+            error.cause,
+            status=error.status,
+            params=error.params,
+            lead_id=row.lead_id,
+        )
+
+
+def witness_of(row: Delivery) -> Witness:
+    """What a row tells of a change of stage."""
+    data = row.data
+    at = data.get("at")
+    return Witness(
+        event_id=row.event_id,
+        pipeline_id=number(data.get("pipeline_id")),
+        old=number(data.get("old_status_id")),
+        new=number(data.get("status_id")),
+        at=float(at) if at is not None else None,
+        seen_at=row.received_at,
+        api_id=str(data.get("amocrm_event_id") or ""),
+    )
+
+
+def texts_of(deal: Deal) -> dict[str, str]:
+    """The places of a deal: deal.*, contact.*, stage, pipeline, and custom:<name, code or id> (the deal's first)."""
+    lead, contact = deal.lead, deal.contact
+    found = {
+        "deal.id": str(lead.id),
+        "deal.name": lead.name,
+        "deal.price": format(lead.price, "f"),
+        "stage": deal.stage,
+        "pipeline": deal.pipeline,
+    }
+    if contact is not None:
+        custom = custom_texts(contact.custom_fields)
+        found |= custom
+        found |= {
+            "contact.id": str(contact.id),
+            "contact.name": contact.name,
+            "contact.email": first(contact.custom_fields, "EMAIL"),
+            "contact.phone": first(contact.custom_fields, "PHONE"),
+        }
+    return found | custom_texts(lead.custom_fields)
+
+
+def custom_texts(fields: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """custom:<name>, custom:<code> and custom:<id>, in lower case -> the values, comma separated."""
+    found: dict[str, str] = {}
+    for one in fields:
+        text = ", ".join(_values(one))
+        for name in ("field_name", "field_code", "field_id"):
+            if text and one.get(name):
+                found.setdefault(f"custom:{str(one[name]).strip().casefold()}", text)
+    return found
+
+
+def first(fields: Iterable[Mapping[str, Any]], code: str) -> str:
+    """The first value of the field with this code."""
+    values = [text for one in fields if str(one.get("field_code", "")).upper() == code for text in _values(one)]
+    return values[0] if values else ""
+
+
+def _values(one: Mapping[str, Any]) -> list[str]:
+    listed = one.get("values")
+    values = [item.get("value") for item in listed if isinstance(item, Mapping)] if isinstance(listed, list) else []
+    return [str(value).strip() for value in values if value not in (None, "") and not isinstance(value, dict | list)]
+
+
+def number(value: Any) -> int | None:
+    """A whole number, also out of text."""
+    text = str(value).strip() if value is not None and not isinstance(value, bool) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

@@ -1,0 +1,278 @@
+"""Records in an ERP, whichever it is: what a record is, from which events it is made, and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, Protocol
+
+from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Skipped, Stopping
+from service.destinations.deals import Deal, Deals, texts_of
+
+if TYPE_CHECKING:
+    from outbox.message import Delivery
+    from outbox.outcome import Desk
+    from outbox.plain import Memory
+
+WEBHOOK = "amocrm/webhook"
+MADE = "records"
+"""In the memory: deal id -> {"reference", "entity_id", "event_id", "at"} of the deal's latest record."""
+
+BUDGET = 10.0
+"""Seconds after which a pass hands in what it has: a worker that is killed leaves no more than that in doubt."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What an ERP is to hold. amount: exact; None where the event tells none, which is not zero.
+
+    entity: the kind of record that the event asks for; None: the configured one. places: what templates may name.
+    """
+
+    name: str
+    amount: Decimal | None
+    entity: str | None = None
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    def value(self, place: str) -> str:
+        """The text for a place such as deal.name or custom:City; "" where nothing is known."""
+        head, colon, rest = place.partition(":")
+        return self.places.get(f"{head}:{rest.strip().casefold()}" if colon else place, "")
+
+
+@dataclass(frozen=True)
+class Made:
+    """The ERP has it. reference: its id there. note: what a person should know of how that came, or ""."""
+
+    reference: str
+    entity: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One delivery as an ERP sees it. interrupted: its last attempt was open when the worker died.
+
+    begin: to be called right before each request that may change something. keep: is given each exchange, masked.
+    """
+
+    delivery_id: int
+    event_id: str
+    interrupted: bool
+    begin: Callable[[], None]
+    keep: Callable[[Mapping[str, Any]], None]
+
+
+class Erp(Protocol):
+    """One ERP. How to add another is told in docs/adding-an-erp.md."""
+
+    @property
+    def places(self) -> frozenset[str]:
+        """The places that its field map names, so that no more is read from amoCRM than is needed."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """All settings that may change its answers."""
+
+    def missing(self) -> tuple[str, ...]:
+        """The settings that it lacks."""
+
+    def start(self, delivery_ids: Sequence[int]) -> None:
+        """A pass begins with these deliveries; what was told of the ones before is on record by now."""
+
+    def insert(self, record: Record, paper: Paper) -> Made | Later:
+        """Make a record, once. Raises DeliveryError: with a pause it concerns all records, else this one."""
+
+    def update(self, reference: str, record: Record, paper: Paper) -> Made | None:
+        """Bring a record up to date; None: there is none of this id any more. Raises as insert does."""
+
+
+class Records:
+    """The destination. With the first row of a deal it wants all behind it: together they tell more of its changes."""
+
+    batch = 250
+    whole_keys = True
+    newest_first = False
+
+    def __init__(
+        self,
+        erp: Erp,
+        deals: Deals,
+        memory: Memory,
+        now: Callable[[], float],
+        *,
+        on_repeat: str = "insert",
+        also: Callable[[], str] = lambda: "",
+        monotonic: Callable[[], float] = time.monotonic,
+        name: str = "erp",
+    ) -> None:
+        """on_repeat: insert, skip or update. also: changes when access to amoCRM does."""
+        self.name = name
+        self._erp = erp
+        self._deals = deals
+        self._memory = memory
+        self._now = now
+        self._on_repeat = on_repeat
+        self._also = also
+        self._monotonic = monotonic
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when settings change that may mend what the ERP, or amoCRM when asked for deals, refused."""
+        text = json.dumps([self._erp.fingerprint, self._on_repeat, self._also()], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def missing(self) -> tuple[str, ...]:
+        return self._erp.missing()
+
+    def deliver(self, batch: Sequence[Delivery], desk: Desk) -> Mapping[int, Outcome]:
+        """Outcomes by delivery id. Rows without one were not begun: the time was over, or one before them failed."""
+        outcomes: dict[int, Outcome] = {}
+        self._erp.start([row.id for row in batch])
+        end = self._monotonic() + BUDGET
+        hooks = [row for row in batch if row.event_name == WEBHOOK]
+        others = [(row, plain_record(row)) for row in batch if row.event_name != WEBHOOK]
+        # What needs nothing of amoCRM goes first, as its trouble must not hold it up; nor may it hold up the hooks.
+        if not self._run(others, outcomes, desk, end - BUDGET / 2 if hooks else end) or not hooks:
+            return outcomes
+        try:
+            sorted_out = self._deals.sort_out(hooks, self._erp.places, desk)
+        except Stopping:
+            return outcomes
+        works = [(row, sorted_out[row.id]) for row in hooks]
+        self._run(
+            [(row, deal_record(row, work) if isinstance(work, Deal) else work) for row, work in works],
+            outcomes,
+            desk,
+            max(end, self._monotonic() + BUDGET / 2),
+        )
+        return outcomes
+
+    def _run(
+        self,
+        works: Sequence[tuple[Delivery, Record | Skipped | Later | DeliveryError]],
+        outcomes: dict[int, Outcome],
+        desk: Desk,
+        end: float,
+    ) -> bool:
+        """Make the records, in order, until `end` by the monotonic clock. -> whether it makes sense to go on."""
+        held: set[str] = set()
+        outages = 0
+        for row, work in works:
+            if row.key in held:
+                continue
+            outcome: Outcome
+            if isinstance(work, Record):
+                if self._monotonic() > end:
+                    return True
+                try:
+                    outcome = self._make(row, work, desk)
+                except DeliveryError as error:
+                    outcome = error
+                except Stopping:
+                    return False
+            else:
+                outcome = work
+            outcomes[row.id] = outcome
+            failed = outcome if isinstance(outcome, DeliveryError) else None
+            outages = outages + 1 if failed and failed.outage else 0 if isinstance(work, Record) else outages
+            if failed and (failed.pause or outages > 1):
+                return False
+            if row.key and (isinstance(outcome, Later) or (failed and not failed.permanent)):
+                held.add(row.key)  # what comes after it in its deal must not overtake it
+        return True
+
+    def _make(self, row: Delivery, record: Record, desk: Desk) -> Outcome:
+        paper = Paper(
+            delivery_id=row.id,
+            event_id=row.event_id,
+            interrupted=row.interrupted,
+            begin=lambda: desk.begin([row.id]),
+            keep=lambda exchange: desk.exchange([row.id], exchange),
+        )
+        lead_id = row.lead_id if row.event_name == WEBHOOK else None
+        made: Made | Later | Skipped | None = None
+        if lead_id is not None:
+            made = self._repeat(row, record, paper, lead_id)
+        if made is None:
+            made = self._erp.insert(record, paper)
+        if not isinstance(made, Made):
+            return made
+        if lead_id is not None:
+            value = {"reference": made.reference, "entity_id": made.entity, "event_id": row.event_id, "at": self._now()}
+            self._memory.put(MADE, str(lead_id), value)
+        facts: dict[str, Any] = {"entity_id": made.entity, "record": record.name}
+        if record.amount is not None:
+            facts["amount"] = format(record.amount, "f")
+        if made.note:
+            facts["note"] = made.note
+        return Delivered(made.reference, facts=facts, person=record.value("contact.name") or None, lead_id=lead_id)
+
+    def _repeat(self, row: Delivery, record: Record, paper: Paper, lead_id: int) -> Made | Skipped | None:
+        """What ERP_ON_REPEAT says about a deal that has a record; None: make one."""
+        entry = self._memory.get(MADE, str(lead_id)) if self._on_repeat != "insert" else None
+        if entry is None:
+            return None
+        reference, entity = str(entry.value["reference"]), str(entry.value["entity_id"])
+        if entry.value.get("event_id") == row.event_id and self._on_repeat == "skip":
+            return Made(reference, entity, "the record was made by an earlier attempt")
+        if self._on_repeat == "skip":
+            reason = f"superseded: the deal has the record {reference} already (ERP_ON_REPEAT=skip)"
+            return Skipped(reason, reference=reference, lead_id=lead_id)
+        return self._erp.update(reference, record, paper)
+
+
+def plain_record(row: Delivery) -> Record | DeliveryError:
+    """The record of crm/create-deal and erp/task.create."""
+    data = row.data
+    name = str(data.get("dealName") or "").strip()
+    try:
+        amount = amount_of(data.get("amount"))
+    except InvalidOperation:
+        amount = None
+        name = ""
+    if not name:
+        message = "The event holds no dealName, or an amount that is no number. Correct the data, then send again"
+        return DeliveryError(message, cause="erp_refused", code="refused", permanent=True, params={"detail": message})
+    entity = data.get("entityId")
+    places = {"deal.name": name, "deal.price": "" if amount is None else format(amount, "f")}
+    return Record(name, amount, None if entity in (None, "") else _whole(entity), {**places, **event_places(row)})
+
+
+def deal_record(row: Delivery, deal: Deal) -> Record:
+    """The record of a deal's change of stage, from the deal as amoCRM has it now."""
+    lead = deal.lead
+    return Record(lead.name.strip() or f"#{lead.id}", lead.price, None, {**texts_of(deal), **event_places(row)})
+
+
+def event_places(row: Delivery) -> dict[str, str]:
+    """event.id, and data.<name> for what the event's data hold."""
+    found = {"event.id": row.event_id, "event.name": row.event_name}
+
+    def walk(node: Mapping[str, Any], path: str) -> None:
+        for name, value in node.items():
+            if isinstance(value, Mapping):
+                walk(value, f"{path}.{name}")
+            elif isinstance(value, str | int | float) and not isinstance(value, bool):
+                found[f"{path}.{name}"] = str(value)
+
+    walk(row.data, "data")
+    return found
+
+
+def amount_of(value: Any) -> Decimal | None:
+    """A number or numeric text, exact; None for none. Raises decimal.InvalidOperation for anything else."""
+    if value is None or value == "":
+        return None
+    amount = Decimal(str(value).strip()) if not isinstance(value, bool | list | dict) else Decimal("")
+    if not amount.is_finite():
+        raise InvalidOperation
+    return amount
+
+
+def _whole(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) else str(value).strip()

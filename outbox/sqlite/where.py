@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from sqlite_utils import Database
@@ -173,11 +173,16 @@ def search(db: Database, text: str) -> Where:
     sql = " UNION ".join(parts)
     if len(email) < PREFIX or db.execute(f"SELECT 1 FROM ({sql}) LIMIT 1", params).fetchone():
         return sql, params
-    emails = list(containing(db, email))
-    return f"SELECT id FROM deliveries INDEXED BY deliveries_email WHERE email IN ({marks(emails)})", emails
+    emails = containing(db, email)
+    if not emails:
+        return sql, params
+    sql = (
+        f"SELECT id FROM deliveries INDEXED BY deliveries_email WHERE email IS NOT NULL AND email IN ({marks(emails)})"
+    )
+    return sql, emails
 
 
-def containing(db: Database, part: str) -> Iterable[str]:
+def containing(db: Database, part: str) -> list[Any]:
     sql = (
         "SELECT DISTINCT email FROM (SELECT email FROM deliveries INDEXED BY deliveries_email "
         f"WHERE email IS NOT NULL LIMIT {LOOKED_THROUGH}) WHERE instr(email, ?) LIMIT {PEOPLE}"

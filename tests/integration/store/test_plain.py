@@ -1,0 +1,118 @@
+"""Memory, leases and rates, as destinations use them."""
+
+import pytest
+
+from outbox.store import Store
+from tests.integration.store.make import Clock
+
+
+def test_memory_keeps_values_with_version_and_age(store: Store, clock: Clock) -> None:
+    assert store.memory.get("directory", "ann") is None
+    assert store.memory.put("directory", "ann", {"contacts": [1, 2]}) == 1
+    clock.forward(5)
+    assert store.memory.put("directory", "ann", {"contacts": []}) == 2
+    entry = store.memory.get("directory", "ann")
+    assert entry is not None and (entry.value, entry.version, entry.updated_at) == ({"contacts": []}, 2, clock.now)
+    assert store.memory.get("tokens", "ann") is None
+
+
+def test_memory_writes_only_over_the_version_that_was_read(store: Store) -> None:
+    assert store.memory.put("tokens", "pair", "first", 0) == 1
+    assert store.memory.put("tokens", "pair", "second", 0) is None
+    assert store.memory.put("tokens", "pair", "third", 1) == 2
+    assert store.memory.put("tokens", "pair", "fourth", 1) is None
+    entry = store.memory.get("tokens", "pair")
+    assert entry is not None and entry.value == "third"
+
+
+def test_memory_handles_many_entries_at_once(store: Store) -> None:
+    store.memory.put_many("directory", {f"s{n}": n for n in range(1200)})
+    store.memory.put_many("directory", {"s1": "again"})
+    store.memory.put_many("directory", {})
+    found = store.memory.get_many("directory", [f"s{n}" for n in range(1300)])
+    assert len(found) == 1200 and (found["s1"].value, found["s1"].version) == ("again", 2)
+    store.memory.delete("directory", [f"s{n}" for n in range(2, 1200)])
+    store.memory.delete("directory", [])
+    assert {key: entry.value for key, entry in store.memory.items("directory").items()} == {"s0": 0, "s1": "again"}
+
+
+def test_memory_drops_an_entry_only_in_the_version_that_was_read(store: Store) -> None:
+    store.memory.put("pause", "erp", {"kind": "outage"})
+    store.memory.put("pause", "erp", {"kind": "operator"})
+    assert not store.memory.drop("pause", "erp", 1)
+    assert store.memory.drop("pause", "erp", 2)
+    assert store.memory.get("pause", "erp") is None
+
+
+def test_memory_refuses_what_is_no_json(store: Store) -> None:
+    with pytest.raises(ValueError):
+        store.memory.put("x", "y", {"name": "\ud800"})
+
+
+def test_a_lease_is_held_by_one_owner_at_a_time(store: Store, clock: Clock) -> None:
+    lease = store.leases.acquire("lane:erp", "one", 30)
+    assert lease is not None and (lease.fence, lease.until) == (1, clock.now + 30)
+    assert store.leases.acquire("lane:erp", "two", 30) is None
+    assert store.leases.acquire("lane:amocrm", "two", 30) is not None
+    clock.forward(29)
+    renewed = store.leases.renew(lease, 30)
+    assert renewed is not None and (renewed.fence, renewed.until) == (1, clock.now + 30)
+    clock.forward(29)
+    assert store.leases.acquire("lane:erp", "two", 30) is None
+    clock.forward(1)
+    taken = store.leases.acquire("lane:erp", "two", 30)
+    assert taken is not None and taken.fence == 2
+    assert store.leases.renew(renewed, 30) is None
+
+
+def test_the_fence_grows_even_after_a_release(store: Store) -> None:
+    lease = store.leases.acquire("lane:erp", "one", 30)
+    assert lease is not None
+    store.leases.release(lease)
+    again = store.leases.acquire("lane:erp", "two", 30)
+    assert again is not None and again.fence == 2
+    store.leases.release(lease)
+    assert store.leases.renew(again, 30) is not None
+
+
+def test_an_owner_that_asks_again_loses_what_it_held(store: Store) -> None:
+    first = store.leases.acquire("lane:erp", "one", 30)
+    second = store.leases.acquire("lane:erp", "one", 30)
+    assert first is not None and second is not None and second.fence == 2
+    assert store.leases.renew(first, 30) is None
+
+
+def test_a_lease_of_a_clock_that_was_set_back_does_not_block_for_hours(store: Store, clock: Clock) -> None:
+    assert store.leases.acquire("lane:erp", "one", 30) is not None
+    clock.forward(-3600)
+    taken = store.leases.acquire("lane:erp", "two", 30)
+    assert taken is not None and taken.fence == 2
+
+
+def test_three_may_go_at_once_then_one_every_sixth_of_a_second(store: Store, clock: Clock) -> None:
+    for _ in range(3):
+        ticket, seconds = store.rates.reserve("amocrm", 6)
+        assert ticket and seconds == 0
+        store.rates.done("amocrm", ticket)
+    ticket, seconds = store.rates.reserve("amocrm", 6)
+    assert ticket == 0 and seconds == pytest.approx(1 / 6)
+    clock.forward(seconds + 1e-6)
+    assert store.rates.reserve("amocrm", 6)[1] == 0
+    assert store.rates.used("amocrm", 60) == 4 and store.rates.used("erp", 60) == 0
+    assert store.rates.reserve("erp", 6)[1] == 0
+
+
+def test_the_pace_is_shared_with_other_processes(opened, store: Store, clock: Clock) -> None:  # type: ignore[no-untyped-def]
+    other = opened()
+    for each in (store, other, store):
+        assert each.rates.reserve("amocrm", 3)[1] == 0
+    ticket, seconds = other.rates.reserve("amocrm", 3)
+    assert ticket == 0 and seconds > 1
+
+
+def test_used_forgets_what_is_long_ago(store: Store, clock: Clock) -> None:
+    store.rates.reserve("amocrm", 6)
+    clock.forward(59)
+    assert store.rates.used("amocrm", 3600) == 1 and store.rates.used("amocrm", 1) == 0
+    clock.forward(2)
+    assert store.rates.used("amocrm", 3600) == 0

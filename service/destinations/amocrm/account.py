@@ -1,0 +1,203 @@
+"""One amoCRM account with all its parts, put together; and what people ask of it before anything is sent."""
+
+from __future__ import annotations
+
+import random as random_module
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from outbox.message import Delivery
+from outbox.outcome import DeliveryError, Skipped
+from service.config import Amocrm
+from service.destinations.amocrm import outcomes
+from service.destinations.amocrm.client import CONNECT, TOTAL, AmocrmClient
+from service.destinations.amocrm.connect import Connect
+from service.destinations.amocrm.directory import Directory
+from service.destinations.amocrm.echoes import Echoes
+from service.destinations.amocrm.guard import choose, judge
+from service.destinations.amocrm.moves import Moves, lesson_of
+from service.destinations.amocrm.pace import Pace
+from service.destinations.amocrm.pages import Pages
+from service.destinations.amocrm.pipelines import Pipelines, Target
+from service.destinations.amocrm.resolving import Deals
+from service.destinations.amocrm.rows import Contact, Lead, Pipeline
+from service.destinations.amocrm.token_endpoint import TokenEndpoint
+from service.destinations.amocrm.tokens import TokenOwner
+from service.destinations.amocrm.vault import Vault
+from service.destinations.http import Http
+
+if TYPE_CHECKING:
+    from outbox.plain import Leases, Memory, Rates
+
+PERSON_WAITS = 10.0
+"""Seconds that a person waits for an answer on the page or the command line."""
+
+DAY = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What sending a delivery now would do, without doing it. verdict: move, or why not (already_further, deal_closed,
+    deal_gone, superseded, no_stage, not_found). words: English, for a person."""
+
+    verdict: str
+    words: str
+    lead_id: int | None = None
+    pipeline_name: str = ""
+    from_status: int | None = None
+    to_status: int | None = None
+    from_name: str = ""
+    to_name: str = ""
+    contact_name: str = ""
+
+
+@dataclass(frozen=True)
+class FoundLead:
+    """One deal of an e-mail: where it is, and whether it is the one that a lesson would move."""
+
+    lead: Lead
+    contact: Contact
+    pipeline_name: str
+    stage_name: str
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class FoundLeads:
+    """All that an e-mail leads to. why: which deal is chosen and by what rule, or why none is."""
+
+    contacts: tuple[Contact, ...]
+    leads: tuple[FoundLead, ...]
+    chosen: int | None
+    why: str
+
+
+class AmocrmAccount:
+    """An amoCRM (Kommo) account over a store's memory, leases and rates. Opening it sends nothing and stores nothing.
+
+    wait: how to rest for the pace; may raise Stopping. sleep: how to rest where stopping would lose something.
+    owner: names this process, as in leases. http: for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Amocrm,
+        *,
+        memory: Memory,
+        leases: Leases,
+        rates: Rates,
+        now: Callable[[], float],
+        token_keys: Sequence[str],
+        owner: str,
+        random: Callable[[], float] = random_module.random,
+        http: Http | None = None,
+        wait: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = time.sleep,
+        lease_seconds: float = 20.0,
+    ) -> None:
+        http = http or Http(connect=CONNECT, total=TOTAL)
+        pace = Pace(rates, memory, now, settings.rps, wait)
+        self._settings = settings
+        self._now = now
+        self._endpoint = TokenEndpoint(settings, http, pace)
+        self.tokens = TokenOwner(
+            settings,
+            vault=Vault(memory, token_keys),
+            endpoint=self._endpoint,
+            memory=memory,
+            leases=leases,
+            now=now,
+            random=random,
+            owner=owner,
+            wait=wait,
+            sleep=sleep,
+            lease_seconds=lease_seconds,
+        )
+        self.pace = pace
+        self.client = AmocrmClient(settings, http=http, tokens=self.tokens, pace=pace, memory=memory, now=now)
+        self.pipelines = Pipelines(settings, self.client, memory, now)
+        self.echoes = Echoes(memory, now)
+        self.directory = Directory(self.client, Pages(self.client, self.pipelines, memory, now), memory, now)
+        self.moves = Moves(settings, self.client, self.tokens, self.pipelines, self.directory, self.echoes, memory, now)
+        self.connect = Connect(settings, self._endpoint, self.tokens, self.client)
+
+    def preview(self, delivery: Delivery, deadline: float = PERSON_WAITS) -> Preview:
+        """What sending this delivery now would do. Sends no change. Raises DeliveryError."""
+        with self.client.within(deadline):
+            return self._preview(delivery)
+
+    def find_lead(self, email: str, deadline: float = PERSON_WAITS) -> FoundLeads:
+        """All contacts that bear exactly this e-mail, their deals, and which of them a lesson would move. Raises
+        DeliveryError."""
+        with self.client.within(deadline):
+            contacts = self.client.find_contacts(email)
+            ids = {number: one for one in reversed(contacts) for number in one.lead_ids}
+            leads = self.client.leads(sorted(ids)) if ids else {}
+            pipeline_id = self._settings.pipeline_id
+            choice = choose(leads.values(), pipeline_id) if pipeline_id is not None else None
+            chosen = choice.lead.id if choice and choice.found == "open" and choice.lead else None
+            rows = [self._found(lead, ids[lead.id], chosen) for lead in sorted(leads.values(), key=lambda one: one.id)]
+        if pipeline_id is None:
+            why = "AMOCRM_PIPELINE_ID is not set"
+        elif chosen is not None:
+            why = "the open deal of the pipeline that was changed last"
+        elif choice is not None and choice.found == "closed":
+            why = "all deals in the pipeline are closed"
+        else:
+            why = "no deal in the pipeline" if contacts else "no contact bears exactly this e-mail"
+        return FoundLeads(contacts, tuple(rows), chosen, why)
+
+    def tidy(self) -> int:
+        """Forget e-mails and deals that were not heard of for 90 days. -> how many. For a daily job."""
+        return self.directory.tidy(self._now() - 90 * DAY) + self.echoes.tidy(self._now() - 90 * DAY)
+
+    def _found(self, lead: Lead, contact: Contact, chosen: int | None) -> FoundLead:
+        pipeline_name, stage_name = self.pipelines.names(lead.pipeline_id, lead.status_id)
+        return FoundLead(lead, contact, pipeline_name, stage_name, lead.id == chosen)
+
+    def _preview(self, delivery: Delivery) -> Preview:
+        lesson = lesson_of(delivery)
+        target = self.pipelines.target(lesson) if lesson is not None else None
+        if target is None:
+            return Preview("no_stage", f"lesson {lesson} has no stage in amoCRM")
+        email = delivery.email or ""
+        deals = Deals(self.client, self.directory, self.pipelines, self._now)
+        lost = deals.resolve([(email, target)])
+        lead_id = deals.chosen(email, target.pipeline_id)
+        person = deals.people.get(email)
+        lead = deals.lead(lead_id) if lead_id is not None else None
+        if lead is None:
+            return self._nothing(next(iter(lost.values()), None), target)
+        pipeline = self.pipelines.pipeline(target.pipeline_id, lead.status_id)
+        known = self.echoes.known([lead.id])[lead.id]
+        verdict = judge(
+            lead, target, pipeline or Pipeline(target.pipeline_id, ""), known, delivery.received_at, delivery.id
+        )
+        facts = outcomes.facts_of(target, lead, person, self.pipelines)
+        kind = {"here": "already_further", "ask": "superseded"}.get(
+            verdict.kind, outcomes.CODES.get(verdict.kind, verdict.kind)
+        )
+        words = verdict.words or f"would move deal {lead.id} from {facts['from_name']} to {facts['to_name']}"
+        return Preview(
+            kind,
+            words,
+            lead.id,
+            target.pipeline_name,
+            lead.status_id,
+            target.status_id,
+            str(facts["from_name"]),
+            target.name,
+            str(facts.get("contact_name", "")),
+        )
+
+    def _nothing(self, outcome: object, target: Target) -> Preview:
+        verdict, words = "not_found", "nothing was found"
+        if isinstance(outcome, Skipped):
+            verdict, _, words = outcome.reason.partition(": ")
+        elif isinstance(outcome, DeliveryError):
+            verdict, words = outcome.code, outcome.message
+        return Preview(
+            verdict, words, pipeline_name=target.pipeline_name, to_status=target.status_id, to_name=target.name
+        )

@@ -1,0 +1,167 @@
+"""The destination "amocrm": a lesson that was completed moves the student's deal to the lesson's stage.
+
+Reference: https://www.amocrm.ru/developers/content/crm_platform/leads-api#leads-edit
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from outbox.message import Delivery
+from outbox.outcome import DeliveryError, Outcome, Pause, Skipped
+from service.config import Amocrm
+from service.destinations.amocrm.client import LIST_LIMIT, AmocrmClient
+from service.destinations.amocrm.directory import Directory
+from service.destinations.amocrm.echoes import Echoes
+from service.destinations.amocrm.notebook import Notebook
+from service.destinations.amocrm.passing import Pass
+from service.destinations.amocrm.pipelines import Pipelines, Target
+from service.destinations.amocrm.resolving import Deals
+from service.destinations.amocrm.tokens import TokenOwner
+from service.destinations.amocrm.writing import FORBIDDEN, Writer
+
+if TYPE_CHECKING:
+    from outbox.outcome import Desk
+    from outbox.plain import Memory
+
+BUSY = 20
+"""From so many rows on the list of stages is read more often: one request among hundreds."""
+
+
+class Moves:
+    """See outbox.outcome.Destination. It takes up to 250 deliveries, since so many deals can be read at once, and
+    writes them in batches of AMOCRM_BATCH."""
+
+    name = "amocrm"
+    batch = LIST_LIMIT
+    whole_keys = True
+    newest_first = True
+
+    def __init__(
+        self,
+        settings: Amocrm,
+        client: AmocrmClient,
+        tokens: TokenOwner,
+        pipelines: Pipelines,
+        directory: Directory,
+        echoes: Echoes,
+        memory: Memory,
+        now: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._tokens = tokens
+        self._pipelines = pipelines
+        self._directory = directory
+        self._echoes = echoes
+        self._memory = memory
+        self._now = now
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the settings, with the connection (not with a refresh) and with the operator's choices."""
+        settings = self._settings
+        choices = {key: entry.value for key, entry in self._memory.items("choices").items()}
+        parts = [
+            self._tokens.generation,
+            settings.base_url,
+            settings.client_id,
+            settings.client_secret,
+            settings.redirect_uri,
+            settings.pipeline_id,
+            sorted(settings.stages.items()),
+            choices,
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def missing(self) -> tuple[str, ...]:
+        """The settings that it lacks. The connection counts as one: by tokens in the settings or by Connect."""
+        settings = self._settings
+        lacking = []
+        if not (settings.base_url or self._tokens.base_url()):
+            lacking.append("AMOCRM_SUBDOMAIN")
+        if settings.refresh_token or not settings.access_token:  # a pair has to be refreshed
+            names = ("client_id", "client_secret", "redirect_uri")
+            lacking += [f"AMOCRM_{name.upper()}" for name in names if not getattr(settings, name)]
+        if settings.pipeline_id is None and not self._memory.items("choices"):
+            lacking.append("AMOCRM_PIPELINE_ID")
+        if not lacking and not self._tokens.connected():
+            lacking.append("AMOCRM_REFRESH_TOKEN")
+        return tuple(lacking)
+
+    def deliver(self, batch: Sequence[Delivery], desk: Desk) -> Mapping[int, Outcome]:
+        """Move the deals of these students. What is certain is settled at the desk at once."""
+        try:
+            self._deliver(batch, desk)
+        except DeliveryError as error:
+            if len(batch) == 1 and error.pause is None:
+                return {batch[0].id: error}  # first the row's own retry; a second one running pauses
+            error.pause = error.pause or Pause("outage")
+            raise
+        return {}
+
+    def _deliver(self, batch: Sequence[Delivery], desk: Desk) -> None:
+        notebook = Notebook(self._client, desk)
+        with notebook.reading(batch):
+            suspects = self._suspects()
+            targets, outcomes = self._targets(batch)
+        if outcomes:
+            desk.settle(outcomes)
+        rows = [row for row in batch if row.id in targets]
+        if not rows:
+            return
+        size = self._settings.batch
+        writer = Writer(self._client, self._echoes, self._memory, self._now, desk, notebook, size, suspects)
+        deals = Deals(self._client, self._directory, self._pipelines, self._now)
+        run = Pass(
+            deals,
+            writer,
+            self._client,
+            self._pipelines,
+            self._echoes,
+            notebook,
+            desk,
+            self._now,
+            self._settings.coalesce,
+        )
+        run.run(rows, targets)
+
+    def _suspects(self) -> frozenset[int]:
+        """After a 403 the account itself is asked first; if it is good, a row was at fault, and these were in it."""
+        entry = self._memory.get(*FORBIDDEN)
+        if entry is None:
+            return frozenset()
+        self._client.account()
+        self._memory.delete(FORBIDDEN[0], [FORBIDDEN[1]])
+        return frozenset(entry.value["rows"])
+
+    def _targets(self, batch: Sequence[Delivery]) -> tuple[dict[int, Target], dict[int, Outcome]]:
+        """The stage of each row's lesson, and the outcomes of rows that have none."""
+        age = {"max_age": 600.0} if len(batch) >= BUSY else {}
+        known: dict[int, Target | None] = {}
+        targets: dict[int, Target] = {}
+        outcomes: dict[int, Outcome] = {}
+        for row in batch:
+            lesson = lesson_of(row)
+            if lesson is None or not row.email:
+                message = "the event has no e-mail or no lesson that could be read"
+                outcomes[row.id] = DeliveryError(message, cause="internal", code="unreadable", permanent=True)
+                continue
+            if lesson not in known:
+                known[lesson] = self._pipelines.target(lesson, **age)
+            target = known[lesson]
+            if target is None:
+                outcomes[row.id] = Skipped(f"no_stage: lesson {lesson} has no stage in amoCRM")
+            else:
+                targets[row.id] = replace(target, lesson=lesson)
+        return targets, outcomes
+
+
+def lesson_of(row: Delivery) -> int | None:
+    """The lesson of an event, None when it tells none."""
+    value: Any = row.data.get("lesson")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -114,6 +114,22 @@ CAUSES: dict[str, Cause] = {
         DEVELOPER,
         N_("Missing: %(missing)s"),
     ),
+    "amocrm_credentials": Cause(
+        N_("amoCRM does not accept the integration's settings"),
+        N_(
+            "No new access is given. All deliveries wait and go out by themselves after that. amoCRM's words: %(detail)s"
+        ),
+        DEVELOPER,
+        N_(
+            "Compare client id, secret, redirect address and subdomain with the integration's page in amoCRM, byte for byte."
+        ),
+    ),
+    "stage_ambiguous": Cause(
+        N_("Two stages bear the name that is set for lesson %(lesson)s"),
+        N_("It cannot be told which one is meant: %(stages)s. The deals stay where they are."),
+        DEVELOPER,
+        N_("Choose the stage on the page, or set its id in place of the name."),
+    ),
     "pipeline_gone": Cause(
         N_("The configured funnel is not in amoCRM"),
         N_("No deal can be moved until the funnel is chosen anew."),

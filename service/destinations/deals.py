@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from outbox.outcome import DeliveryError, Later, Skipped
 from service.destinations.changes import Changes, Same, Wait, Witness
+from service.destinations.deal import Contact, Deal, Lead
 
 if TYPE_CHECKING:
     from outbox.message import Delivery
@@ -29,36 +29,6 @@ SHOWN = 10
 """Up to so many rows of one reading keep it with their attempts; it is the same for all of them."""
 
 
-class Lead(Protocol):
-    """A deal as amoCRM has it. custom_fields: as in its API (field_id, field_name, field_code, values)."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def price(self) -> Decimal: ...
-    @property
-    def pipeline_id(self) -> int: ...
-    @property
-    def is_deleted(self) -> bool: ...
-    @property
-    def main_contact_id(self) -> int | None: ...
-    @property
-    def custom_fields(self) -> Sequence[Mapping[str, Any]]: ...
-
-
-class Contact(Protocol):
-    """A person as amoCRM has them."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def custom_fields(self) -> Sequence[Mapping[str, Any]]: ...
-
-
 class Reader(Protocol):
     """Reads from amoCRM, in bulk. Raises DeliveryError."""
 
@@ -69,6 +39,21 @@ class Reader(Protocol):
         """The names of a pipeline and its stage, "" where unknown."""
 
 
+class FromAmocrm:
+    """A Reader out of a client of amoCRM and its pipelines."""
+
+    def __init__(self, client: Any, pipelines: Any) -> None:
+        self.leads = client.leads
+        self.contacts = client.contacts
+        self.is_wanted = pipelines.is_wanted
+        self._pipeline = pipelines.pipeline
+
+    def names(self, pipeline_id: int, status_id: int) -> tuple[str, str]:
+        pipeline = self._pipeline(pipeline_id, status_id)
+        stage = pipeline.stage(status_id) if pipeline else None
+        return (pipeline.name if pipeline else "", stage.name if stage else "")
+
+
 @dataclass(frozen=True)
 class Rest:
     """amoCRM is not to be asked now."""
@@ -76,16 +61,6 @@ class Rest:
     seconds: float
     cause: str
     reason: str
-
-
-@dataclass(frozen=True)
-class Deal:
-    """A deal of which a record is to be made. stage, pipeline: the names of where the change brought it."""
-
-    lead: Lead
-    contact: Contact | None = None
-    stage: str = ""
-    pipeline: str = ""
 
 
 class Deals:
@@ -265,51 +240,6 @@ def witness_of(row: Delivery) -> Witness:
         seen_at=row.received_at,
         api_id=str(data.get("amocrm_event_id") or ""),
     )
-
-
-def texts_of(deal: Deal) -> dict[str, str]:
-    """The places of a deal: deal.*, contact.*, stage, pipeline, and custom:<name, code or id> (the deal's first)."""
-    lead, contact = deal.lead, deal.contact
-    found = {
-        "deal.id": str(lead.id),
-        "deal.name": lead.name,
-        "deal.price": format(lead.price, "f"),
-        "stage": deal.stage,
-        "pipeline": deal.pipeline,
-    }
-    if contact is not None:
-        custom = custom_texts(contact.custom_fields)
-        found |= custom
-        found |= {
-            "contact.id": str(contact.id),
-            "contact.name": contact.name,
-            "contact.email": first(contact.custom_fields, "EMAIL"),
-            "contact.phone": first(contact.custom_fields, "PHONE"),
-        }
-    return found | custom_texts(lead.custom_fields)
-
-
-def custom_texts(fields: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """custom:<name>, custom:<code> and custom:<id>, in lower case -> the values, comma separated."""
-    found: dict[str, str] = {}
-    for one in fields:
-        text = ", ".join(_values(one))
-        for name in ("field_name", "field_code", "field_id"):
-            if text and one.get(name):
-                found.setdefault(f"custom:{str(one[name]).strip().casefold()}", text)
-    return found
-
-
-def first(fields: Iterable[Mapping[str, Any]], code: str) -> str:
-    """The first value of the field with this code."""
-    values = [text for one in fields if str(one.get("field_code", "")).upper() == code for text in _values(one)]
-    return values[0] if values else ""
-
-
-def _values(one: Mapping[str, Any]) -> list[str]:
-    listed = one.get("values")
-    values = [item.get("value") for item in listed if isinstance(item, Mapping)] if isinstance(listed, list) else []
-    return [str(value).strip() for value in values if value not in (None, "") and not isinstance(value, dict | list)]
 
 
 def number(value: Any) -> int | None:

@@ -11,7 +11,8 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Protocol
 
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Skipped, Stopping
-from service.destinations.deals import Deal, Deals, texts_of
+from service.destinations.deal import Deal, texts_of
+from service.destinations.deals import Deals
 
 if TYPE_CHECKING:
     from outbox.message import Delivery

@@ -1,0 +1,150 @@
+"""Stand-ins in memory for what the ERP side is lent: the store's memory, a desk, deals of amoCRM, an ERP."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from outbox.message import Delivery, State
+from outbox.outcome import Stopping
+from outbox.plain import Entry
+
+
+class Clock:
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Memory:
+    """Values are copied in and out, as if they went through JSON."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.kept: dict[tuple[str, str], Entry] = {}
+        self.before_put: Callable[[], None] = lambda: None
+
+    def get(self, namespace: str, key: str) -> Entry | None:
+        return copy.deepcopy(self.kept.get((namespace, key)))
+
+    def get_many(self, namespace: str, keys: Sequence[str]) -> dict[str, Entry]:
+        return {key: entry for key in keys if (entry := self.get(namespace, key))}
+
+    def items(self, namespace: str) -> dict[str, Entry]:
+        return {key: copy.deepcopy(entry) for (space, key), entry in self.kept.items() if space == namespace}
+
+    def put(self, namespace: str, key: str, value: Any, version: int | None = None) -> int | None:
+        self.before_put()
+        old = self.kept.get((namespace, key))
+        stored = old.version if old else 0
+        if version is not None and version != stored:
+            return None
+        self.kept[namespace, key] = Entry(copy.deepcopy(value), stored + 1, self._now())
+        return stored + 1
+
+    def put_many(self, namespace: str, values: Mapping[str, Any]) -> None:
+        for key, value in values.items():
+            self.put(namespace, key, value)
+
+    def delete(self, namespace: str, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.kept.pop((namespace, key), None)
+
+
+class Desk:
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.begun: list[int] = []
+        self.exchanges: list[tuple[list[int], Mapping[str, Any]]] = []
+        self._stop_after = stop_after
+
+    def begin(self, delivery_ids: Sequence[int]) -> None:
+        if self._stop_after is not None and len(self.begun) >= self._stop_after:
+            raise Stopping
+        self.begun += delivery_ids
+
+    def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Any]) -> None:
+        self.exchanges.append((list(delivery_ids), exchange))
+
+
+@dataclass(frozen=True)
+class Lead:
+    id: int
+    name: str = "Курс"
+    price: Decimal = Decimal("1500")
+    pipeline_id: int = 7
+    is_deleted: bool = False
+    main_contact_id: int | None = None
+    custom_fields: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Contact:
+    id: int
+    name: str = "Анна Петрова"
+    custom_fields: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass
+class Reader:
+    """amoCRM as the ERP side reads it."""
+
+    deals: dict[int, Lead] = field(default_factory=dict)
+    people: dict[int, Contact] = field(default_factory=dict)
+    stages: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
+    error: Exception | None = None
+    asked: list[list[int]] = field(default_factory=list)
+
+    def leads(self, ids: Sequence[int]) -> dict[int, Lead]:
+        if self.error:
+            raise self.error
+        self.asked.append(list(ids))
+        return {one: self.deals[one] for one in ids if one in self.deals}
+
+    def contacts(self, ids: Sequence[int]) -> dict[int, Contact]:
+        return {one: self.people[one] for one in ids if one in self.people}
+
+    def is_wanted(self, pipeline_id: int, status_id: int, wanted: Sequence[tuple[str, str]]) -> bool:
+        names = self.names(pipeline_id, status_id)
+        return any(one in ("", str(pipeline_id), names[0]) and two in (str(status_id), names[1]) for one, two in wanted)
+
+    def names(self, pipeline_id: int, status_id: int) -> tuple[str, str]:
+        return self.stages.get((pipeline_id, status_id), ("", ""))
+
+
+def delivery(number: int, name: str = "crm/create-deal", **more: Any) -> Delivery:
+    """A pending row. data: of its event."""
+    data = more.pop("data", {"dealName": f"Deal {number}", "amount": 100})
+    lead_id = data.get("lead_id")
+    return Delivery(
+        **{
+            "id": number,
+            "event_id": f"event-{number}",
+            "event_name": name,
+            "destination": "erp",
+            "key": f"lead:{lead_id}" if lead_id else None,
+            "state": State.SENDING,
+            "reason": "",
+            "cause": "",
+            "reference": "",
+            "due_at": 0.0,
+            "failures": 0,
+            "created_at": 0.0,
+            "changed_at": 0.0,
+            "data": data,
+            "source": "webhook" if lead_id else "events",
+            "received_at": 1_800_000_000.0,
+            "lead_id": lead_id,
+            **more,
+        }
+    )
+
+
+def change(
+    number: int, lead_id: int = 1, old: int | None = 10, new: int = 20, at: float | None = None, **more: Any
+) -> Delivery:
+    """A row that tells of a change of stage."""
+    data = {"lead_id": lead_id, "pipeline_id": 7, "status_id": new, "old_status_id": old, "at": at, "kind": "status"}
+    return delivery(number, "amocrm/webhook", data={**data, **more.pop("also", {})}, **more)

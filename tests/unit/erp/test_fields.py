@@ -1,0 +1,96 @@
+"""Which field gets what, and which row of the ERP looks like what was sent."""
+
+from decimal import Decimal
+
+import pytest
+
+from service.config import Erp
+from service.destinations.records import Record
+from service.destinations.rukovoditel import fields
+from service.destinations.rukovoditel.doubts import Insert, matching, own_row, same_amount, same_text
+
+
+def record(amount: str | None = "100", name: str = "Курс", **places: str) -> Record:
+    return Record(name, None if amount is None else Decimal(amount), None, places)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0", "0"),
+        ("0.00", "0"),
+        ("1500", "1500"),
+        ("1500.0", "1500"),
+        ("1500.50", "1500.50"),
+        ("1990.5", "1990.5"),
+        ("1E+6", "1000000"),
+        ("0.01", "0.01"),
+    ],
+)
+def test_amounts_are_plain_and_exact(amount: str, text: str) -> None:
+    assert fields.plain(Decimal(amount)) == text
+
+
+def test_zero_is_an_amount_and_none_is_none() -> None:
+    assert fields.items(Erp(), record("0"))[0] == {"field_1039": "Курс", "field_1040": "0"}
+    assert fields.items(Erp(), record(None))[0] == {"field_1039": "Курс"}
+
+
+def test_the_map_of_further_fields() -> None:
+    erp = Erp(
+        fields=(("field_1050", "{contact.email}"), ("field_1051", "{custom:Город }, Россия"), ("field_1052", "{stage}"))
+    )
+    made = record(**{"contact.email": "a@b.ru", "custom:город": "Казань"})
+    assert fields.items(erp, made) == (
+        {"field_1039": "Курс", "field_1040": "100", "field_1050": "a@b.ru", "field_1051": "Казань, Россия"},
+        "",
+    )
+    assert fields.places(erp) == {"contact.email", "custom:Город", "stage"}
+
+
+def test_what_the_ERP_would_cut_is_cut_and_told() -> None:
+    items, note = fields.items(Erp(), record(name="я" * 300))
+    assert items["field_1039"] == "я" * 255
+    assert "field_1039" in note and "255" in note
+
+
+@pytest.mark.parametrize(
+    "shown", ["1500.5", "1500.50", "1 500,50", "1,500.50", "1.500,50", "1500,5 ₽", "1\u00a0500,50"]
+)
+def test_an_amount_is_known_again_however_it_is_shown(shown: str) -> None:
+    assert same_amount(shown, "1500.5")
+
+
+@pytest.mark.parametrize("shown", ["1500", "15005", "150.50", "0"])
+def test_another_amount_is_another(shown: str) -> None:
+    assert not same_amount(shown, "1500.5")
+
+
+def test_a_text_is_known_again_however_it_is_shown() -> None:
+    assert same_text("Курс &amp; школа", "курс &  школа ")
+    assert same_text("Курс", "<b>Курс</b>")
+    assert same_text("a &lt; b", "a < b")
+    assert not same_text("Курс 2", "Курс")
+
+
+def test_rows_are_looked_at_one_by_one() -> None:
+    rows = [
+        {"id": "3", "1039": "Курс", "1040": "100"},
+        {"id": "1", "1039": "Курс", "1040": "100.00"},
+        {"id": "2", "1039": "Курс", "1040": "101"},
+        {"id": "4", "1039": "Другой", "1040": "100"},
+        {"id": "", "1039": "Курс", "1040": "100"},
+    ]
+    assert matching(rows, "1039", "1040", "Курс", "100") == [1, 3]
+    assert matching(rows, "1039", "1040", "Курс", None) == [1, 2, 3]
+
+
+def test_whose_row_it_is() -> None:
+    insert = Insert("70", "Курс", "100", above=5)
+    assert own_row(insert, [3, 5], 1) is None
+    assert own_row(insert, [3, 6], 1) == 6
+    assert own_row(insert, [6, 7], 1) == [6, 7]
+    assert own_row(insert, [6, 7], 2) == 6
+    assert own_row(Insert("70", "Курс", "100", above=5, taken=(6,)), [6], 1) is None
+    assert own_row(Insert("70", "Курс", "100", above=None), [6], 1) == [6]
+    assert own_row(Insert("70", "Курс", "100", above=None), [], 1) is None

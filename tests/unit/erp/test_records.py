@@ -1,0 +1,377 @@
+"""From events to records: what goes out, in which order, and what becomes of each row."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Pause, Skipped
+from service.config import Amocrm
+from service.destinations.deals import Deals, Rest
+from service.destinations.records import BUDGET, Made, Paper, Record, Records
+from tests.unit.erp.fakes import Clock, Contact, Desk, Lead, Memory, Reader, change, delivery
+
+T = 1_800_000_000.0
+
+
+class Erp:
+    """Notes what it is asked for. answers: what the next inserts come to instead."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.made: list[tuple[int, Record]] = []
+        self.updated: list[tuple[str, Record]] = []
+        self.gone: set[str] = set()
+        self.answers: list[Exception | Later | None] = []
+        self.places: frozenset[str] = frozenset()
+        self.fingerprint: Mapping[str, Any] = {"url": "x"}
+        self.slow = 0.0
+        self._clock = clock
+
+    def missing(self) -> tuple[str, ...]:
+        return ("CRM_API_URL",)
+
+    def start(self, delivery_ids: object) -> None:
+        pass
+
+    def insert(self, record: Record, paper: Paper) -> Made | Later:
+        paper.begin()
+        self._clock.now += self.slow
+        answer = self.answers.pop(0) if self.answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, Later):
+            return answer
+        self.made.append((paper.delivery_id, record))
+        return Made(str(len(self.made)), record.entity or "70")
+
+    def update(self, reference: str, record: Record, paper: Paper) -> Made | None:
+        self.updated.append((reference, record))
+        return None if reference in self.gone else Made(reference, "70")
+
+
+class House:
+    def __init__(
+        self, reader: Reader | None = None, *, on_repeat: str = "insert", resting: Any = None, **amocrm: Any
+    ) -> None:
+        self.clock = Clock(T)
+        self.memory = Memory(self.clock)
+        self.erp = Erp(self.clock)
+        self.reader = reader or Reader({number: Lead(number) for number in range(1, 400)})
+        self.deals = Deals(
+            Amocrm(**amocrm),
+            self.memory,
+            self.clock,
+            self.reader,
+            account_id=lambda: 55,
+            resting=resting or (lambda: None),
+        )
+        self.records = Records(self.erp, self.deals, self.memory, self.clock, on_repeat=on_repeat, monotonic=self.clock)
+        self.desk = Desk()
+
+    def deliver(self, *rows: Any) -> Mapping[int, Outcome]:
+        return self.records.deliver(rows, self.desk)
+
+    @property
+    def made(self) -> list[int]:
+        return [number for number, _ in self.erp.made]
+
+
+def outage(message: str = "down") -> DeliveryError:
+    return DeliveryError(message, cause="erp_down", outage=True)
+
+
+def test_an_event_becomes_a_record() -> None:
+    house = House()
+    row = delivery(1, data={"dealName": " Курс ", "amount": "1990.50", "entityId": 71, "utm": {"source": "vk"}})
+    outcome = house.deliver(row)[1]
+    assert outcome == Delivered("1", facts={"entity_id": "71", "record": "Курс", "amount": "1990.50"})
+    record = house.erp.made[0][1]
+    assert (record.amount, record.value("data.utm.source"), record.value("event.id")) == (
+        Decimal("1990.50"),
+        "vk",
+        "event-1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("amount", "found"), [(0, "0"), ("0.00", "0.00"), (1990.5, "1990.5"), (None, None), (1e6, "1000000.0")]
+)
+def test_amounts(amount: object, found: str | None) -> None:
+    house = House()
+    house.deliver(delivery(1, data={"dealName": "x", "amount": amount}))
+    assert house.erp.made[0][1].amount == (None if found is None else Decimal(found))
+
+
+@pytest.mark.parametrize(
+    "data", [{"dealName": ""}, {}, {"dealName": "x", "amount": "many"}, {"dealName": "x", "amount": "NaN"}]
+)
+def test_what_no_record_can_be_made_of_is_dead(data: dict[str, Any]) -> None:
+    outcome = House().deliver(delivery(1, data=data))[1]
+    assert isinstance(outcome, DeliveryError) and outcome.permanent and outcome.code == "refused"
+
+
+def test_a_change_of_stage_becomes_a_record_of_the_deal_as_it_is_now() -> None:
+    house = House(Reader({1: Lead(1, "Курс", Decimal("0"))}))
+    outcome = house.deliver(change(1, at=T))[1]
+    assert outcome == Delivered("1", facts={"entity_id": "70", "record": "Курс", "amount": "0"}, lead_id=1)
+
+
+def test_a_deal_without_a_name_has_its_number() -> None:
+    house = House(Reader({1: Lead(1, " ")}))
+    house.deliver(change(1, at=T))
+    assert house.erp.made[0][1].name == "#1"
+
+
+def test_places_of_a_deal() -> None:
+    city = {"field_id": 9, "field_name": "Город", "field_code": None, "values": [{"value": "Казань"}]}
+    mail = {
+        "field_id": 2,
+        "field_name": "Email",
+        "field_code": "EMAIL",
+        "values": [{"value": "a@b.ru"}, {"value": "c@d.ru"}],
+    }
+    phone = {"field_id": 3, "field_name": "Телефон", "field_code": "PHONE", "values": [{"value": 79990001122}]}
+    level = {"field_id": 4, "field_name": "город", "field_code": "LEVEL", "values": None}
+    reader = Reader(
+        {1: Lead(1, main_contact_id=5, custom_fields=[city])},
+        {5: Contact(5, custom_fields=[mail, phone, level])},
+        {(7, 20): ("Воронка", "Урок 1")},
+    )
+    house = House(reader)
+    house.erp.places = frozenset({"contact.email", "stage"})
+    outcome = house.deliver(change(1, at=T))[1]
+    value = house.erp.made[0][1].value
+    places = (
+        "deal.id",
+        "contact.name",
+        "contact.email",
+        "contact.phone",
+        "custom: ГОРОД",
+        "custom:email",
+        "custom:9",
+        "stage",
+        "pipeline",
+        "custom:no",
+        "nothing",
+    )
+    assert [value(place) for place in places] == [
+        "1", "Анна Петрова", "a@b.ru", "79990001122", "Казань", "a@b.ru, c@d.ru", "Казань", "Урок 1", "Воронка", "", "",
+    ]  # fmt: skip
+    assert isinstance(outcome, Delivered) and outcome.person == "Анна Петрова"
+
+
+def test_people_are_read_only_where_a_field_needs_them() -> None:
+    house = House(Reader({1: Lead(1, main_contact_id=5)}, {5: Contact(5)}))
+    house.deliver(change(1, at=T))
+    assert house.erp.made[0][1].value("contact.name") == ""
+
+
+def test_many_deals_are_read_together() -> None:
+    house = House()
+    assert len(house.deliver(*(change(number, lead_id=number, at=T) for number in range(1, 251)))) == 250
+    assert house.reader.asked == [list(range(1, 251))]
+    assert len(house.made) == 250
+
+
+def test_a_deal_that_is_gone_makes_none() -> None:
+    house = House(Reader({2: Lead(2, is_deleted=True)}))
+    outcomes = house.deliver(change(1, 1, at=T), change(2, 2, at=T))
+    assert [o.reason.split(":")[0] for o in outcomes.values() if isinstance(o, Skipped)] == ["deal_gone", "deal_gone"]
+    assert house.made == []
+
+
+def test_the_same_change_makes_one() -> None:
+    house = House()
+    outcomes = house.deliver(
+        change(1, at=T), change(2, at=T, received_at=T + 60), change(3, at=T + 1, also={"amocrm_event_id": "x"})
+    )
+    assert isinstance(outcomes[1], Delivered)
+    assert [getattr(outcomes[number], "reason", "") for number in (2, 3)] == [
+        "superseded: the same change as event event-1"
+    ] * 2
+
+
+def test_a_row_that_comes_again_is_still_the_one() -> None:
+    house = House()
+    house.erp.answers = [outage(), None]
+    assert isinstance(house.deliver(change(1, at=T))[1], DeliveryError)
+    assert isinstance(house.deliver(change(1, at=T, failures=1))[1], Delivered)
+
+
+def test_what_cannot_be_told_yet_waits_and_holds_its_deal() -> None:
+    house = House()
+    house.deliver(change(1, at=T - 3))
+    outcomes = house.deliver(change(2, at=T), change(3, lead_id=2, at=T))
+    assert isinstance(outcomes[2], Later) and 0 < outcomes[2].seconds <= 10
+    assert isinstance(outcomes[3], Delivered)
+
+
+def test_another_accounts_hook_is_kept_but_makes_none() -> None:
+    house = House()
+    outcomes = house.deliver(change(1, at=T, also={"account_id": 56}), change(2, 2, at=T, also={"account_id": 55}))
+    assert isinstance(outcomes[1], Skipped) and outcomes[1].reason.startswith("foreign_account: ")
+    assert isinstance(outcomes[2], Delivered)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_wanted"),
+    [
+        ("20", True),
+        ("7:20", True),
+        ("8:20", False),
+        ("21", False),
+        ("Урок 1", True),
+        ("Воронка:Урок 1", True),
+        ("Другая:Урок 1", False),
+    ],
+)
+def test_only_the_stages_that_are_wanted(wanted: str, is_wanted: bool) -> None:
+    pipeline, _, stage = wanted.rpartition(":")
+    house = House(Reader({1: Lead(1)}, stages={(7, 20): ("Воронка", "Урок 1")}), webhook_stages=((pipeline, stage),))
+    outcome = house.deliver(change(1, at=T))[1]
+    assert isinstance(outcome, Delivered if is_wanted else Skipped)
+    if isinstance(outcome, Skipped):
+        assert outcome.reason.startswith("not_routed: ")
+    assert isinstance(
+        house.deliver(change(2, lead_id=1, at=T + 300, also={"pipeline_id": None}))[2],
+        Delivered if is_wanted else Skipped,
+    )
+
+
+def test_our_own_moves_are_recorded_or_not_as_the_setting_says() -> None:
+    for setting, kind in (("skip", Skipped), ("record", Delivered)):
+        house = House(webhook_echoes=setting)
+        house.memory.put("echoes", "1", [{"status_id": 20, "old_status_id": 10, "pipeline_id": 7, "at": T - 2}])
+        assert isinstance(house.deliver(change(1, at=T))[1], kind)
+        assert isinstance(house.deliver(change(2, at=T + 300))[2], Delivered)
+
+
+@pytest.mark.parametrize(
+    ("error", "least"),
+    [
+        (DeliveryError("slow", cause="amocrm_slow_down", pause=Pause("rate"), retry_after=300), 300),
+        (DeliveryError("blocked", cause="amocrm_forbidden", pause=Pause("forbidden")), 3600),
+        (DeliveryError("out", cause="amocrm_reconnect", pause=Pause("reconnect")), 600),
+        (DeliveryError("down", cause="amocrm_down", outage=True), 30),
+    ],
+)
+def test_amocrms_trouble_is_not_the_ERPs(error: DeliveryError, least: float) -> None:
+    house = House(Reader(error=error))
+    outcomes = house.deliver(change(1, at=T), delivery(2), change(3, 2, at=T))
+    assert isinstance(outcomes[2], Delivered)
+    for number in (1, 3):
+        later = outcomes[number]
+        assert isinstance(later, Later) and later.cause == error.cause and later.seconds == least
+    assert house.desk.begun == [2]
+
+
+def test_an_old_row_asks_a_silent_amocrm_seldom() -> None:
+    house = House(Reader(error=DeliveryError("down", cause="amocrm_down", outage=True)))
+    outcome = house.deliver(change(1, at=T, received_at=T - 86400))[1]
+    assert isinstance(outcome, Later) and outcome.seconds == 600
+
+
+def test_while_amocrm_rests_it_is_not_asked() -> None:
+    house = House(resting=lambda: Rest(40, "amocrm_forbidden", "amocrm_forbidden: blocked"))
+    assert house.deliver(change(1, at=T))[1] == Later(40, "amocrm_forbidden: blocked", "amocrm_forbidden", lead_id=1)
+    assert house.reader.asked == []
+
+
+def test_without_amocrm_its_changes_wait() -> None:
+    house = House()
+    deals = Deals(Amocrm(), house.memory, house.clock, None)
+    records = Records(house.erp, deals, house.memory, house.clock, monotonic=house.clock)
+    outcome = records.deliver([change(1, at=T)], house.desk)[1]
+    assert isinstance(outcome, Later) and outcome.cause == "amocrm_not_set_up"
+
+
+def test_a_pause_stops_the_pass_and_keeps_what_was_done() -> None:
+    house = House()
+    house.erp.answers = [None, DeliveryError("key", cause="erp_settings", pause=Pause("settings"))]
+    outcomes = house.deliver(delivery(1), delivery(2), delivery(3), change(4, at=T))
+    assert list(outcomes) == [1, 2]
+    assert house.desk.begun == [1, 2]
+
+
+def test_two_outages_running_stop_the_pass() -> None:
+    house = House()
+    house.erp.answers = [outage(), None, outage(), outage()]
+    outcomes = house.deliver(*(delivery(number) for number in range(1, 7)))
+    assert list(outcomes) == [1, 2, 3, 4]
+
+
+def test_the_rows_own_fault_stops_nothing() -> None:
+    house = House()
+    house.erp.answers = [DeliveryError("no", cause="erp_refused", code="refused", permanent=True)] * 3
+    assert len(house.deliver(*(delivery(number) for number in range(1, 6)))) == 5
+
+
+def test_one_that_failed_is_not_overtaken_within_its_deal() -> None:
+    house = House()
+    house.erp.answers = [outage(), None]
+    outcomes = house.deliver(change(1, 1, at=T), change(2, 1, 20, 10, at=T + 5), change(3, 2, at=T))
+    assert list(outcomes) == [1, 3]
+
+
+def test_stopping_keeps_what_was_done() -> None:
+    house = House()
+    house.desk = Desk(stop_after=2)
+    assert list(house.deliver(delivery(1), delivery(2), delivery(3), change(4, at=T))) == [1, 2]
+
+
+def test_a_pass_hands_in_what_it_has_before_long() -> None:
+    house = House()
+    house.erp.slow = 1.0
+    done = house.deliver(*(delivery(number) for number in range(1, 100)))
+    assert len(done) == BUDGET + 1
+
+
+def test_events_of_the_platform_do_not_hold_up_the_hooks() -> None:
+    house = House()
+    house.erp.slow = 1.0
+    done = house.deliver(*(delivery(number) for number in range(1, 100)), change(200, at=T))
+    assert isinstance(done[200], Delivered)
+
+
+def test_a_repeat_inserts_skips_or_updates() -> None:
+    first, second = change(1, at=T), change(2, 1, 20, 30, at=T + 5)
+    house = House()
+    assert {type(one) for one in house.deliver(first, second).values()} == {Delivered}
+    assert house.made == [1, 2]
+    house = House(on_repeat="skip")
+    outcome = house.deliver(first, second)[2]
+    assert isinstance(outcome, Skipped) and outcome.reason.startswith("superseded: ") and outcome.reference == "1"
+    house = House(on_repeat="update")
+    outcome = house.deliver(first, second)[2]
+    assert isinstance(outcome, Delivered) and outcome.reference == "1"
+    assert (house.made, len(house.erp.updated)) == ([1], 1)
+
+
+def test_a_record_that_was_deleted_in_the_ERP_is_made_again() -> None:
+    house = House(on_repeat="update")
+    house.deliver(change(1, at=T))
+    house.erp.gone.add("1")
+    outcome = house.deliver(change(2, 1, 20, 30, at=T + 5))[2]
+    assert isinstance(outcome, Delivered) and outcome.reference == "2"
+
+
+def test_with_skip_the_event_that_made_the_record_stays_delivered() -> None:
+    house = House(on_repeat="skip")
+    house.deliver(change(1, at=T))
+    outcome = house.deliver(change(1, at=T, interrupted=True))[1]
+    assert isinstance(outcome, Delivered) and outcome.reference == "1"
+    assert house.made == [1]
+
+
+def test_what_is_missing_and_what_changes_the_fingerprint() -> None:
+    house = House()
+    assert house.records.missing() == ("CRM_API_URL",)
+    before = house.records.fingerprint
+    house.erp.fingerprint = {"url": "y"}
+    assert house.records.fingerprint != before
+
+
+def test_an_event_without_a_deal_is_unreadable() -> None:
+    outcome = House().deliver(delivery(1, "amocrm/webhook", data={"status_id": 5}))[1]
+    assert isinstance(outcome, DeliveryError) and outcome.code == "unreadable" and outcome.permanent

@@ -59,9 +59,10 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         app.register_blueprint(way_in.bp)
     for part in (health, api, connect):
         app.register_blueprint(part.bp)
-    pages = import_module("service.operator.pages")
-    if hasattr(pages, "bp"):
-        app.register_blueprint(pages.bp)
+    try:
+        app.register_blueprint(import_module("service.operator.pages").bp)
+    except Exception as e:
+        print("pages", e)
     commands.register(app)
     app.after_request(_guard)
     if settings.trusted_proxies:

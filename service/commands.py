@@ -103,9 +103,15 @@ def pipelines() -> None:
 def find_lead(email: str) -> None:
     """Show which deal a lesson of this student would move."""
     try:
-        say(dealpost().wiring.describe_lead(email))
+        found = dealpost().wiring.amocrm.find_lead(email.strip().casefold())
     except DeliveryError as error:
         fail(error.message)
+    for one in found.leads:
+        sign = "->" if one.chosen else "  "
+        say(f"{sign} {one.lead.id}  {one.lead.name}  {one.pipeline_name} / {one.stage_name}  ({one.contact.name})")
+    if found.chosen is None:
+        fail(found.why)
+    say(found.why)
 
 
 @click.command("complete-lesson")
@@ -359,7 +365,7 @@ def subscribe(url: str) -> None:
     if not address:
         fail(_("Set PUBLIC_URL and WEBHOOK_SECRET, or give --url."))
     try:
-        house.wiring.subscribe(address, checks.DEADLINE)
+        house.wiring.subscribe_hook(checks.DEADLINE, address)
     except DeliveryError as error:
         fail(error.message)
     house.store.log_action(operator(), "subscribe", 1, {})

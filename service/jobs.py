@@ -140,6 +140,7 @@ class Jobs:
         while not self._stopping() and (part := store.prune(before)):
             count += part
         self._presence.tidy()
+        self._house.wiring.tidy()
         stale = [
             key
             for key, entry in store.memory.items("oauth_state").items()

@@ -1,0 +1,141 @@
+"""The blueprint of the pages: who may come in, what each answer bears, and what every template knows."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from flask import Blueprint, Response, g, get_flashed_messages, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_wtf.csrf import generate_csrf
+from werkzeug.wrappers import Response as AnyResponse
+
+from outbox.message import State
+from outbox.store import Filter
+from service import presence
+from service.house import dealpost
+from service.operator import charts, words
+from service.operator.auth import OPERATOR, csrf, operator_required, user_now, viewer_required
+from service.operator.pages import places
+
+logger = logging.getLogger(__name__)
+
+bp = Blueprint("pages", __name__, url_prefix="/outbox", template_folder="../templates", static_folder="../static")
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
+    "; base-uri 'none'; frame-ancestors 'none'"
+)
+LANGUAGES = (("ru", "Русский"), ("en", "English"))
+OPEN_TO_VIEWERS = ("pages.choose_language",)
+"""What changes nothing of the school's, although it is a POST."""
+
+
+@bp.before_request
+def guard() -> Any:
+    """Viewers may look; whatever changes something is the operator's. The look of the page is nobody's secret."""
+    if request.endpoint == "pages.static":
+        return None
+    looks = request.method in ("GET", "HEAD", "OPTIONS") or request.endpoint in OPEN_TO_VIEWERS
+    refused = (viewer_required if looks else operator_required)(lambda: None)()
+    if refused is None and request.method == "POST":
+        csrf.protect()  # type: ignore[no-untyped-call]
+    return refused
+
+
+@bp.after_request
+def dress(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", POLICY)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    if request.endpoint != "pages.static":
+        response.headers["Cache-Control"] = "no-store"
+        response.vary.update(("Cookie", "Accept-Language", "X-Fragment"))
+    return response
+
+
+def may_change() -> bool:
+    user = user_now()
+    return user is not None and user.role == OPERATOR
+
+
+def who() -> str:
+    user = user_now()
+    return user.name if user else ""
+
+
+def wants_fragment() -> bool:
+    """The script asks for the middle of the page only."""
+    return request.headers.get("X-Fragment") == "1"
+
+
+def back_to(endpoint: str, **values: Any) -> AnyResponse:
+    """The answer after a POST."""
+    return redirect(url_for(endpoint, **values), 303)
+
+
+def link_here(**changes: Any) -> str:
+    """This page's address with some of its arguments changed; None takes one away."""
+    values: dict[str, Any] = {**(request.view_args or {}), **request.args.to_dict()}
+    values.update(changes)
+    return url_for(request.endpoint or "pages.overview", **{k: v for k, v in values.items() if v is not None})
+
+
+def show(template: str, section: str, *, live: bool = False, status: int = 200, **values: Any) -> Response:
+    """Render a page, whole or as the fragment that the script asked for."""
+    house, broken = dealpost(), bool(g.get("store_broken"))
+    now = house.store.now()
+    seconds = request.args.get("refresh", "")
+    refresh = int(seconds) if seconds.isdigit() and 5 <= int(seconds) <= 3600 else None
+    page = render_template(
+        template,
+        fragment=wants_fragment(),
+        section=section,
+        sections=_sections(broken),
+        banners=[] if broken else places.banners(house, now, may_change()),
+        live=link_here(refresh=None) if live else "",
+        live_link=link_here(refresh=None if refresh else 15),
+        refresh_seconds=refresh,
+        now=now,
+        updated=words.clock(now, seconds=True),
+        zone=house.settings.timezone,
+        may_change=may_change(),
+        **values,
+    )
+    return Response(page, status, content_type="text/html; charset=utf-8")
+
+
+def _sections(broken: bool) -> list[tuple[str, str, str]]:
+    dead = 0 if broken else dealpost().store.count(Filter(states=(State.DEAD,)))
+    return [
+        ("pages.overview", _("Overview"), ""),
+        ("pages.deliveries", _("Deliveries"), words.number(dead) if dead else ""),
+        ("pages.students", _("Students"), ""),
+        ("pages.connections", _("Connections"), ""),
+        ("pages.journal", _("Action log"), ""),
+    ]
+
+
+@bp.app_context_processor
+def known() -> dict[str, Any]:
+    """What every template of the page may use."""
+    return {
+        "words": words,
+        "charts": charts,
+        "version": presence.VERSION,
+        "lang": words.language(),
+        "languages": LANGUAGES,
+        "csrf": generate_csrf(),  # type: ignore[no-untyped-call]
+        "who": who(),
+        "here": request.full_path.rstrip("?") if request else "",
+        "link_here": link_here,
+        "flashes": get_flashed_messages(with_categories=True) if request else [],
+        "school": "" if g.get("store_broken") else places.school(dealpost()),
+    }
+
+
+@bp.app_template_filter("pretty_json")
+def pretty_json(value: Any) -> str:
+    """Readable, whole numbers exact."""
+    return json.dumps(value, ensure_ascii=False, indent=2)

@@ -1,0 +1,220 @@
+"""Connections: are we connected, for how long, does each lesson have its stage, and what is wrong with the settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from flask import flash, request
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from werkzeug.wrappers import Response
+
+from outbox.message import State
+from outbox.outcome import DeliveryError
+from outbox.store import Filter
+from service import checks
+from service.house import Dealpost, dealpost
+from service.operator import words
+from service.operator.pages import figures, places, stages
+from service.operator.pages.blueprint import back_to, bp, link_here, show, who
+from service.operator.pages.sentence import Sentence
+from service.routing import AMOCRM, ERP
+
+logger = logging.getLogger(__name__)
+DEADLINE = 10.0
+
+
+@bp.get("/connections")
+def connections() -> Response:
+    house = dealpost()
+    now = house.store.now()
+    everywhere = {place.name: place for place in places.look(house)}
+    token = house.wiring.token_status()
+    lessons = stages.lessons(house)
+    gone = [one for one in lessons if one.state == "gone"]
+    dead = house.store.count(Filter(states=(State.DEAD,), destination=AMOCRM, cause="stage_deleted")) if gone else 0
+    pipeline = stages.ours(house)
+    return show(
+        "connections.html",
+        "pages.connections",
+        sentence=_sentence(everywhere, token, gone, dead),
+        amocrm=everywhere[AMOCRM],
+        erp=everywhere[ERP],
+        states={name: _connected(place, token, now) for name, place in everywhere.items()},
+        token=token,
+        access=_access(token, now),
+        permission=_permission(token, now),
+        connected_by=_connected_by(token),
+        lacking=house.wiring.lacking_for_consent(),
+        lessons=lessons,
+        pipeline=pipeline,
+        choices=stages.settable(pipeline),
+        hook=_hook_figures(house, now),
+        has_hook=bool(house.settings.webhook_secrets),
+        dead=dead,
+        checked=request.args.get("look") == "1",
+        found=look(house) if request.args.get("look") == "1" else None,
+        look_again=link_here(look=1),
+        checked_at=words.clock(now),
+        paused_by_person=lambda place: place.rest is not None and place.rest.kind == "operator",
+    )
+
+
+def _sentence(everywhere: Mapping[str, places.Place], token: Any, gone: list[stages.Lesson], dead: int) -> Sentence:
+    amocrm, erp = everywhere[AMOCRM], everywhere[ERP]
+    if amocrm.missing:
+        head = _("%(destination)s is not set up yet.", destination=amocrm.title)
+        return Sentence("quiet", "plug", head, _("Events are accepted and wait for it."), "", "bare")
+    if token.state not in ("connected", "long_lived"):
+        head = _("%(destination)s has to be connected.", destination=amocrm.title)
+        return Sentence("bad", "alert", head, _("Everything waits and goes out by itself after that."), "", "reconnect")
+    if gone:
+        head = ngettext(
+            "%(destination)s is connected, but the stage for lesson %(lesson)s is gone.",
+            "%(destination)s is connected, but stages for lessons %(lesson)s are gone.",
+            len(gone),
+            destination=amocrm.title,
+            lesson=", ".join(str(one.lesson) for one in gone),
+        )
+        then = (
+            ngettext(
+                "Choose another one, and %(num)s delivery can be sent again.",
+                "Choose another one, and %(num)s deliveries can be sent again.",
+                dead,
+            )
+            if dead
+            else _("Choose another one in the table.")
+        )
+        return Sentence("bad", "alert", head, then, "", "gone")
+    if amocrm.needs_person and amocrm.rest:
+        head = words.cause_title(amocrm.rest.cause, amocrm.rest.params) + "."
+        return Sentence("bad", "alert", head, words.cause_who(amocrm.rest.cause), "", "stopped")
+    if erp.missing:
+        head = _("%(destination)s is connected, the ERP is not set up.", destination=amocrm.title)
+        return Sentence("quiet", "plug", head, _("Records for it are accepted and wait."), "", "erp")
+    return Sentence("ok", "tick", _("Everything is connected."), _("Nothing has to be done here."), "", "well")
+
+
+def _connected(place: places.Place, token: Any, now: float) -> tuple[str, str, str]:
+    if place.missing or place.rest:
+        return place.state(now)
+    if place.name == AMOCRM and token.state not in ("connected", "long_lived"):
+        return "alert", "bad", _("Not connected")
+    return "tick", "ok", _("Connected")
+
+
+def _access(token: Any, now: float) -> tuple[str, float, str]:
+    """(what is left, as a part of a day's access, note) of the access token."""
+    if token.state not in ("connected", "long_lived"):
+        return _("none"), 0.0, ""
+    if token.expires_at is None:
+        return _("does not expire"), 1.0, _("A long-lived access")
+    left = token.expires_at - now
+    following = getattr(token, "next_refresh", None)
+    note = ""
+    if token.state == "long_lived":
+        note = _("Lasts until %(day)s, then a new one is needed", day=words.day(token.expires_at, now))
+    elif following:
+        note = _("Renews itself, next time %(time)s", time=words.at_when(following, now))
+    whole = 365 * 86400.0 if token.state == "long_lived" else 86400.0
+    return _("%(time)s left", time=words.rough_words(left)), left / whole, note
+
+
+def _permission(token: Any, now: float) -> tuple[str, float, str] | None:
+    until = getattr(token, "refresh_expires_at", None)
+    if until is None or token.state != "connected":
+        return None
+    left = until - now
+    note = _("Renewed with each access. It can only lapse if nothing runs for 3 months")
+    return _("%(time)s left", time=words.rough_words(left)), left / (90 * 86400.0), note
+
+
+def _connected_by(token: Any) -> str:
+    name = getattr(token, "who", "")
+    return _("connected by %(who)s", who=name) if name else ""
+
+
+def _hook_figures(house: Dealpost, now: float) -> figures.Source | None:
+    title = words.source_title("webhook", "amocrm/webhook")
+    return next((one for one in figures.sources(house, now) if one.title == title), None)
+
+
+@bp.get("/connections/checks")
+def settings_checks() -> Response:
+    """What `flask check` says, looked up when the page asks."""
+    house = dealpost()
+    return show("checks.html", "pages.connections", found=look(house), checked_at=words.clock(house.store.now()))
+
+
+def look(house: Dealpost) -> list[checks.Check]:
+    try:
+        return list(checks.run(house))
+    except Exception as error:  # a fault in one check must not hide the page
+        logger.error("The checks stumbled", exc_info=error)
+        return [checks.Check(_("Checks"), checks.FAULT, _("could not be finished"), _("The log has the details."))]
+
+
+@bp.get("/connections/stages")
+def stage_list() -> Response:
+    """The stages to choose from, read anew from amoCRM."""
+    house = dealpost()
+    fault = ""
+    try:
+        house.wiring.amocrm.pipelines.all(max_age=5.0, deadline=DEADLINE)
+    except DeliveryError as error:
+        fault = words.cause_title(error.cause, error.params)
+    lesson = request.args.get("lesson", "")
+    return show("stage_list.html", "pages.connections", choices=stages.settable(stages.ours(house)), fault=fault,
+                lesson=int(lesson) if lesson.isdigit() and len(lesson) < 5 else 0)  # fmt: skip
+
+
+@bp.post("/connections/stages")
+def choose_stages() -> Response:
+    """Store what was chosen; a lesson that is left alone keeps what it has."""
+    house = dealpost()
+    before = {one.lesson: one for one in stages.lessons(house)}
+    changed = 0
+    for name, value in request.form.items():
+        kind, _colon, number = name.partition(":")
+        if kind != "stage" or not number.isdigit() or len(number) > 4:
+            continue
+        lesson = int(number)
+        known = before.get(lesson)
+        if value == "setting" and known and known.by:
+            stages.unchoose(house, lesson, who())
+            changed += 1
+        elif value.isdigit() and len(value) < 16 and (known is None or known.status_id != int(value)):
+            if stages.choose(house, lesson, int(value), who()) is None:
+                flash(_("amoCRM has no such stage in this funnel. Look again and choose another one."), "warn")
+                return back_to("pages.connections")
+            changed += 1
+    if changed:
+        flash(_("Saved. New lessons go to the chosen stages."), "ok")
+    lesson_text = request.form.get("then_retry", "")
+    if lesson_text == "stage_deleted":
+        return back_to("pages.confirm", act="retry", state="dead", destination=AMOCRM, cause="stage_deleted")
+    return back_to("pages.connections")
+
+
+@bp.post("/connections/webhook")
+def subscribe() -> Response:
+    """Subscribe the account's webhook to changes of stage."""
+    house = dealpost()
+    address = house.wiring.hook_address()
+    if not address:
+        flash(
+            _("The webhook's address is not known: the school's developer sets PUBLIC_URL and WEBHOOK_SECRET."), "warn"
+        )
+        return back_to("pages.connections")
+    try:
+        house.wiring.subscribe(address, DEADLINE)
+    except DeliveryError as error:
+        flash(
+            _("The webhook was not subscribed: %(cause)s", cause=words.cause_title(error.cause, error.params)), "warn"
+        )
+        return back_to("pages.connections")
+    house.store.log_action(who(), "subscribe", 1, {"destination": AMOCRM})
+    flash(_("The webhook is subscribed to changes of stage."), "ok")
+    return back_to("pages.connections")

@@ -1,0 +1,156 @@
+"""The list: filters, tabs of states, failures grouped by cause, pages by key, and the bar that acts on many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flask import request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response
+
+from outbox.message import State
+from outbox.store import CauseGroup
+from service.house import Dealpost, dealpost
+from service.operator import words
+from service.operator.pages import filters, places, rows
+from service.operator.pages.blueprint import bp, show
+from service.routing import AMOCRM, ERP
+
+PAGE = 50
+TABS = (State.DEAD, State.PENDING, State.SENDING, State.DELIVERED, State.SKIPPED, State.DISCARDED)
+ACTABLE = (State.DEAD, State.PENDING, State.SKIPPED, State.DISCARDED)
+"""Tabs on which something can be done with many at once."""
+
+EVENTS = ("lesson.completed", "amocrm/webhook", "crm/create-deal", "erp/task.create")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A failure group, ready for the template."""
+
+    title: str
+    todo: str
+    count: int
+    span: str
+    who: str
+    link: str
+    confirm: str
+    fix: str
+    chosen: bool
+
+
+@bp.get("/deliveries")
+def deliveries() -> Response:
+    """Which ones, why, and what to do with them."""
+    house = dealpost()
+    now = house.store.now()
+    query = filters.read(request.args, now)
+    page = house.store.list(query.where, PAGE, _whole(request.args.get("after")))
+    counts = house.store.count_states(query.where)
+    total = counts.get(query.state, 0) if query.state else _count(query, counts)
+    grouped = groups(house, query, now) if query.state in (State.DEAD, State.PENDING) else []
+    newest = house.store.list(query.where, 1).rows
+    acts = query.state in ACTABLE and total > 0
+    choice = request.args.get("select", "all" if query.values.get("cause") and query.state == State.DEAD else "")
+    return show(
+        "deliveries.html",
+        "pages.deliveries",
+        live=True,
+        query=query,
+        fields=fields(house, query),
+        tabs=_tabs(query, counts),
+        groups=grouped,
+        rows=rows.present(house, page.rows, now),
+        older=places.list_url(**query.link(), after=page.after) if page.after is not None else "",
+        newest=places.list_url(**query.link()) if request.args.get("after") else "",
+        total=total,
+        shown=len(page.rows),
+        acts=acts,
+        selected=choice == "all" and acts,
+        frozen=query.frozen(newest[0].id).values if newest and acts else {},
+        can_discard=query.state != State.DISCARDED,
+        head=_head(query, total),
+    )
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _count(query: filters.Query, counts: Any) -> int:
+    return sum(count for state, count in counts.items() if not query.where.states or state in query.where.states)
+
+
+def _head(query: filters.Query, total: int) -> str:
+    if query.values.get("cause"):
+        return words.counted(total, "cause")
+    return words.counted(total, "")
+
+
+def _tabs(query: filters.Query, counts: Any) -> list[tuple[str, str, str, str, bool]]:
+    """(icon, title, count, link, chosen), trouble first."""
+    found = []
+    for state in TABS:
+        link = places.list_url(**query.link(state=state.value, cause=""))
+        found.append(
+            (
+                words.ICONS[state],
+                words.states_word(state),
+                words.number(counts.get(state, 0)),
+                link,
+                query.state == state,
+            )
+        )
+    everything = words.number(sum(counts.values()))
+    found.append(("", _("All"), everything, places.list_url(**query.link(state="", cause="")), not query.where.states))
+    return found
+
+
+def fields(house: Dealpost, query: filters.Query) -> dict[str, list[tuple[str, str]]]:
+    """The choices of the filter bar, as (value, title)."""
+    names = [AMOCRM, ERP]
+    titles = {
+        "": _("Any time"), "hour": _("1 hour"), "day": _("24 hours"), "week": _("7 days"), "month": _("30 days")
+    }  # fmt: skip
+    spans = [(name, titles[name]) for name in ("", *filters.SPANS)]
+    events = list(EVENTS)
+    asked = query.values.get("event")
+    if asked and asked not in events:
+        events.append(asked)
+    return {
+        "destination": [
+            ("", _("Everywhere")),
+            *((name, places.title(name, house)) for name in names),
+            ("-", _("Nowhere")),
+        ],
+        "event": [("", _("Any event")), *((name, words.event_kind(name)) for name in events)],
+        "when": spans,
+    }
+
+
+def groups(house: Dealpost, query: filters.Query, now: float) -> list[Group]:
+    """Failures by cause within the filter, whichever cause is chosen."""
+    chosen = query.values.get("cause", "")
+    found = house.store.causes(replace(query.where, cause="", max_id=None))
+    return [_group(one, query, now, chosen) for one in found if one.state == query.state]
+
+
+def _group(one: CauseGroup, query: filters.Query, now: float, chosen: str) -> Group:
+    narrowed: dict[str, Any] = query.link(cause=one.cause, destination=one.destination, state=one.state.value)
+    frozen: dict[str, Any] = {key: value for key, value in narrowed.items() if key != "when"}
+    if query.where.since is not None:
+        frozen["since"] = f"{query.where.since:.3f}"
+    single = one.sample[0].id if one.count == 1 and one.sample else None
+    fixable = single is not None and bool(one.sample[0].email) and one.cause in ("contact_not_found", "deal_not_found")
+    return Group(
+        title=words.cause_title(one.cause, one.params) if one.cause else words.reason_words(one.reason),
+        todo=words.cause_todo(one.cause, one.params) or words.cause_means(one.cause, one.params),
+        count=one.count,
+        span=words.span(one.first_at, one.last_at, now),
+        who=words.cause_who(one.cause),
+        link=places.list_url(**narrowed),
+        confirm=url_for("pages.confirm", act="retry", **frozen, max_id=one.max_id),
+        fix=url_for("pages.correct", delivery_id=single) if fixable else "",
+        chosen=chosen == one.cause,
+    )

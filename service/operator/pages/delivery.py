@@ -1,0 +1,232 @@
+"""One delivery: what happened, what comes next, what would change, and the buttons that mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import abort, flash, request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from werkzeug.wrappers import Response
+
+from outbox.message import Delivery, Event, State
+from outbox.store import Filter
+from service.house import Dealpost, dealpost
+from service.operator import words
+from service.operator.pages import places, rows, sentence, timeline
+from service.operator.pages.blueprint import back_to, bp, show, who
+from service.routing import AMOCRM, ERP, normal_email
+
+LATEST = 2**63 - 1
+AGAIN = (State.DEAD, State.SKIPPED, State.DISCARDED, State.PENDING)
+STOPPABLE = (State.DEAD, State.SKIPPED, State.PENDING)
+
+
+@dataclass(frozen=True)
+class Link:
+    title: str
+    note: str
+    url: str
+    out: bool = True
+
+
+def _find(delivery_id: int) -> tuple[Dealpost, Delivery, Event]:
+    house = dealpost()
+    found = house.store.delivery(delivery_id) if delivery_id <= LATEST else None
+    event = house.store.event(found.event_id) if found else None
+    if found is None or event is None:
+        abort(404)
+    return house, found, event
+
+
+@bp.get("/<int:delivery_id>")
+def delivery(delivery_id: int) -> Response:
+    house, one, event = _find(delivery_id)
+    now = house.store.now()
+    title = places.title(one.destination, house)
+    rest = house.wiring.pauses().get(one.destination)
+    missing = bool(places.missing(house, one.destination))
+    attempts = house.store.attempts([one.id]).get(one.id, [])
+    counted = [a for a in attempts if a.outcome not in ("paused", "interrupted")]
+    behind = 0
+    if one.key and one.state == State.PENDING and (one.email or one.lead_id):
+        same = Filter(
+            states=(State.PENDING,),
+            destination=one.destination,
+            email=one.email or "",
+            lead_id=None if one.email else one.lead_id,
+        )
+        behind = max(0, house.store.count(same) - 1)
+    took = (attempts[-1].finished_at or now) - one.received_at if attempts else 0.0
+    return show(
+        "delivery.html",
+        "pages.deliveries",
+        live=one.state in (State.PENDING, State.SENDING),
+        one=one,
+        event=event,
+        sentence=_sentence(one, title, now, rest, missing),
+        state_chip=words.chip(one, now, title if rest else "", missing),
+        state_word=words.states_word(one.state),
+        number=one.id,
+        steps=timeline.steps(one, attempts, title, now, rest, missing, event.sender),
+        summary=_summary(len(counted), took),
+        can_retry=one.state in AGAIN,
+        can_discard=one.state in STOPPABLE,
+        can_correct=one.email is not None and one.state in AGAIN,
+        loud=one.state == State.DEAD,
+        previews=one.destination in (AMOCRM, ERP) and one.state in AGAIN and not missing,
+        links=links(house, one),
+        title=title,
+        behind=behind,
+        person=rows.person(one),
+        when=words.exact(one.received_at),
+        said=words.source_words(one.source),
+        destination_names={name: places.title(name, house) for name in (AMOCRM, ERP)},
+    )
+
+
+def _summary(count: int, took: float) -> str:
+    if not count:
+        return ""
+    return ngettext("%(num)s attempt in %(time)s", "%(num)s attempts in %(time)s", count, time=words.duration(took))
+
+
+def _sentence(one: Delivery, title: str, now: float, rest: Any, missing: bool) -> sentence.Sentence:
+    icon, tone, _words = words.chip(one, now)
+    who_, what = rows.person(one), rows.event(one)
+    cause = words.cause_title(one.cause, one.facts) if one.cause else ""
+    if one.state == State.DELIVERED:
+        took = words.duration(one.changed_at - one.received_at)
+        head = _("%(who)s: %(what)s, %(destination)s knows.", who=who_, what=what, destination=title)
+        return sentence.Sentence(
+            tone, icon, head, _("It arrived within %(time)s.", time=took), rows.done(one), "delivered"
+        )
+    if one.state == State.SKIPPED:
+        head = _("%(who)s: %(what)s, nothing had to be done.", who=who_, what=what)
+        return sentence.Sentence(tone, icon, head, _upper(words.reason_words(one.reason)), "", "skipped")
+    if one.state == State.DISCARDED:
+        head = _("%(who)s: %(what)s, sending was cancelled.", who=who_, what=what)
+        return sentence.Sentence(tone, icon, head, "", "", "discarded")
+    head = _("%(who)s: %(what)s, %(destination)s does not know yet.", who=who_, what=what, destination=title)
+    if one.state == State.SENDING:
+        return sentence.Sentence("blue", icon, head, _("It is being sent right now."), "", "sending")
+    if one.state == State.DEAD:
+        then = _upper(cause) if cause else _upper(words.reason_words(one.reason))
+        todo = words.cause_todo(one.cause, one.facts) if one.cause else ""
+        return sentence.Sentence(tone, icon, head, then, todo, "dead")
+    if missing:
+        then = _("%(destination)s is not set up yet. It goes out by itself after that.", destination=title)
+        return sentence.Sentence("quiet", "plug", head, then, "", "bare")
+    if rest is not None:
+        then = _upper(words.cause_title(rest.cause, rest.params))
+        if rest.until and rest.until > now:
+            then += " " + _("We go on %(time)s.", time=words.in_words(rest.until - now))
+        return sentence.Sentence(
+            "warn", "pause", head, then, _("Nothing has to be done: the pause uses up no attempts."), "rest"
+        )
+    then = f"{_upper(cause)} " if cause else ""
+    if one.due_at > now:
+        at = words.clock(one.due_at, seconds=True)
+        then += _("We try by ourselves %(time)s, at %(clock)s.", time=words.in_words(one.due_at - now), clock=at)
+    else:
+        then += _("It is next in line.")
+    support = ""
+    if one.failures:
+        left = timeline.trying_until(one.failures, one.due_at) - now
+        support = _("Nothing has to be done: we go on trying for %(time)s more.", time=words.rough_words(left))
+    return sentence.Sentence("warn" if words.is_late(one, now) else "quiet", icon, head, then, support, "pending")
+
+
+def _upper(text: str) -> str:
+    text = text[:1].upper() + text[1:] if not text.startswith("amo") else text
+    return text if not text or text.endswith((".", "!", "?")) else text + "."
+
+
+def links(house: Dealpost, one: Delivery) -> list[Link]:
+    """Where to look further: the deal, the record, the whole way of this student or deal."""
+    found = []
+    lead = rows.lead(one)
+    if lead and (url := places.deal_url(house, lead)):
+        found.append(Link(_("The deal in %(crm)s", crm=places.title(AMOCRM, house)), _("deal %(id)s", id=lead), url))
+    url = places.record_url(house, one.facts.get("entity_id"), one.reference) if one.destination == ERP else ""
+    if url:
+        found.append(Link(_("Record %(id)s in the ERP", id=one.reference), "", url))
+    if one.email or lead:
+        name = rows.person(one)
+        events = house.store.events_of(one.email, None if one.email else lead, 200)
+        note = ngettext("%(num)s event", "%(num)s events", len(events))
+        values = {"email": one.email} if one.email else {"deal": lead}
+        found.append(
+            Link(_("The whole way of %(name)s", name=name), note, url_for("pages.journey", **values), out=False)
+        )
+    return found
+
+
+@bp.post("/<int:delivery_id>/retry")
+def retry(delivery_id: int) -> Response:
+    house, one, _event = _find(delivery_id)
+    if house.store.retry_one(one.id, who()):
+        flash(_("It goes out now."), "ok")
+    else:
+        flash(_("It cannot be sent again: it is %(state)s.", state=words.state_word(one.state).lower()), "warn")
+    return back_to("pages.delivery", delivery_id=one.id)
+
+
+@bp.get("/<int:delivery_id>/discard")
+def ask_discard(delivery_id: int) -> Response:
+    house, one, _event = _find(delivery_id)
+    return show("ask_discard.html", "pages.deliveries", one=one, person=rows.person(one), what=rows.event(one),
+                title=places.title(one.destination, house))  # fmt: skip
+
+
+@bp.post("/<int:delivery_id>/discard")
+def discard(delivery_id: int) -> Response:
+    house, one, _event = _find(delivery_id)
+    if house.store.discard_one(one.id, who()):
+        flash(_("It will not be sent."), "ok")
+    else:
+        flash(_("It cannot be cancelled: it is %(state)s.", state=words.state_word(one.state).lower()), "warn")
+    return back_to("pages.delivery", delivery_id=one.id)
+
+
+@bp.get("/<int:delivery_id>/correct")
+def correct(delivery_id: int) -> Response:
+    _house, one, event = _find(delivery_id)
+    if one.email is None:
+        return back_to("pages.delivery", delivery_id=one.id)
+    return show("correct.html", "pages.deliveries", one=one, person=rows.person(one), what=rows.event(one),
+                email=str(event.data.get("email") or one.email), fault="")  # fmt: skip
+
+
+@bp.post("/<int:delivery_id>/correct")
+def correct_and_send(delivery_id: int) -> Response:
+    """The old value stays in the action log; the delivery goes out anew with the new one."""
+    house, one, event = _find(delivery_id)
+    given = request.form.get("email", "").strip()
+    email = normal_email(given)
+    if email is None:
+        fault = _("This is no e-mail address. Expected something like student@example.com.")
+        return show("correct.html", "pages.deliveries", status=422, one=one, person=rows.person(one),
+                    what=rows.event(one), email=given, fault=fault)  # fmt: skip
+    data = {**event.data, "email": given}
+    if house.store.correct(one.id, data, email, f"email:{email}" if one.key else None, who()):
+        flash(_("Corrected. It goes out now to %(email)s.", email=email), "ok")
+    else:
+        flash(_("It was not corrected: meanwhile it is %(state)s.", state=words.state_word(one.state).lower()), "warn")
+    return back_to("pages.delivery", delivery_id=one.id)
+
+
+@bp.get("/<int:delivery_id>/preview")
+def preview(delivery_id: int) -> Response:
+    """What would change if it went out now, looked up without doing it."""
+    house, one, _event = _find(delivery_id)
+    now = house.store.now()
+    found = _previewed(house, one)
+    return show("preview.html", "pages.deliveries", one=one, found=found, at=words.clock(now),
+                deal=places.deal_url(house, found.get("lead_id")) if found else "",
+                title=places.title(one.destination, house))  # fmt: skip
+
+
+def _previewed(house: Dealpost, one: Delivery) -> dict[str, Any]:
+    return {}

@@ -1,0 +1,237 @@
+"""The overview: is everything arriving, who waits, what is there to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from werkzeug.wrappers import Response
+
+from outbox.message import Delivery, State
+from outbox.store import Bar, Filter
+from service.house import Dealpost, dealpost
+from service.operator import charts, words
+from service.operator.pages import broken, figures, filters, places, rows, sentence, trouble
+from service.operator.pages.blueprint import bp, show
+from service.operator.pages.deliveries import deliveries
+
+SHOWN = 6
+DISTINCT = 200
+"""Up to so many late deliveries are counted by student."""
+
+
+@bp.get("")
+def overview() -> Response:
+    """The page that opens first; with a filter in the address, the list that it asks for."""
+    if filters.narrows(request.args):
+        listed: Response = deliveries()
+        return listed
+    house = dealpost()
+    now = house.store.now()
+    everywhere = places.look(house)
+    if first_visit(everywhere, house):
+        return show("first_visit.html", "pages.overview", live=True, **welcome(house, everywhere))
+    last = house.store.list(Filter(states=(State.DELIVERED,)), 1).rows
+    today = house.store.count(Filter(states=(State.DELIVERED,), since=words.day_start(now)))
+    late, students = late_ones(house, now)
+    said = sentence.overview(
+        sentence.Situation(
+            now=now,
+            places=everywhere,
+            late=late,
+            students=students,
+            delivered_today=today,
+            last=last[0] if last else None,
+            last_title=places.title(last[0].destination, house) if last else "",
+            worker_age=places.worker_age(house, now),
+        )
+    )
+    broken.remember(now, everywhere)
+    recent = house.store.list(Filter(), SHOWN).rows
+    return show(
+        "overview.html",
+        "pages.overview",
+        live=True,
+        sentence=said,
+        trouble=trouble.look(house, everywhere, now),
+        cards=[figures.card(house, place, now) for place in everywhere],
+        chart=chart(house, now, request.args.get("chart", "day")),
+        recent=rows.present(house, recent, now),
+        sources=figures.sources(house, now),
+        jobs=figures.jobs(house, now),
+        processes=figures.processes(house, now),
+        others=trouble.others,
+    )
+
+
+def first_visit(everywhere: Sequence[places.Place], house: Dealpost) -> bool:
+    """Nothing ever came, and something has to be connected before anything can arrive."""
+    nothing = not any(place.tally.states.get(state) for place in everywhere for state in State)
+    return nothing and any(place.missing for place in everywhere) and not house.store.list(Filter(), 1).rows
+
+
+def welcome(house: Dealpost, everywhere: Sequence[places.Place]) -> dict[str, Any]:
+    bare = {place.name: place for place in everywhere if place.missing}
+    settings = house.settings
+    address = (settings.public_url or request.host_url).rstrip("/") + "/api/tripwire/complete"
+    amocrm = bare.get("amocrm")
+    said = sentence.Sentence(
+        "blue",
+        "plug",
+        _("Dealpost is ready to take lessons."),
+        _("What is left is to connect amoCRM, it takes a minute.") if amocrm else _("What is left is the ERP."),
+        _("Events can be sent already: they wait for the connection and go out by themselves."),
+        "first",
+    )
+    can_connect = bool(settings.amocrm.client_id and settings.amocrm.client_secret)
+    return {
+        "sentence": said,
+        "bare": bare,
+        "address": address,
+        "can_connect": can_connect,
+        "docs": url_for("api.docs"),
+    }
+
+
+def late_ones(house: Dealpost, now: float) -> tuple[int, bool]:
+    """(how many wait longer than five minutes, whether that counts students)."""
+    where = Filter(states=(State.PENDING, State.SENDING), until=now - words.LATE)
+    count = house.store.count(where)
+    if not count or count > DISTINCT:
+        return count, False
+    found: Sequence[Delivery] = house.store.list(where, DISTINCT).rows
+    people = {one.email or one.lead_id for one in found}
+    return (len(people), True) if None not in people else (count, False)
+
+
+# --- the chart --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Ready for the template. ticks: the labels below, one per equal cell."""
+
+    span: str
+    title: str
+    series: tuple[tuple[str, int], ...]
+    dead: int
+    bars: Any
+    top: int
+    curves: Any
+    slow_top: int
+    slow: float | None
+    usual: float | None
+    ticks: tuple[str, ...]
+    finding: str
+    table: tuple[tuple[str, tuple[int, ...], int, str], ...]
+
+
+SPANS = {"hour": (60.0, 60), "day": (3600.0, 24), "week": (3600.0, 168)}
+
+
+def chart(house: Dealpost, now: float, span: str) -> Chart:
+    span = span if span in SPANS else "day"
+    width, count = SPANS[span]
+    if span == "week":
+        since = words.day_start(now - 6 * 86400)
+    else:
+        since = math.floor(now / width) * width - (count - 1) * width
+    found = house.store.bars(since, width, count)
+    names = [name for name in places.NAMES if span or name]
+    stacks = [tuple(bar.delivered.get(name, 0) for name in names) for bar in found]
+    lost = [bar.dead for bar in found]
+    top = charts.nice(max((sum(stack) + dead for stack, dead in zip(stacks, lost, strict=True)), default=1) or 1)
+    slow = [bar.seconds_p99 for bar in found]
+    usual = [bar.seconds_p50 for bar in found]
+    slow_top = charts.nice_seconds(max((value for value in slow if value is not None), default=1.0))
+    titles = {
+        "hour": _("Delivered in an hour"),
+        "day": _("Delivered in 24\N{NO-BREAK SPACE}hours"),
+        "week": _("Delivered in a week"),
+    }
+    return Chart(
+        span=span,
+        title=titles[span],
+        series=tuple(
+            (places.title(name, house), sum(stack[place] for stack in stacks)) for place, name in enumerate(names)
+        ),
+        dead=sum(lost),
+        bars=charts.bars(stacks, lost, top),
+        top=top,
+        curves=charts.curves(slow, usual, slow_top),
+        slow_top=slow_top,
+        slow=_weighted(found, [bar.seconds_p99 for bar in found], worst=True),
+        usual=_weighted(found, [bar.seconds_p50 for bar in found]),
+        ticks=_ticks(span, since),
+        finding=_finding(found, stacks, span, now),
+        table=tuple(
+            (
+                _bar_name(bar.start, span, now),
+                stack,
+                bar.dead,
+                words.duration(bar.seconds_p99) if bar.seconds_p99 else "—",
+            )
+            for bar, stack in zip(found, stacks, strict=True)
+            if sum(stack) + bar.dead
+        ),
+    )
+
+
+def _weighted(found: Sequence[Bar], values: Sequence[float | None], worst: bool = False) -> float | None:
+    """One figure for the whole chart: the usual time weighted by how many arrived, the slow one the worst bar's."""
+    pairs = [
+        (value, sum(bar.delivered.values())) for bar, value in zip(found, values, strict=True) if value is not None
+    ]
+    if not pairs:
+        return None
+    if worst:
+        return max(value for value, _count in pairs)
+    total = sum(count for _value, count in pairs) or 1
+    return sum(value * count for value, count in pairs) / total
+
+
+def _ticks(span: str, since: float) -> tuple[str, ...]:
+    if span == "week":
+        return tuple(words.short_day(since + place * 86400) for place in range(7))
+    step = 600.0 if span == "hour" else 3 * 3600.0
+    cells = 6 if span == "hour" else 8
+    return tuple(words.clock(since + place * step) for place in range(cells))
+
+
+def _bar_name(start: float, span: str, now: float) -> str:
+    return words.clock(start) if span == "hour" else words.when(start, now)
+
+
+def _finding(found: Sequence[Bar], stacks: Sequence[tuple[int, ...]], span: str, now: float) -> str:
+    """What the chart says, in words."""
+    totals = [sum(stack) for stack in stacks]
+    lost = [bar for bar in found if bar.dead]
+    said = []
+    if any(totals):
+        best = max(range(len(totals)), key=totals.__getitem__)
+        at = words.when(found[best].start, now)
+        most = words.number(totals[best])
+        said.append(
+            _("Most in a minute: %(num)s, %(time)s.", num=most, time=at)
+            if span == "hour"
+            else _("Most in an hour: %(num)s, from %(time)s.", num=most, time=at)
+        )
+    else:
+        said.append(_("Nothing was delivered in this time."))
+    if lost:
+        count = sum(bar.dead for bar in lost)
+        first = words.when(lost[0].start, now)
+        said.append(
+            ngettext(
+                "From %(time)s on, %(num)s did not arrive.",
+                "From %(time)s on, %(num)s did not arrive.",
+                count,
+                time=first,
+            )
+        )
+    return " ".join(said)

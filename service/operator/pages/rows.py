@@ -1,0 +1,142 @@
+"""A delivery as a row of a list: who, what happened, what was done, and how it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import gettext as _
+
+from outbox.message import NOWHERE, Delivery, State
+from service.house import Dealpost
+from service.operator import words
+from service.operator.pages import places
+from service.routing import AMOCRM, ERP
+
+ENDED = (State.DELIVERED, State.SKIPPED)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Ready for a template. state: (icon, tone, words); took: "" while it is on its way."""
+
+    id: int
+    state: tuple[str, str, str]
+    who: str
+    email: str
+    event: str
+    place: str
+    done: str
+    took: str
+    at: float
+    when: str
+    tries: int
+    lead_id: int | None
+    deal_url: str
+    next: str
+    next_exact: str
+    late: bool
+
+
+def present(house: Dealpost, deliveries: Iterable[Delivery], now: float, by_end: bool = True) -> list[Row]:
+    """by_end: the age is that of the last change, else that of the event."""
+    rests = house.wiring.pauses()
+    lacking = {name for name in places.NAMES if places.missing(house, name)}
+    return [_row(house, one, now, rests, lacking, by_end) for one in deliveries]
+
+
+def _row(house: Dealpost, one: Delivery, now: float, rests: Mapping[str, Any], lacking: set[str], by_end: bool) -> Row:
+    title = places.title(one.destination, house)
+    waits = one.state == State.PENDING
+    at = one.changed_at if by_end and one.state not in (State.PENDING, State.SENDING) else one.received_at
+    return Row(
+        id=one.id,
+        state=words.chip(one, now, title if one.destination in rests else "", one.destination in lacking),
+        who=person(one),
+        email=one.email or "",
+        event=event(one),
+        place=title,
+        done=done(one),
+        took=words.duration(one.changed_at - one.received_at) if one.state == State.DELIVERED else "",
+        at=at,
+        when=words.ago(at, now),
+        tries=one.failures + (one.state in ENDED or (one.state == State.DEAD and not one.failures)),
+        lead_id=lead(one),
+        deal_url=places.deal_url(house, lead(one)),
+        next=_next(one, now, rests.get(one.destination)) if waits else "",
+        next_exact=words.exact(one.due_at) if waits else "",
+        late=words.is_late(one, now),
+    )
+
+
+def _next(one: Delivery, now: float, rest: Any) -> str:
+    if rest is not None:
+        return _("after the pause")
+    if one.due_at <= now:
+        return _("now")
+    return words.in_words(one.due_at - now) if one.due_at - now < 3600 else words.when(one.due_at, now)
+
+
+def person(one: Delivery) -> str:
+    """A student is a name once amoCRM gave one, else the e-mail; a deal without either, its name."""
+    if one.person:
+        return one.person
+    name = one.facts.get("contact_name") or one.facts.get("record_name") or one.data.get("dealName")
+    if one.email:
+        return str(one.facts.get("contact_name") or one.email)
+    if name:
+        return str(name)
+    if one.lead_id:
+        return _("Deal %(id)s", id=one.lead_id)
+    return _("Delivery %(id)s", id=one.id)
+
+
+def lead(one: Delivery) -> int | None:
+    found = one.lead_id or one.facts.get("lead_id")
+    return int(found) if found else None
+
+
+def event(one: Delivery) -> str:
+    return words.event_words(one.event_name, one.data, one.facts)
+
+
+def stage_name(one: Delivery, key: str) -> str:
+    """The name of a stage among a delivery's facts. key: from_status or to_status."""
+    names = one.facts.get("names")
+    value = one.facts.get(key)
+    found = names.get(str(value)) or names.get(key) if isinstance(names, Mapping) else None
+    return str(found or one.facts.get(f"{key}_name") or "")
+
+
+def done(one: Delivery) -> str:
+    """What was done there, or why nothing was, in a few words."""
+    if one.state == State.SKIPPED:
+        stage = stage_name(one, "from_status")
+        if one.reason.startswith("already_further") and stage:
+            return _("already on “%(stage)s”", stage=stage)
+        return words.reason_words(one.reason)
+    if one.state == State.DEAD:
+        return words.cause_title(one.cause, one.facts) if one.cause else words.reason_words(one.reason)
+    if one.state == State.DISCARDED:
+        return words.reason_words(one.reason) if one.reason else ""
+    if one.state == State.PENDING:
+        return words.cause_title(one.cause, one.facts) if one.failures and one.cause else ""
+    if one.state != State.DELIVERED:
+        return ""
+    if one.destination == AMOCRM:
+        stage = stage_name(one, "to_status")
+        text = _("stage “%(stage)s”", stage=stage) if stage else _("the deal was moved")
+    elif one.destination == ERP:
+        amount = one.facts.get("amount")
+        text = _("record %(id)s", id=one.reference) if one.reference else _("the record was made")
+        text += f", {words.money(amount)}" if amount not in (None, "", 0, "0") else ""
+    else:
+        text = ""
+    if one.failures:
+        text += ", " + _("attempt %(num)s", num=one.failures + 1)
+    return text
+
+
+def nowhere(one: Delivery) -> bool:
+    return one.destination == NOWHERE

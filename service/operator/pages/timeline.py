@@ -1,0 +1,179 @@
+"""How a delivery went: the event, each attempt, the waits and pauses between them, and what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
+from outbox.message import Attempt, Delivery, State
+from outbox.pauses import Paused
+from outbox.retry import SCHEDULE
+from service.operator import words
+from service.operator.pages import rows, wire
+
+LOOK = {
+    "open": ("arrow", "blue"),
+    "delivered": ("tick", "ok"),
+    "skipped": ("minus", "quiet"),
+    "failed": ("alert", "bad"),
+    "dead": ("alert", "bad"),
+    "paused": ("pause", "warn"),
+    "interrupted": ("warning", "warn"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node, or with kind "wait" the dashed piece between two. head is bold; open: its panes are shown at once."""
+
+    kind: str
+    icon: str = ""
+    tone: str = "quiet"
+    time: str = ""
+    exact: str = ""
+    head: str = ""
+    text: str = ""
+    note: str = ""
+    took: str = ""
+    wires: tuple[wire.Shown, ...] = ()
+    open: bool = False
+    attempt_id: int = 0
+
+
+def steps(
+    one: Delivery, attempts: Sequence[Attempt], title: str, now: float, rest: Paused | None, missing: bool, sender: str
+) -> list[Step]:
+    """Oldest first; the next attempt is the last node."""
+    found = [_accepted(one, sender)]
+    before, number = one.received_at, 0
+    last_failed = max((a.id for a in attempts if a.outcome in ("failed", "dead")), default=0)
+    for attempt in attempts:
+        waited = attempt.at - before
+        if waited >= 1 and len(found) > 1:
+            found.append(Step("wait", note=_wait_words(waited, found[-1].icon == "pause")))
+        number += attempt.outcome not in ("paused", "interrupted")
+        found.append(_attempt(attempt, number, title, attempt.id == last_failed))
+        before = attempt.finished_at or attempt.at
+    found += _coming(one, number, before, title, now, rest, missing)
+    return found
+
+
+def _accepted(one: Delivery, sender: str) -> Step:
+    note = _("from %(source)s", source=words.source_words(one.source))
+    if sender:
+        note += ", " + _("key “%(name)s”", name=sender)
+    return Step(
+        "node", "book", "ok", words.clock(one.received_at, seconds=True), words.exact(one.received_at),
+        _("Event accepted:"), rows.event(one), note,
+    )  # fmt: skip
+
+
+def _wait_words(seconds: float, paused: bool) -> str:
+    time = words.duration(seconds)
+    return _("pause of %(time)s", time=time) if paused else _("waited %(time)s", time=time)
+
+
+def _attempt(attempt: Attempt, number: int, title: str, newest_failed: bool) -> Step:
+    icon, tone = LOOK.get(attempt.outcome, ("info", "quiet"))
+    head, text, note = _told(attempt, number, title)
+    took = "" if attempt.finished_at is None else words.duration(attempt.finished_at - attempt.at)
+    secret = _("hidden")
+    return Step(
+        "node", icon, tone, words.clock(attempt.at, seconds=True), words.exact(attempt.at), head, text, note, took,
+        tuple(wire.show(one, secret) for one in attempt.exchanges), newest_failed, attempt.id,
+    )  # fmt: skip
+
+
+def _told(attempt: Attempt, number: int, title: str) -> tuple[str, str, str]:
+    """(bold words, words, note) of an attempt."""
+    cause = words.cause_title(attempt.cause, attempt.params) if attempt.cause else ""
+    if cause and attempt.status:
+        cause = f"{cause} ({attempt.status})"
+    head = _("Attempt %(num)s.", num=number)
+    if attempt.outcome == "paused":
+        seconds = attempt.params.get("seconds")
+        if attempt.cause == "amocrm_slow_down" and isinstance(seconds, int | float):
+            said = _("%(destination)s asked to wait %(time)s", destination=title, time=words.duration(seconds))
+        else:
+            said = cause or _("The destination rests")
+        return (
+            said,
+            "",
+            _("A pause for all deliveries to %(destination)s, it does not count as an attempt", destination=title),
+        )
+    if attempt.outcome == "interrupted":
+        return _("The sending process stopped in the middle"), "", _("Taken up again by itself")
+    if attempt.outcome == "open":
+        return head, _("The request is on its way"), ""
+    if attempt.outcome == "delivered":
+        return head, _("%(destination)s has it", destination=title), ""
+    if attempt.outcome == "skipped":
+        return head, words.reason_words(attempt.detail or attempt.cause) if attempt.detail else _("Nothing to do"), ""
+    means = words.cause_means(attempt.cause, attempt.params) if attempt.cause else attempt.detail
+    return head, cause or attempt.detail, means
+
+
+def _coming(
+    one: Delivery, number: int, before: float, title: str, now: float, rest: Paused | None, missing: bool
+) -> list[Step]:
+    """What the future holds: the next attempt, a pause, or the end."""
+    if one.state == State.DISCARDED:
+        return [_end(one, "stroke", "quiet", _("Cancelled"), words.reason_words(one.reason) if one.reason else "")]
+    if one.state == State.DEAD:
+        return [_end(one, "alert", "bad", _("Not delivered."), _("We do not try by ourselves any more, you decide"))]
+    if one.state in (State.SKIPPED, State.DELIVERED) and not number:
+        word = words.state_word(one.state)
+        return [_end(one, words.ICONS[one.state], words.TONES[one.state], word, rows.done(one))]
+    if one.state != State.PENDING:
+        return []
+    head = _("Attempt %(num)s", num=number + 1)
+    if missing:
+        text = _("— when %(destination)s is connected", destination=title)
+        return [Step("node", "plug", "quiet", "", "", head, text)]
+    if rest is not None:
+        if rest.until is None or rest.until <= now:
+            at, text = "", _("— after the pause")
+        else:
+            at, text = words.clock(rest.until, seconds=True), _("— after the pause")
+        return [
+            Step("wait", note=_("pause of %(destination)s", destination=title)),
+            Step("node", "clock", "blue", at, "", head, text),
+        ]
+    ahead = one.due_at - now
+    wait = words.duration(max(0.0, one.due_at - before))
+    said = (
+        _("we wait %(wait)s, %(left)s left", wait=wait, left=words.duration(ahead)) if ahead >= 1 else _("it is time")
+    )
+    return [
+        Step("wait", note=said),
+        Step(
+            "node", "clock", "blue", words.clock(one.due_at, seconds=True), words.exact(one.due_at), head, _("— next"),
+            _after_that(one.failures),
+        ),
+    ]  # fmt: skip
+
+
+def _end(one: Delivery, icon: str, tone: str, head: str, text: str) -> Step:
+    return Step("node", icon, tone, words.clock(one.changed_at, seconds=True), words.exact(one.changed_at), head, text)
+
+
+def _after_that(failures: int) -> str:
+    """What happens if the next attempt fails as well."""
+    if failures + 1 > len(SCHEDULE):
+        return _("It is the last one; after that you decide")
+    following = words.rough_words(SCHEDULE[failures])
+    left = len(SCHEDULE) - failures
+    return ngettext(
+        "If it fails, again after %(time)s; %(num)s more try in all",
+        "If it fails, again after %(time)s; %(num)s more tries in all",
+        left,
+        time=following,
+    )
+
+
+def trying_until(failures: int, due_at: float) -> float:
+    """When the schedule of a waiting row ends."""
+    return due_at + sum(SCHEDULE[failures + 1 :]) if failures < len(SCHEDULE) else due_at

@@ -1,0 +1,181 @@
+"""The two kinds of trouble, never mixed: what needs a person, and what passes by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
+from outbox.message import Delivery, State
+from outbox.store import CauseGroup, Filter
+from service.house import Dealpost
+from service.operator import words
+from service.operator.pages import rows
+from service.operator.pages.places import Place, list_url
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that a person has to decide. lesson: the one whose stage has to be chosen, if that is the mend."""
+
+    title: str
+    why: str
+    count: int
+    since: str = ""
+    touched: tuple[tuple[int, str], ...] = ()
+    others: int = 0
+    who: str = ""
+    then: str = ""
+    todo: str = ""
+    lesson: int | None = None
+    pipeline: str = ""
+    cause: str = ""
+    destination: str = ""
+    confirm: str = ""
+    all: str = ""
+    connect: bool = False
+    resume: bool = False
+    rest: str = ""
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Something that passes without anybody. waits: (delivery, who and what, since when) of those who wait longest."""
+
+    title: str
+    why: str
+    count: int
+    until: float | None
+    part: float
+    waits: tuple[tuple[int, str, float], ...] = ()
+    others: int = 0
+    late_only: bool = False
+    all: str = ""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    needs: tuple[Need, ...] = ()
+    passing: tuple[Passing, ...] = ()
+    dead: int = 0
+    waiting: int = field(default=0)
+
+
+def look(house: Dealpost, all_places: Sequence[Place], now: float) -> Trouble:
+    """Everything that is not as it should be; nothing when all is well."""
+    dead = sum(place.dead for place in all_places)
+    failing = any(place.waiting for place in all_places)
+    groups = house.store.causes(Filter(states=(State.DEAD, State.PENDING))) if dead or failing else []
+    needs = [_stopped(house, place, now) for place in all_places if place.needs_person]
+    needs += [dead_group(house, group, now) for group in groups if group.state == State.DEAD]
+    passing = [_pause(house, place, now) for place in all_places if place.passes]
+    resting = {place.name for place in all_places if place.rest or place.missing}
+    passing += [
+        _retrying(house, group, now)
+        for group in groups
+        if group.state == State.PENDING and group.destination not in resting
+    ]
+    return Trouble(tuple(needs), tuple(passing), dead, sum(one.count for one in passing))
+
+
+def dead_group(house: Dealpost, group: CauseGroup, now: float) -> Need:
+    """A group of deliveries that failed alike, with the control that mends it."""
+    lesson = group.params.get("lesson") if group.cause == "stage_deleted" else None
+    where: dict[str, Any] = {"state": "dead", "destination": group.destination, "cause": group.cause}
+    return Need(
+        title=words.cause_title(group.cause, group.params),
+        why=words.cause_means(group.cause, group.params),
+        count=group.count,
+        since=_since(group, now),
+        touched=tuple((one.id, rows.person(one)) for one in group.sample),
+        others=group.count - len(group.sample),
+        who=words.cause_who(group.cause),
+        then=_("the deals move to the new stage; those that are further stay") if lesson else "",
+        todo=words.cause_todo(group.cause, group.params),
+        lesson=int(lesson) if lesson else None,
+        pipeline=str(group.params.get("pipeline") or ""),
+        cause=group.cause,
+        destination=group.destination,
+        confirm=url_for("pages.confirm", act="retry", **where, max_id=group.max_id),
+        all=list_url(**where),
+    )
+
+
+def _since(group: CauseGroup, now: float) -> str:
+    first = words.when(group.first_at, now)
+    if group.count == 1 or words.clock(group.first_at) == words.clock(group.last_at):
+        return first
+    return _("since %(first)s, last at %(last)s", first=first, last=words.when(group.last_at, now))
+
+
+def _stopped(house: Dealpost, place: Place, now: float) -> Need:
+    rest = place.rest
+    assert rest is not None
+    params = {**rest.params, "missing": ", ".join(place.missing)}
+    return Need(
+        title=words.cause_title(rest.cause, params),
+        why=words.cause_means(rest.cause, params),
+        count=place.waiting,
+        since=words.when(rest.since, now) if rest.since else "",
+        who=words.cause_who(rest.cause),
+        then=_("everything that waits goes out by itself"),
+        todo=words.cause_todo(rest.cause, params),
+        cause=rest.cause,
+        destination=place.name,
+        all=list_url(state="pending", destination=place.name),
+        connect=rest.kind == "reconnect",
+        resume=rest.kind != "reconnect",
+        rest=rest.kind,
+    )
+
+
+def _pause(house: Dealpost, place: Place, now: float) -> Passing:
+    rest = place.rest
+    assert rest is not None
+    waits, late = _longest(house, Filter(states=(State.PENDING,), destination=place.name), now)
+    part = 0.0
+    if rest.until and rest.since and rest.until > rest.since:
+        part = 1 - (rest.until - now) / (rest.until - rest.since)
+    return Passing(
+        title=words.cause_title(rest.cause, rest.params),
+        why=words.cause_means(rest.cause, rest.params),
+        count=place.waiting,
+        until=rest.until,
+        part=part,
+        waits=waits,
+        others=max(0, place.waiting - len(waits)),
+        late_only=bool(waits) and len(waits) == late,
+        all=list_url(state="pending", destination=place.name),
+    )
+
+
+def _retrying(house: Dealpost, group: CauseGroup, now: float) -> Passing:
+    where = Filter(states=(State.PENDING,), destination=group.destination, cause=group.cause, max_id=group.max_id)
+    waits, late = _longest(house, where, now)
+    due = min((one.due_at for one in group.sample), default=None)
+    return Passing(
+        title=words.cause_title(group.cause, group.params),
+        why=words.cause_means(group.cause, group.params),
+        count=group.count,
+        until=due,
+        part=0.0,
+        waits=waits,
+        others=max(0, group.count - len(waits)),
+        late_only=bool(waits) and len(waits) == late,
+        all=list_url(state="pending", destination=group.destination, cause=group.cause),
+    )
+
+
+def _longest(house: Dealpost, where: Filter, now: float) -> tuple[tuple[tuple[int, str, float], ...], int]:
+    """Those who wait longest, and how many of them are late."""
+    found: Sequence[Delivery] = house.store.list(where, 3, oldest_first=True).rows
+    waits = tuple((one.id, f"{rows.person(one)}, {rows.event(one)}", one.received_at) for one in found)
+    return waits, sum(now - one.received_at > words.LATE for one in found)
+
+
+def others(count: int) -> str:
+    return ngettext("and %(count)s more", "and %(count)s more", count, count=words.number(count))

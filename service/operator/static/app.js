@@ -1,0 +1,301 @@
+// Makes the page live: refreshes by itself, keeps focus and open panels, asks in a dialog. All of it works without.
+"use strict";
+
+(() => {
+  const body = document.body;
+  const say = body.dataset;
+  const find = (selector, inside = document) => inside.querySelector(selector);
+  const every = (selector, inside = document) => Array.from(inside.querySelectorAll(selector));
+  const main = () => find("#main");
+  const dialog = find("#dialog");
+  const EVERY = 5000;
+  const FRAGMENT = { headers: { "X-Fragment": "1" }, credentials: "same-origin" };
+
+  const parse = (text) => new DOMParser().parseFromString(text, "text/html");
+
+  async function fetchFragment(url, seconds) {
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(), seconds * 1000);
+    try {
+      const answer = await fetch(url, { ...FRAGMENT, signal: stop.signal });
+      return { ok: answer.ok, status: answer.status, page: parse(await answer.text()) };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  // --- a new state of the page is put in place piece by piece, so that nothing jumps -------------------------------
+
+  const KEPT = new Set(["open"]); // attributes that belong to the reader
+
+  function sameNode(one, other) {
+    return one.nodeType === other.nodeType && one.nodeName === other.nodeName && (one.id || "") === (other.id || "");
+  }
+
+  function morph(old, fresh) {
+    if (old.nodeType === Node.TEXT_NODE) {
+      if (old.data !== fresh.data) old.data = fresh.data;
+      return;
+    }
+    if (old.nodeType !== Node.ELEMENT_NODE) return;
+    if (old.dataset && (old.dataset.mine || old === document.activeElement && /^(INPUT|SELECT|TEXTAREA)$/.test(old.nodeName))) return;
+    for (const { name, value } of Array.from(fresh.attributes)) {
+      if (!KEPT.has(name) && old.getAttribute(name) !== value && !(name === "checked" || name === "hidden" && old.dataset.copy)) old.setAttribute(name, value);
+    }
+    for (const { name } of Array.from(old.attributes)) {
+      if (!KEPT.has(name) && !fresh.hasAttribute(name) && !name.startsWith("data-live") && name !== "role") old.removeAttribute(name);
+    }
+    morphChildren(old, fresh);
+  }
+
+  function morphChildren(old, fresh) {
+    const there = Array.from(old.childNodes);
+    const coming = Array.from(fresh.childNodes);
+    let place = 0;
+    for (const node of coming) {
+      let match = there[place];
+      if (match && !sameNode(match, node)) {
+        const later = there.slice(place + 1, place + 12).findIndex((one) => sameNode(one, node));
+        if (later >= 0) {
+          for (let skipped = 0; skipped <= later; skipped += 1) old.removeChild(there[place + skipped]);
+          place += later + 1;
+          match = there[place];
+        } else {
+          old.insertBefore(document.importNode(node, true), match);
+          continue;
+        }
+      }
+      if (match) {
+        morph(match, node);
+        place += 1;
+      } else {
+        old.appendChild(document.importNode(node, true));
+      }
+    }
+    for (const left of there.slice(place)) if (left.parentNode === old) old.removeChild(left);
+  }
+
+  // --- live --------------------------------------------------------------------------------------------------------
+
+  let timer = 0;
+  let offset = 0;
+  let lost = false;
+  const stopped = () => sessionStorage.getItem("dealpost-live") === "off";
+  const isLive = () => Boolean(main().dataset.live);
+
+  function setClock() {
+    const now = Number(main().dataset.now);
+    if (now) offset = now - Date.now() / 1000;
+  }
+
+  function busy() {
+    return (dialog && dialog.open) || every("input[name=id]:checked").length > 0 || every("select, input, textarea", main()).some((one) => one === document.activeElement);
+  }
+
+  async function refresh(force) {
+    if (!force && (busy() || document.hidden)) return;
+    const url = main().dataset.live || location.pathname + location.search;
+    try {
+      const { page, status } = await fetchFragment(url, 15);
+      const fresh = find("#main", page);
+      if (!fresh || status === 401 || status === 403) throw new Error("no page");
+      const before = find("#sentence");
+      const meaning = before && before.dataset.meaning;
+      for (const done of every("[data-load-once]", main())) {
+        const same = done.id && find("#" + done.id, fresh);
+        if (same && done.dataset.mine) same.replaceWith(document.importNode(done, true));
+      }
+      morph(main(), fresh);
+      const top = find("#top", page);
+      if (top) morph(find(".sections"), find(".sections", top));
+      setClock();
+      dress();
+      const after = find("#sentence");
+      if (after && meaning !== after.dataset.meaning) find("#spoken").textContent = after.textContent.trim();
+      if (lost) { lost = false; main().classList.remove("stale"); }
+    } catch (error) {
+      if (!lost) {
+        lost = true;
+        main().classList.add("stale");
+        find("#spoken").textContent = say.lost;
+        const updated = find("#updated");
+        if (updated) updated.parentNode.textContent = say.lost;
+      }
+    }
+  }
+
+  function schedule() {
+    clearInterval(timer);
+    if (isLive() && !stopped()) timer = setInterval(() => refresh(false), EVERY);
+  }
+
+  function dressToggle() {
+    const toggle = find("[data-live-toggle]");
+    if (!toggle) return;
+    toggle.setAttribute("role", "button");
+    find("span", toggle).textContent = stopped() ? say.start : say.stop;
+    const use = find("use", toggle);
+    if (use) use.setAttribute("href", stopped() ? "#i-play" : "#i-pause");
+  }
+
+  // --- countdowns: silent, by the server's clock ---------------------------------------------------------------------
+
+  function left(seconds) {
+    const whole = Math.max(0, Math.round(seconds));
+    if (whole < 1) return say.nowWord;
+    if (whole < 60) return say.second.replace("#", whole);
+    const minutes = Math.floor(whole / 60);
+    if (minutes < 60) return say.minute.replace("#", minutes) + "\u00a0" + say.second.replace("#", String(whole % 60).padStart(2, "0"));
+    return say.hour.replace("#", Math.floor(minutes / 60)) + "\u00a0" + say.minute.replace("#", String(minutes % 60).padStart(2, "0"));
+  }
+
+  setInterval(() => {
+    for (const one of every("[data-until]")) {
+      const text = left(Number(one.dataset.until) - Date.now() / 1000 - offset);
+      if (one.textContent !== text) one.textContent = text;
+    }
+  }, 1000);
+
+  // --- what is looked up when the page asks ----------------------------------------------------------------------------
+
+  async function load(target, url, pick) {
+    target.dataset.mine = "1";
+    if (target.dataset.wait) target.textContent = target.dataset.wait;
+    target.setAttribute("aria-busy", "true");
+    try {
+      const { page } = await fetchFragment(url, 12);
+      const found = pick(page);
+      if (found) target.replaceChildren(...Array.from(found.childNodes).map((one) => document.importNode(one, true)));
+    } catch (error) {
+      target.textContent = say.lost;
+    }
+    target.removeAttribute("aria-busy");
+  }
+
+  function loadAll() {
+    for (const one of every("[data-load-once]")) {
+      if (one.dataset.mine) continue;
+      load(one, one.dataset.loadOnce, (page) => find("#preview-found", page) || find("#main", page));
+    }
+    for (const one of every("select[data-load]")) {
+      if (one.dataset.mine) continue;
+      one.dataset.mine = "1";
+      fetch(one.dataset.load, FRAGMENT).then((answer) => answer.text()).then((text) => {
+        const options = every("option", parse("<select>" + text + "</select>"));
+        if (options.length) one.replaceChildren(...options.map((option) => document.importNode(option, true)));
+      }).catch(() => {});
+    }
+  }
+
+  // --- dialogs ---------------------------------------------------------------------------------------------------------
+
+  let opener = null;
+
+  async function ask(url) {
+    const { page } = await fetchFragment(url, 15);
+    const question = find("[data-confirm]", page);
+    if (!question) { location.href = url; return; }
+    question.classList.remove("card");
+    opener = document.activeElement;
+    dialog.replaceChildren(document.importNode(question, true));
+    dialog.showModal();
+    const first = find("input[type=email], .button", dialog);
+    if (first) first.focus();
+  }
+
+  if (dialog) dialog.addEventListener("close", () => { if (opener && opener.isConnected) opener.focus(); });
+
+  // --- many at once ------------------------------------------------------------------------------------------------------
+
+  function countTicked(form, touched) {
+    const boxes = every("input[name=id]", form);
+    const ticked = boxes.filter((box) => box.checked).length;
+    const all = find("[data-check-all]", form);
+    if (all) { all.checked = ticked === boxes.length; all.indeterminate = ticked > 0 && ticked < boxes.length; }
+    if (!touched) return;
+    find("input[name=mode]", form).value = "ids";
+    const bar = find("[data-bulk-bar]", form);
+    bar.dataset.mine = "1";
+    find(".count", bar).textContent = say.selected.replace("#", ticked);
+    for (const one of every("[data-n]", bar)) one.textContent = ticked || "";
+    for (const button of every("button", bar)) button.disabled = ticked === 0;
+  }
+
+  // --- clicks, keys ------------------------------------------------------------------------------------------------------
+
+  function dress() {
+    dressToggle();
+    for (const one of every("[data-copy], [data-check-all]")) one.hidden = false;
+    for (const form of every("[data-bulk]")) countTicked(form, false);
+    loadAll();
+  }
+
+  document.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    const on = (selector) => event.target.closest(selector);
+    let one;
+    if ((one = on("[data-live-toggle]"))) {
+      event.preventDefault();
+      sessionStorage.setItem("dealpost-live", stopped() ? "on" : "off");
+      dressToggle();
+      schedule();
+      if (!stopped()) refresh(true);
+    } else if ((one = on("a[data-dialog]"))) {
+      event.preventDefault();
+      ask(one.href).catch(() => { location.href = one.href; });
+    } else if ((one = on("[data-close]")) && dialog.open) {
+      event.preventDefault();
+      dialog.close();
+    } else if ((one = on("a[data-reload]"))) {
+      const target = find("#" + one.dataset.reload);
+      if (!target) return;
+      event.preventDefault();
+      load(target, target.dataset.loadOnce || one.href, (page) => find("#preview-found", page) || find("#" + target.id, page) || find("#main", page));
+    } else if ((one = on("[data-copy]"))) {
+      const text = find("#" + one.dataset.copy).textContent.trim();
+      navigator.clipboard.writeText(text).then(() => { find("#spoken").textContent = say.copied; one.title = say.copied; }).catch(() => {});
+    } else if (event.target === dialog) {
+      dialog.close();
+    }
+  });
+
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("[data-bulk]");
+    if (!form) return;
+    if (event.target.matches("[data-check-all]")) for (const box of every("input[name=id]", form)) box.checked = event.target.checked;
+    countTicked(form, true);
+  });
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.matches("[data-dialog]")) return;
+    event.preventDefault();
+    const values = new URLSearchParams(new FormData(form, event.submitter));
+    ask(form.action + "?" + values).catch(() => form.submit());
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.nodeName)) return;
+    if (dialog && dialog.open) return;
+    if (event.key === "/") {
+      const search = find("#search");
+      const field = search && search.offsetParent ? search : find("#find");
+      if (!field) return;
+      event.preventDefault();
+      field.focus();
+      field.select();
+    } else if (event.key === "r") {
+      event.preventDefault();
+      refresh(true);
+    } else if (event.key === "?") {
+      event.preventDefault();
+      ask(say.help).catch(() => { location.href = say.help; });
+    }
+  });
+
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && isLive() && !stopped()) refresh(false); });
+
+  setClock();
+  dress();
+  schedule();
+})();

@@ -43,8 +43,8 @@ def main() -> int:
     environ = {**os.environ, **made, "PORT": str(port)}
     sandbox = None
     if not names_an_account(settings):
-        sandbox = Practice(home, port + 1 if is_free(port + 1) else free_port())
-        practice = sandbox.settings(settings, port)
+        sandbox = Practice(home, port + 1 if is_free(port + 1) else free_port(), f"http://localhost:{port}")
+        practice = sandbox.settings(settings)
         environ |= practice
         write_private(sandbox.env, {**made, **practice})
         print(
@@ -74,6 +74,7 @@ class Practice:
 
     home: pathlib.Path
     port: int
+    here: str  # the address of the service itself
 
     @property
     def url(self) -> str:
@@ -86,16 +87,20 @@ class Practice:
 
     @property
     def command(self) -> list[str]:
-        books = str(self.home / "sandbox.json")
-        return [sys.executable, "-m", "sandbox", "--port", str(self.port), "--state-file", books]
+        books = ["--state-file", str(self.home / "sandbox.json"), "--redirect-uri", self.redirect_uri]
+        return [sys.executable, "-m", "sandbox", "--port", str(self.port), *books]
 
-    def settings(self, given: Settings, port: int) -> dict[str, str]:
+    @property
+    def redirect_uri(self) -> str:
+        """The same on both sides, letter for letter, or no token is given."""
+        return f"{self.here}/oauth/callback"
+
+    def settings(self, given: Settings) -> dict[str, str]:
         """What connects web and worker to it."""
-        here = f"http://localhost:{port}"
-        chosen = SETTINGS(self.url, redirect_uri=f"{here}/oauth/callback")
+        chosen = SETTINGS(self.url, redirect_uri=self.redirect_uri)
         # Practice stays off a database server, which may hold real events.
         database = (setting("DATABASE_URL") if given.on_sqlite else "") or "sqlite:///var/dealpost.db"
-        return {**chosen, "DATABASE_URL": database, "SANDBOX": "1", "PUBLIC_URL": here, **PAST_PROXIES}
+        return {**chosen, "DATABASE_URL": database, "SANDBOX": "1", "PUBLIC_URL": self.here, **PAST_PROXIES}
 
     def subscribe(self, environ: Mapping[str, str]) -> None:
         """Lets it send its webhooks to this run, and no longer to where an earlier one had its port."""
@@ -110,8 +115,8 @@ def missing_keys(settings: Settings, file: pathlib.Path) -> dict[str, str]:
     """A sign-in and an API key where none is configured: made once, then kept in this file."""
     kept = {name: value or "" for name, value in dotenv_values(file).items()}
     made = {
-        "ADMIN_PASSWORD": kept.get("ADMIN_PASSWORD") or secrets.token_urlsafe(12),
-        "API_KEYS": kept.get("API_KEYS") or f"local:{secrets.token_urlsafe(24)}",
+        "ADMIN_PASSWORD": kept.get("ADMIN_PASSWORD") or secrets.token_hex(8),
+        "API_KEYS": kept.get("API_KEYS") or f"local:{secrets.token_hex(16)}",
     }
     if made != kept:
         write_private(file, made)

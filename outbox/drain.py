@@ -25,6 +25,9 @@ IDLE = 30.0
 """Seconds after which a lane looks again, even if nobody woke it."""
 
 AFTER_FAULT = 5.0
+ASIDE = 1.0
+"""Seconds by which a probe that failed comes after the end of the pause, so that the next probe takes another row."""
+
 ALONE = 1000
 """How many rows are remembered, at most, to be tried one by one."""
 
@@ -279,7 +282,7 @@ class Work:
                 row,
                 error,
                 tuple(tried.exchanges.get(row.id, ())),
-                due_at=begins.until if self.probe else None,
+                due_at=begins.until + ASIDE if self.probe and begins.until is not None else None,
                 interrupted=kind == "outage" and row.id in tried.begun,
             )
             for row in worked_on
@@ -335,7 +338,7 @@ class Work:
 
 
 def put_off(result: Result, until: float) -> Result:
-    return replace(result, due_at=until) if result.outcome == "paused" else result
+    return replace(result, due_at=until + ASIDE) if result.outcome == "paused" else result
 
 
 def load(value: Mapping[str, Any]) -> verdict.Run:

@@ -30,10 +30,10 @@ def wait(history: Iterable[tuple[float, float | None]], now: float, per_second: 
         raise ValueError("a pace is more than zero requests a second")
     window = max(1.0, 1.0 / per_second)
     most = max(1, math.floor(per_second))
-    past = sorted((start, done) for start, done in history if start <= now + TURNED)
+    past = [(start, done) for start, done in history if start <= now + TURNED]
     held = sorted(left for left in (_left(start, done, now, window) for start, done in past) if left > now)
     until = held[len(held) - most] if len(held) >= most else now
-    starts = [start for start, _ in past]
+    starts = sorted(start for start, _ in past)
     if starts and not _burst(starts, now):
         until = max(until, starts[-1] + 1.0 / per_second)
     return max(0.0, until - now)

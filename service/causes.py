@@ -116,13 +116,9 @@ CAUSES: dict[str, Cause] = {
     ),
     "amocrm_credentials": Cause(
         N_("amoCRM does not accept the integration's settings"),
-        N_(
-            "No new access is given. All deliveries wait and go out by themselves after that. amoCRM's words: %(detail)s"
-        ),
+        N_("No new access is given. All deliveries wait. amoCRM's words: %(detail)s"),
         DEVELOPER,
-        N_(
-            "Compare client id, secret, redirect address and subdomain with the integration's page in amoCRM, byte for byte."
-        ),
+        N_("Compare client id, secret, redirect address and subdomain with the integration's page in amoCRM."),
     ),
     "stage_ambiguous": Cause(
         N_("Two stages bear the name that is set for lesson %(lesson)s"),

@@ -116,7 +116,7 @@ class AmocrmAccount:
             lease_seconds=lease_seconds,
         )
         self.pace = pace
-        self.client = AmocrmClient(settings, http=http, tokens=self.tokens, pace=pace, memory=memory, now=now)
+        self.client = AmocrmClient(http=http, tokens=self.tokens, pace=pace, memory=memory, now=now)
         self.pipelines = Pipelines(settings, self.client, memory, now)
         self.echoes = Echoes(memory, now)
         self.directory = Directory(self.client, Pages(self.client, self.pipelines, memory, now), memory, now)

@@ -8,12 +8,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from outbox.outcome import DeliveryError, Pause
-from service.config import Amocrm
 from service.destinations.amocrm import errors, rows
 from service.destinations.amocrm.pace import Pace
 from service.destinations.amocrm.rows import Contact, Lead, Pipeline, StatusChange
@@ -41,7 +38,6 @@ class AmocrmClient:
 
     def __init__(
         self,
-        settings: Amocrm,
         *,
         http: Http,
         tokens: TokenOwner,
@@ -49,7 +45,6 @@ class AmocrmClient:
         memory: Memory,
         now: Callable[[], float],
     ) -> None:
-        self._settings = settings
         self._http = http
         self._tokens = tokens
         self._pace = pace
@@ -297,7 +292,9 @@ class AmocrmClient:
             elif error.retry_after is not None:
                 self._pace.hold(error.retry_after)
             if reply.status == 403:
-                error.params.update(self._for_support())
+                error.params.update(self._tokens.for_support())
+                if path.endswith("/webhooks") and errors.words(reply.body):
+                    raise _no_administrator(error)
             if error.pause is None and reply.status in (400, 409, 422):
                 raise Rejected(error, errors.refusal(reply.body))
             raise error
@@ -350,13 +347,6 @@ class AmocrmClient:
             raise errors.no_answer(answer, f"{method} {path}") from answer
         return answer
 
-    def _for_support(self) -> dict[str, str]:
-        """What amoCRM's support asks for when a block is to be lifted."""
-        status = self._tokens.status()
-        account = f"{status.account_id or '?'} ({status.host})"
-        since = iso(self._now())
-        return {"account": account, "address": urlsplit(self._settings.redirect_uri).netloc or "?", "since": since}
-
 
 class Rejected(DeliveryError):
     """A 400, 409 or 422, as the error of a row; `refused` tells which rows of a batch it names."""
@@ -374,6 +364,7 @@ def _has_next(node: Mapping[str, Any] | None, count: int, limit: int) -> bool:
     return bool(links.get("next")) if isinstance(links, Mapping) else count >= limit
 
 
-def iso(seconds: float) -> str:
-    """ISO 8601 in UTC, whole seconds."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _no_administrator(error: DeliveryError) -> DeliveryError:
+    """A 403 with words to a question about webhooks is no block: only administrators may ask it."""
+    message = "Only an administrator of the amoCRM account may manage its webhooks; the user who connected is none"
+    return DeliveryError(message, cause="amocrm_rights", status=403, params=error.params)

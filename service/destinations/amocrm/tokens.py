@@ -263,6 +263,15 @@ class TokenOwner:
                 DeliveryError("amoCRM refuses a token that it has only just given", cause="amocrm_reconnect"), 0.0
             )
 
+    def for_support(self) -> dict[str, str]:
+        """What amoCRM's support asks for when a block is to be lifted."""
+        status = self.status()
+        return {
+            "account": f"{status.account_id or '?'} ({status.host})",
+            "address": host_of(self._settings.redirect_uri) or "?",
+            "since": datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
     @property
     def generation(self) -> str:
         """Changes with every connect and import, and when access is lost; not with a refresh."""
@@ -383,6 +392,8 @@ class TokenOwner:
         except TokenRefused as refused:
             return self._refused(connection, refused)
         except DeliveryError as error:
+            if error.status == 403:
+                error.params.update(self.for_support())
             self._note(error)
             raise
         failpoint("token-after-response")

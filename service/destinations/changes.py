@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from outbox.plain import Memory
@@ -50,6 +50,21 @@ class Witness:
     at: float | None
     seen_at: float
     api_id: str = ""
+
+
+class Logged(Protocol):
+    """A row of amoCRM's log of events that tells of a change of stage. event_id: amoCRM's."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def pipeline_id(self) -> int | None: ...
+    @property
+    def status_id(self) -> int | None: ...
+    @property
+    def old_status_id(self) -> int | None: ...
+    @property
+    def at(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -246,6 +261,16 @@ class Changes:
     def note(self, lead_id: int, witnesses: Sequence[Witness]) -> list[Verdict]:
         """The same, but a new change is only told, not kept: it has no event yet that could make its record."""
         return self._judge(lead_id, witnesses, keep_new=False)
+
+    def known(self, lead_id: int, rows: Sequence[Logged], seen_at: float) -> list[bool]:
+        """For rows of the log: whether each tells of a change that is known already; it then counts as its witness."""
+        witnesses = []
+        for row in rows:
+            own_id = row.event_id or f"{row.pipeline_id}:{row.old_status_id}:{row.status_id}:{int(row.at)}"
+            witnesses.append(
+                Witness("", row.pipeline_id, row.old_status_id, row.status_id, row.at, seen_at, api_id=own_id)
+            )
+        return [isinstance(verdict, Same) for verdict in self.note(lead_id, witnesses)]
 
     def _judge(self, lead_id: int, witnesses: Sequence[Witness], keep_new: bool) -> list[Verdict]:
         # In the order of their times: what the deal did in between is then known as far as it can be.

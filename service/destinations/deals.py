@@ -39,21 +39,6 @@ class Reader(Protocol):
         """The names of a pipeline and its stage, "" where unknown."""
 
 
-class FromAmocrm:
-    """A Reader out of a client of amoCRM and its pipelines."""
-
-    def __init__(self, client: Any, pipelines: Any) -> None:
-        self.leads = client.leads
-        self.contacts = client.contacts
-        self.is_wanted = pipelines.is_wanted
-        self._pipeline = pipelines.pipeline
-
-    def names(self, pipeline_id: int, status_id: int) -> tuple[str, str]:
-        pipeline = self._pipeline(pipeline_id, status_id)
-        stage = pipeline.stage(status_id) if pipeline else None
-        return (pipeline.name if pipeline else "", stage.name if stage else "")
-
-
 @dataclass(frozen=True)
 class Rest:
     """amoCRM is not to be asked now."""

@@ -1,0 +1,164 @@
+"""Changes of stage that no webhook told of: found in amoCRM's log of events, and taken in as if one had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from outbox.message import Dedupe, NewDelivery, NewEvent, Receipt, new_id
+from service.sources.amocrm_webhook_events import DESTINATION, NAME, SENDER
+
+if TYPE_CHECKING:
+    from outbox.plain import Memory
+
+SOURCE = "reconcile"
+NAMESPACE, KEY = "reconcile", "position"
+"""In the memory: {"at", "start"} by amoCRM's clock, {"ran_at", "rows"} by ours."""
+
+OVERLAP = 120
+"""Seconds that are read again: amoCRM may show a row of its log a little after one that came later."""
+
+WINDOW = 6 * 3600
+"""Seconds of the log that are read and taken in at a time, so that a long gap survives a restart in the middle."""
+
+AHEAD = 3600
+"""amoCRM's clock may be ahead of ours by as much."""
+
+BUSY_ROWS, BUSY_EVERY = 100, 290.0
+"""A look that read more rows than a page holds is followed by a rest of so many seconds: few rows are read twice."""
+
+CHUNK = 200
+
+
+class LoggedChange(Protocol):
+    """A row of the log. at: seconds since the epoch, by amoCRM's clock."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def lead_id(self) -> int: ...
+    @property
+    def at(self) -> float: ...
+    @property
+    def old_pipeline_id(self) -> int | None: ...
+    @property
+    def old_status_id(self) -> int | None: ...
+    @property
+    def pipeline_id(self) -> int | None: ...
+    @property
+    def status_id(self) -> int | None: ...
+
+
+Fetch = Callable[[int, int], Iterable[Any]]
+"""(since, until), seconds, both included -> rows of the log."""
+
+Known = Callable[[int, Sequence[Any], float], Sequence[bool]]
+"""(deal, its rows, now) -> whether each tells of a change that is known; if so it is noted as seen."""
+
+Accept = Callable[[Sequence[NewEvent]], Sequence[Receipt]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look brought. rows: of the log; known: by webhooks; taken: as new events. began: it was the first one."""
+
+    rows: int = 0
+    known: int = 0
+    taken: int = 0
+    began: bool = False
+
+
+class MissedChanges:
+    """Goes on where the look before it ended. One process at a time."""
+
+    def __init__(self, fetch: Fetch, known: Known, accept: Accept, memory: Memory, now: Callable[[], float]) -> None:
+        self._fetch = fetch
+        self._known = known
+        self._accept = accept
+        self._memory = memory
+        self._now = now
+
+    def is_due(self) -> bool:
+        """Whether it is time for a look, after one that found much to read."""
+        position = self._position()
+        if position is None or int(position.get("rows") or 0) <= BUSY_ROWS:
+            return True
+        return not 0 <= self._now() - float(position.get("ran_at") or 0.0) < BUSY_EVERY
+
+    def run(self) -> Found:
+        """Take in what is new. The first look of all only marks where to begin: an account's past is not imported.
+
+        Raises what fetch and accept raise; what was taken in until then stays, and the next look goes on from there.
+        """
+        now = self._now()
+        position = self._position()
+        if position is None:
+            self._memory.put(NAMESPACE, KEY, {"at": int(now), "start": int(now), "ran_at": now, "rows": 0})
+            return Found(began=True)
+        at, start = int(position["at"]), int(position["start"])
+        rows = known = taken = 0
+        since = max(at - OVERLAP, start)
+        while True:
+            until = since + OVERLAP + WINDOW
+            last = until >= now
+            found = self._rows(since, int(now) + AHEAD if last else until)
+            new = self._unknown(found, now)
+            for place in range(0, len(new), CHUNK):
+                receipts = self._accept([event_of(row, now) for row in new[place : place + CHUNK]])
+                taken += sum(1 for receipt in receipts if not receipt.duplicate)
+            rows += len(found)
+            known += len(found) - len(new)
+            at = max([at, *(int(row.at) for row in found)] if last else [at, until])
+            self._memory.put(NAMESPACE, KEY, {"at": at, "start": start, "ran_at": now, "rows": rows})
+            if last:
+                return Found(rows, known, taken)
+            since = until
+
+    def _position(self) -> dict[str, Any] | None:
+        entry = self._memory.get(NAMESPACE, KEY)
+        return entry.value if entry is not None and isinstance(entry.value, dict) else None
+
+    def _rows(self, since: int, until: int) -> list[LoggedChange]:
+        """Oldest first; what is no change of stage is left out."""
+        found = [row for row in self._fetch(since, until) if row.status_id is not None and not _stays(row)]
+        return sorted(found, key=lambda row: float(row.at))
+
+    def _unknown(self, rows: Sequence[LoggedChange], now: float) -> list[LoggedChange]:
+        by_deal: dict[int, list[LoggedChange]] = {}
+        for row in rows:
+            by_deal.setdefault(row.lead_id, []).append(row)
+        known: set[int] = set()
+        for lead_id, group in by_deal.items():
+            answers = self._known(lead_id, group, now)
+            known.update(id(row) for row, is_known in zip(group, answers, strict=True) if is_known)
+        return [row for row in rows if id(row) not in known]
+
+
+def event_of(row: LoggedChange, now: float) -> NewEvent:
+    """The event of a row of the log, like that of a webhook; the same row is taken once."""
+    own_id = row.event_id or f"{row.pipeline_id}:{row.old_status_id}:{row.status_id}:{int(row.at)}"
+    return NewEvent(
+        id=new_id(now),
+        name=NAME,
+        data={
+            "lead_id": row.lead_id,
+            "pipeline_id": row.pipeline_id,
+            "status_id": row.status_id,
+            "old_status_id": row.old_status_id,
+            "old_pipeline_id": row.old_pipeline_id,
+            "at": int(row.at),
+            "kind": "status",
+            "amocrm_event_id": own_id,
+        },
+        source=SOURCE,
+        sender=SENDER,
+        received_at=now,
+        deliveries=(NewDelivery(DESTINATION, key=f"lead:{row.lead_id}"),),
+        dedupe=Dedupe(f"api:{row.event_id}" if row.event_id else f"api:{row.lead_id}:{own_id}"),
+        lead_id=row.lead_id,
+    )
+
+
+def _stays(row: LoggedChange) -> bool:
+    return row.status_id == row.old_status_id and row.old_pipeline_id in (None, row.pipeline_id)

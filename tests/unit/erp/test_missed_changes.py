@@ -1,0 +1,179 @@
+"""Changes of stage that no webhook told of are taken in once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from outbox.message import NewEvent, Receipt, StoreUnavailable
+from service.destinations.changes import Changes, New, Witness
+from service.sources.missed_changes import AHEAD, BUSY_EVERY, Found, MissedChanges
+from tests.unit.erp.fakes import Clock, Memory
+
+T = 1_800_000_000
+
+
+@dataclass(frozen=True)
+class Row:
+    event_id: str
+    lead_id: int
+    at: float
+    old_status_id: int | None = 10
+    status_id: int | None = 20
+    pipeline_id: int | None = 7
+    old_pipeline_id: int | None = 7
+
+
+class House:
+    def __init__(self) -> None:
+        self.clock = Clock(T)
+        self.memory = Memory(self.clock)
+        self.changes = Changes(self.memory, self.clock)
+        self.log: list[Row] = []
+        self.asked: list[tuple[int, int]] = []
+        self.events: dict[str, NewEvent] = {}
+        self.full = False
+        self.missed = MissedChanges(self.fetch, self.changes.known, self.accept, self.memory, self.clock)
+
+    def fetch(self, since: int, until: int) -> Iterable[Row]:
+        self.asked.append((since, until))
+        return [row for row in reversed(self.log) if since <= row.at <= until]
+
+    def accept(self, events: Sequence[NewEvent]) -> list[Receipt]:
+        if self.full:
+            raise StoreUnavailable
+        receipts = []
+        for event in events:
+            assert event.dedupe is not None
+            first = self.events.setdefault(event.dedupe.key, event)
+            receipts.append(Receipt(first.id, first is not event))
+        return receipts
+
+    def later(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+
+@pytest.fixture
+def house() -> House:
+    house = House()
+    house.log.append(Row("old", 1, T - 50))
+    assert house.missed.run() == Found(began=True)
+    return house
+
+
+def test_an_accounts_past_is_not_imported(house: House) -> None:
+    house.later(60)
+    assert house.missed.run() == Found()
+    assert house.asked == [(T, T + 60 + AHEAD)]
+
+
+def test_a_change_that_no_hook_told_of(house: House) -> None:
+    house.log.append(Row("a", 5, T + 30))
+    house.later(60)
+    assert house.missed.run() == Found(rows=1, taken=1)
+    [event] = house.events.values()
+    assert (event.name, event.source, event.lead_id, event.deliveries[0].destination, event.deliveries[0].key) == (
+        "amocrm/webhook", "reconcile", 5, "erp", "lead:5",
+    )  # fmt: skip
+    assert event.data == {
+        "lead_id": 5, "pipeline_id": 7, "status_id": 20, "old_status_id": 10, "old_pipeline_id": 7, "at": T + 30,
+        "kind": "status", "amocrm_event_id": "a",
+    }  # fmt: skip
+    assert house.missed.run() == Found(rows=1), "seen again, before the lane looked at it: no second event"
+    assert len(house.events) == 1
+
+
+def test_a_change_that_a_hook_told_of_is_noted_without_an_event(house: House) -> None:
+    house.changes.settle(5, [Witness("hook", 7, 10, 20, T + 29, T + 30)])
+    house.log.append(Row("a", 5, T + 30))
+    house.later(60)
+    assert house.missed.run() == Found(rows=1, known=1)
+    assert house.events == {}
+    assert house.missed.run() == Found(rows=1, known=1)
+
+
+def test_there_and_back_twice_with_one_hook_lost(house: House) -> None:
+    house.log += [Row("a", 5, T + 1), Row("b", 5, T + 2, 20, 10), Row("c", 5, T + 3)]
+    told = [Witness("h1", 7, 10, 20, T + 1, T + 5), Witness("h2", 7, 20, 10, T + 2, T + 6)]
+    assert house.changes.settle(5, told) == [New(), New()]
+    house.later(60)
+    assert house.missed.run() == Found(rows=3, known=2, taken=1)
+
+
+def test_rows_that_are_no_change_of_stage(house: House) -> None:
+    house.log += [Row("a", 5, T + 1, 20, 20), Row("b", 5, T + 2, status_id=None)]
+    house.later(60)
+    assert house.missed.run() == Found()
+    house.log.append(Row("c", 5, T + 3, 142, 142, 8, 7))
+    assert house.missed.run().taken == 1, "142 of another pipeline is another stage"
+
+
+def test_it_goes_on_where_it_ended_by_amocrms_clock(house: House) -> None:
+    house.log.append(Row("a", 5, T + 300))
+    house.later(1000)
+    house.missed.run()
+    house.log.append(Row("late", 6, T + 250))
+    house.later(1000)
+    assert house.missed.run().taken == 1
+    assert house.asked[-1][0] == T + 180
+
+
+def test_a_clock_ahead_of_ours(house: House) -> None:
+    house.log.append(Row("a", 5, T + 1800))
+    house.later(60)
+    assert house.missed.run().taken == 1
+
+
+def test_a_long_gap_is_read_in_parts_and_goes_on_after_a_failure(house: House) -> None:
+    house.log += [Row(f"r{hour}", hour + 1, T + hour * 3600) for hour in range(48)]
+    house.later(48 * 3600)
+    first, house.missed._accept = house.missed._accept, _failing_after(house, 2)  # type: ignore[assignment]
+    with pytest.raises(StoreUnavailable):
+        house.missed.run()
+    taken = len(house.events)
+    assert 0 < taken < 48
+    house.missed._accept = first
+    assert house.missed.run().taken == 48 - taken
+    assert len(house.events) == 48
+    house.asked.clear()
+    house.later(60)
+    house.missed.run()
+    assert len(house.asked) <= 2
+
+
+def _failing_after(house: House, times: int):  # type: ignore[no-untyped-def]
+    left = [times]
+
+    def accept(events: Sequence[NewEvent]) -> list[Receipt]:
+        if not left[0]:
+            raise StoreUnavailable
+        left[0] -= 1
+        return house.accept(events)
+
+    return accept
+
+
+def test_a_quiet_account_costs_one_request_a_look(house: House) -> None:
+    for _ in range(5):
+        house.later(7 * 86400)
+        house.missed.run()
+        house.asked.clear()
+        house.later(60)
+        house.missed.run()
+        assert len(house.asked) == 1
+
+
+def test_after_much_to_read_it_rests(house: House) -> None:
+    assert house.missed.is_due()
+    house.log += [Row(f"r{number}", number + 1, T + 10) for number in range(101)]
+    house.later(60)
+    house.missed.run()
+    assert not house.missed.is_due()
+    house.later(BUSY_EVERY)
+    assert house.missed.is_due()
+
+
+def test_a_row_without_an_id(house: House) -> None:
+    house.log.append(Row("", 5, T + 10))
+    house.later(60)
+    assert (house.missed.run().taken, house.missed.run().taken) == (1, 0)

@@ -90,8 +90,12 @@ class Files:
     def connect(self) -> Database:
         try:
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-            # SQLite would make it readable for all; -wal and -shm take over the rights of the file.
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            # SQLite would make it readable for all; -wal and -shm take over the rights of the file. Never open a file
+            # that is there: closing it again would drop all locks that SQLite holds on it in this process, and the
+            # next process that closes its last connection would delete a log that is in use.
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            pass
         except OSError as error:
             raise StoreUnavailable(f"{self.path}: {error.strerror}") from error
         with unavailable(self.path):

@@ -1,5 +1,6 @@
 """The whole service in one terminal: web, worker and, with no account configured, a sandbox."""
 
+import fcntl
 import os
 import pathlib
 import secrets
@@ -39,6 +40,14 @@ def main() -> int:
         )
         return 1
     home = settings.database_path.parent if settings.on_sqlite else FOLDER / "var"
+    home.mkdir(parents=True, exist_ok=True)
+    # Held until this process ends: two sandboxes on the same books would lose each other's tokens.
+    alone = (home / "run.lock").open("w")
+    try:
+        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        print(f"Another `make run` is already running on {shown(home)}/. Stop that one first.", file=sys.stderr)
+        return 1
     made = missing_keys(settings, home / "run.env")
     environ = {**os.environ, **made, "PORT": str(port)}
     sandbox = None
@@ -126,7 +135,6 @@ def missing_keys(settings: Settings, file: pathlib.Path) -> dict[str, str]:
 
 def write_private(file: pathlib.Path, values: Mapping[str, str]) -> None:
     """A file in the form of .env that only its owner can read."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.writelines(f"{name}={value}\n" for name, value in values.items())

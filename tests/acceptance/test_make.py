@@ -157,10 +157,13 @@ def test_run_names_every_fault_of_the_settings(environ: dict[str, str]) -> None:
     assert TRACEBACK not in done.text
 
 
-def test_run_says_that_a_port_is_taken(ran: Run, environ: dict[str, str]) -> None:
+def test_run_says_that_a_port_or_a_folder_is_taken(ran: Run, environ: dict[str, str]) -> None:
     done = run([PYTHON, "-m", "workshop.run"], environ)
     assert done.code == 1
     assert f"Port {environ['PORT']} is taken" in done.err
+    done = run([PYTHON, "-m", "workshop.run"], {**environ, "PORT": str(free_port())})
+    assert done.code == 1
+    assert "already running" in done.err
 
 
 def test_demo_shows_that_everything_arrived(tmp_path: pathlib.Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from importlib import import_module
 from typing import Any
 
 from flask import Flask, Response
@@ -16,7 +15,7 @@ from service.authentication import ApiKeys
 from service.config import Settings
 from service.environment import read_settings
 from service.house import Dealpost
-from service.operator import api, auth, connect, health, language
+from service.operator import api, auth, connect, health, language, pages
 from service.sources import amocrm_webhook, events, inngest, lessons
 from service.wiring import Wiring
 
@@ -57,12 +56,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     language.register(app, settings)
     for way_in in (lessons, events, inngest, amocrm_webhook):
         app.register_blueprint(way_in.bp)
-    for part in (health, api, connect):
+    for part in (health, api, connect, pages):
         app.register_blueprint(part.bp)
-    try:
-        app.register_blueprint(import_module("service.operator.pages").bp)
-    except Exception as e:
-        print("pages", e)
     commands.register(app)
     app.after_request(_guard)
     if settings.trusted_proxies:

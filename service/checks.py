@@ -214,7 +214,8 @@ def _hook(house: Dealpost) -> Iterator[Check]:
 def _erp(house: Dealpost) -> Iterator[Check]:
     missing = house.wiring.destinations[ERP].missing()
     if missing:
-        yield _not_set_up("ERP", missing, any_set=bool(house.settings.erp.url))
+        erp = house.settings.erp
+        yield _not_set_up("ERP", missing, any_set=any((erp.url, erp.key, erp.username, erp.password)))
         return
     try:
         words = house.wiring.check_erp()

@@ -34,6 +34,16 @@ SECRETS = (
 EXAMPLES = re.compile(r"yoursubdomain|^your[_-]|your-domain\.com|your-erp-api\.com|^(12345678|23456789|34567890)$")
 """Values that are plainly copied from an example; they count as unset."""
 
+ERP_PLACES = (
+    "{deal.id}, {deal.name}, {deal.price}, {contact.id}, {contact.name}, {contact.email}, {contact.phone}, "
+    "{custom:NAME}, {stage}, {pipeline}, {event.id}, {event.name}, {data.NAME}"
+)
+"""What ERP_FIELDS may take from an event, its deal and the deal's contact."""
+
+ERP_PLACE = re.compile(
+    r"deal\.(id|name|price)|contact\.(id|name|email|phone)|custom:\s*\S.*|stage|pipeline|event\.(id|name)|data(\.\w[\w-]*)+"
+)
+
 
 class ConfigError(Exception):
     """Settings that cannot be read. Its text names every fault."""
@@ -385,30 +395,47 @@ def _erp(read: _Reader) -> Erp:
             return default
         return value
 
+    name = field_name("ERP_FIELD_NAME", "field_1039")
+    amount = field_name("ERP_FIELD_AMOUNT", "field_1040")
+    key = field_name("ERP_FIELD_KEY", "")
+    if len({name, amount, key}) < 3:
+        read.fault("ERP_FIELD_NAME", "name, amount and key share a field", "three different fields")
     return Erp(
         url=read.address("CRM_API_URL") or read.address("ERP_API_URL"),
         key=either("KEY"),
         username=either("USERNAME"),
         password=either("PASSWORD"),
         entity_id=read.integer("ERP_ENTITY_ID", 70, 1, 10**9) or 70,
-        field_name=field_name("ERP_FIELD_NAME", "field_1039"),
-        field_amount=field_name("ERP_FIELD_AMOUNT", "field_1040"),
-        field_key=field_name("ERP_FIELD_KEY", ""),
-        fields=_erp_fields(read),
+        field_name=name,
+        field_amount=amount,
+        field_key=key,
+        fields=_erp_fields(read, (name, amount, key)),
         on_repeat=read.choice("ERP_ON_REPEAT", ("insert", "skip", "update"), "insert"),
     )
 
 
-def _erp_fields(read: _Reader) -> tuple[tuple[str, str], ...]:
+def _erp_fields(read: _Reader, taken: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """`field_1050={contact.email},field_1051={custom:City}`: a comma before field_NNN= separates."""
     text = read.text("ERP_FIELDS")
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for item in re.split(r",\s*(?=field_\d+\s*=)", text) if text else []:
         match = re.fullmatch(r"(field_\d{1,9})\s*=\s*(.+)", item.strip(), re.DOTALL)
         if not match:
             read.fault("ERP_FIELDS", f"got {item!r}", "field_NNN=text with places such as {contact.email}")
-        else:
-            pairs.append((match[1], match[2].strip()))
+            continue
+        name, template = match[1], match[2].strip()
+        if name in taken or name in dict(pairs):
+            read.fault(
+                "ERP_FIELDS",
+                f"{name} gets a value already",
+                "each field once, and none of the other ERP_FIELD_ settings",
+            )
+        for place in re.findall(r"\{([^{}]*)\}", template):
+            if not ERP_PLACE.fullmatch(place.strip()):
+                read.fault("ERP_FIELDS", f"got the place {{{place}}} for {name}", f"one of {ERP_PLACES}")
+        if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", template)):
+            read.fault("ERP_FIELDS", f"got {template!r} for {name}", "braces in pairs, round a place")
+        pairs.append((name, template))
     return tuple(pairs)
 
 

@@ -172,7 +172,7 @@ class Rukovoditel:
         return Made(reference, insert.entity, note)
 
     def _own_row(self, begun: Insert, rows: Sequence[Mapping[str, Any]], paper: Paper) -> Made | None:
-        """The row of an insert whose answer was lost; None: it was not made. Raises DeliveryError for what is unclear."""
+        """The row of an insert whose answer was lost; None: it was not made. Raises DeliveryError if it is unclear."""
         numbers = (fields.number(self._settings.field_name), fields.number(self._settings.field_amount))
         alike = doubts.matching(rows, *numbers, begun.name, begun.amount)
         own = doubts.own_row(begun, alike, self._doubts.alike(begun))

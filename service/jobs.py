@@ -37,7 +37,7 @@ class Job:
 JOBS = (
     Job("tokens", MINUTE, at_start=True, alone=False),  # the token owner has a lease of its own
     Job("hook", 10 * MINUTE, at_start=True),
-    Job("reconcile", 10 * MINUTE, at_start=True),
+    Job("reconcile", MINUTE, at_start=True),  # one request, and none while the webhooks are not in use
     Job("ping", MINUTE, at_start=True, alone=False),  # it tells that this worker lives
     Job("checkpoint", 20.0),
     Job("prune", DAY, at_start=True),

@@ -27,6 +27,7 @@ from service.destinations.records import Records
 from service.destinations.rukovoditel.client import Client
 from service.destinations.rukovoditel.insert import Rukovoditel
 from service.routing import AMOCRM, ERP
+from service.sources.missed_changes import MissedChanges
 
 logger = logging.getLogger(__name__)
 
@@ -80,20 +81,28 @@ class Wiring:
         return Client(self.settings.erp, Http(connect=ERP_CONNECT, total=ERP_TOTAL), self.store.now)
 
     @cached_property
-    def records(self) -> Records:
-        store, erp = self.store, self.settings.erp
-        deals = Deals(
+    def _deals(self) -> Deals:
+        return Deals(
             self.settings.amocrm,
-            store.memory,
-            store.now,
+            self.store.memory,
+            self.store.now,
             _Reader(self.amocrm),
             account_id=self.account_id,
             resting=self._amocrm_rests,
             noting=self.amocrm.client.noting,
         )
+
+    @cached_property
+    def _missed(self) -> MissedChanges:
+        store, client = self.store, self.amocrm.client
+        return MissedChanges(client.status_changes, self._deals.changes.known, store.accept, store.memory, store.now)
+
+    @cached_property
+    def records(self) -> Records:
+        store, erp = self.store, self.settings.erp
         return Records(
             Rukovoditel(erp, self._erp_client, store.memory, store.now),
-            deals,
+            self._deals,
             store.memory,
             store.now,
             on_repeat=erp.on_repeat,
@@ -169,11 +178,8 @@ class Wiring:
         ]
 
     def subscribe_hook(self, deadline: float, address: str = "") -> None:
-        """Register the webhook, which also switches it on. Raises DeliveryError, ValueError without an address."""
-        address = address or self.hook_address()
-        if not address:
-            raise ValueError("PUBLIC_URL or WEBHOOK_SECRET is not set")
-        self.amocrm.client.subscribe(address, HOOK_SETTINGS, deadline)
+        """Register the webhook, at `hook_address` or another, which also switches it on. Raises DeliveryError."""
+        self.amocrm.client.subscribe(address or self.hook_address(), HOOK_SETTINGS, deadline)
 
     def _is_ours(self, destination: str) -> bool:
         path, _, query = destination.partition("?")
@@ -197,8 +203,13 @@ class Wiring:
         return "switched off" if hooks else "not registered"
 
     def fetch_missed(self) -> int:
-        """Take over changes of stage that no webhook told of. -> how many."""
-        return 0
+        """Take over changes of stage that no webhook told of. -> how many. Raises DeliveryError, Stopping.
+
+        Only where webhooks are in use: a school that does not want records of its changes of stage gets none.
+        """
+        if not self.settings.webhook_secrets or not self.amocrm.tokens.connected() or not self._missed.is_due():
+            return 0
+        return self._missed.run().taken
 
     # -- what people ask
 
@@ -223,7 +234,7 @@ class Wiring:
 
     def tidy(self) -> int:
         """Forget what destinations remember of people and deals long gone. -> how many."""
-        return self.amocrm.tidy()
+        return self.amocrm.tidy() + self._deals.changes.sweep()
 
     # -- how destinations wait
 

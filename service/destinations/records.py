@@ -24,7 +24,10 @@ MADE = "records"
 """In the memory: deal id -> {"reference", "entity_id", "event_id", "at"} of the deal's latest record."""
 
 BUDGET = 10.0
-"""Seconds after which a pass hands in what it has: a worker that is killed leaves no more than that in doubt."""
+"""Seconds after which a pass ends: what it read from amoCRM grows old."""
+
+SETTLE_EVERY, SETTLE_ROWS = 1.0, 20
+"""Seconds, or rows, after which what was done is put on record: no more than that is in doubt when a worker dies."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,13 @@ class Records:
     ) -> bool:
         """Make the records, in order, until `end` by the monotonic clock. -> whether it makes sense to go on."""
         held: set[str] = set()
+        fresh: dict[int, Outcome] = {}
+        settled_at = self._monotonic()
         outages = 0
         for row, work in works:
+            if len(fresh) >= SETTLE_ROWS or (fresh and self._monotonic() - settled_at >= SETTLE_EVERY):
+                desk.settle(fresh)
+                fresh, settled_at = {}, self._monotonic()
             if row.key in held:
                 continue
             outcome: Outcome
@@ -178,7 +186,7 @@ class Records:
                     return False
             else:
                 outcome = work
-            outcomes[row.id] = outcome
+            outcomes[row.id] = fresh[row.id] = outcome
             failed = outcome if isinstance(outcome, DeliveryError) else None
             outages = outages + 1 if failed and failed.outage else 0 if isinstance(work, Record) else outages
             if failed and (failed.pause or outages > 1):

@@ -58,6 +58,7 @@ class Desk:
     def __init__(self, stop_after: int | None = None) -> None:
         self.begun: list[int] = []
         self.exchanges: list[tuple[list[int], Mapping[str, Any]]] = []
+        self.settled: list[list[int]] = []
         self._stop_after = stop_after
 
     def begin(self, delivery_ids: Sequence[int]) -> None:
@@ -67,6 +68,9 @@ class Desk:
 
     def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Any]) -> None:
         self.exchanges.append((list(delivery_ids), exchange))
+
+    def settle(self, outcomes: Mapping[int, Any]) -> None:
+        self.settled.append(list(outcomes))
 
 
 @dataclass(frozen=True)

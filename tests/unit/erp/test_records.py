@@ -327,6 +327,16 @@ def test_a_pass_hands_in_what_it_has_before_long() -> None:
     assert len(done) == BUDGET + 1
 
 
+def test_what_was_done_is_put_on_record_soon() -> None:
+    house = House()
+    house.deliver(*(delivery(number) for number in range(1, 50)))
+    assert house.desk.settled == [list(range(1, 21)), list(range(21, 41))]
+    house = House()
+    house.erp.slow = 0.6
+    house.deliver(*(delivery(number) for number in range(1, 6)))
+    assert house.desk.settled == [[1, 2], [3, 4]]
+
+
 def test_events_of_the_platform_do_not_hold_up_the_hooks() -> None:
     house = House()
     house.erp.slow = 1.0

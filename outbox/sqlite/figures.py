@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from sqlite_utils import Database
@@ -91,9 +91,7 @@ class Figures:
     def sources(self, since: float) -> list[SourceTally]:
         found: list[SourceTally] = []
         with self.files.read() as db:
-            pair = ("", "")
-            while row := db.execute(NEXT_SOURCE, pair).fetchone():
-                pair = (row["source"], row["name"])
+            for pair in pairs(db):
                 sql = "FROM events INDEXED BY events_source WHERE source = ? AND name = ?"
                 last = db.execute(f"SELECT max(received_at) {sql}", pair).fetchone()[0]
                 count = db.execute(f"SELECT count(*) {sql} AND received_at >= ?", (*pair, since)).fetchone()[0]
@@ -101,8 +99,20 @@ class Figures:
         return found
 
 
-NEXT_SOURCE = """SELECT source, name FROM events INDEXED BY events_source
-    WHERE (source, name) > (?, ?) ORDER BY source, name LIMIT 1"""
+def pairs(db: Database) -> Iterator[tuple[str, str]]:
+    """Each source with each of its event names, by leaps along the index."""
+    source, name = "", ""
+    leap = "FROM events INDEXED BY events_source WHERE"
+    while True:
+        sql = f"SELECT source, name {leap} source = ? AND name > ? ORDER BY name LIMIT 1"
+        row = db.execute(sql, (source, name)).fetchone()
+        if row is None:
+            sql = f"SELECT source, name {leap} source > ? ORDER BY source, name LIMIT 1"
+            row = db.execute(sql, (source,)).fetchone()
+        if row is None:
+            return
+        source, name = row["source"], row["name"]
+        yield source, name
 
 
 def causes_sql(db: Database, where: Filter) -> tuple[str, list[object]]:

@@ -1,0 +1,152 @@
+"""How long the page's questions take with a million deliveries in the embedded store: `python -m benchmarks.page`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from outbox.message import State, new_id
+from outbox.sqlite import SqliteStore
+from outbox.store import Filter
+
+NOW = 1_800_000_000.0
+DAYS = 30
+MOMENT = 86_400.0 * DAYS
+
+EVENT = "INSERT INTO events (id, name, data, source, sender, received_at, email) VALUES (?, ?, ?, ?, 'platform', ?, ?)"
+DELIVERY = """INSERT INTO deliveries (event_id, event_name, destination, key, state, reason, cause,
+    due_at, created_at, changed_at, ended_at, received_at, email, lead_id, reference)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+def fill(store: SqliteStore, count: int) -> None:
+    """A month of a busy school: nearly all delivered, some skipped, a thousand dead, ten thousand waiting."""
+    chance = random.Random(1)
+    events: list[tuple[Any, ...]] = []
+    rows: list[tuple[Any, ...]] = []
+    for number in range(count):
+        at = NOW - MOMENT + MOMENT * number / count
+        email = f"student{chance.randrange(100_000)}@example.com"
+        lesson = chance.random() < 0.8
+        name, destination = ("lesson.completed", "amocrm") if lesson else ("crm/create-deal", "erp")
+        state, cause = State.DELIVERED, ""
+        if number >= count - min(10_000, count // 10):
+            state = State.PENDING
+        elif chance.random() < 0.001:
+            state, cause = State.DEAD, chance.choice(("contact_not_found", "deal_refused", "stage_deleted"))
+        elif chance.random() < 0.05:
+            state = State.SKIPPED
+        took = chance.expovariate(1.0)
+        ended = None if state == State.PENDING else at + took
+        one = new_id(at)
+        data = f'{{"email":"{email}","lesson":{chance.randrange(1, 4)}}}'
+        events.append((one, name, data, "lessons" if lesson else "events", at, email))
+        reference = str(number) if state == State.DELIVERED else ""
+        lead = chance.randrange(100_000) if lesson else None
+        reason = f"{cause}: words" if cause else ""
+        row = (
+            one,
+            name,
+            destination,
+            f"email:{email}",
+            state.value,
+            reason,
+            cause,
+            at,
+            at,
+            ended or at,
+            ended,
+            at,
+            email,
+            lead,
+            reference,
+        )
+        rows.append(row)
+        if len(rows) == 20_000 or number == count - 1:
+            with store.files.write() as db:
+                db.conn.executemany(EVENT, events)
+                db.conn.executemany(DELIVERY, rows)
+            store.checkpoint()
+            events.clear()
+            rows.clear()
+
+
+def questions(store: SqliteStore) -> dict[str, Callable[[], object]]:
+    page = store.list(Filter(), 50)
+    middle = store.list(Filter(until=NOW - MOMENT / 2), 50).after
+    day = NOW - 86_400
+    lease = store.leases.acquire("lane:amocrm", "benchmark", 600)
+    assert lease is not None
+    return {
+        "tallies of all destinations": store.tallies,
+        "bars of the last hour (60)": lambda: store.bars(NOW - 3600, 60, 60),
+        "bars of the last day (24)": lambda: store.bars(day, 3600, 24),
+        "bars of the last week (168)": lambda: store.bars(NOW - 7 * 86_400, 3600, 168),
+        "what comes in": lambda: store.sources(day),
+        "causes": lambda: store.causes(Filter()),
+        "causes of the last day": lambda: store.causes(Filter(since=day)),
+        "list, first page": lambda: store.list(Filter(), 50),
+        "list, next page": lambda: store.list(Filter(), 50, page.after),
+        "list, from the middle": lambda: store.list(Filter(), 50, middle),
+        "list of dead ones": lambda: store.list(Filter(states=(State.DEAD,)), 50),
+        "list of one cause": lambda: store.list(Filter(cause="stage_deleted"), 50),
+        "list of overdue ones": lambda: store.list(Filter(overdue_at=NOW), 50),
+        "count of all": lambda: store.count(Filter()),
+        "count of what was shown": lambda: store.count(Filter(max_id=10**9)),
+        "tabs": lambda: store.count_states(Filter()),
+        "tabs of the last week": lambda: store.count_states(Filter(since=NOW - 7 * 86_400)),
+        "tabs of the whole month": lambda: store.count_states(Filter(since=NOW - 40 * 86_400)),
+        "search: e-mail": lambda: store.list(Filter(search="student77@example.com"), 50),
+        "search: beginning of an e-mail": lambda: store.list(Filter(search="student77"), 50),
+        "search: part of an e-mail": lambda: store.list(Filter(search="dent7777@"), 50),
+        "search: nothing like it": lambda: store.list(Filter(search="nobody@nowhere"), 50),
+        "search: deal or record": lambda: store.list(Filter(search="4711"), 50),
+        "search: event": lambda: store.list(Filter(search=page.rows[0].event_id), 50),
+        "a student's journey": lambda: store.events_of("student77@example.com", None),
+        "people": lambda: store.people("", 50),
+        "people: a search": lambda: store.people("student77", 50),
+        "next due": lambda: store.next_due("amocrm"),
+        "claim of 50 keys": lambda: store.claim(lease, "amocrm", 50, whole_keys=True, newest_first=True),
+        "prune of a thousand": lambda: store.prune(NOW - MOMENT + 86_400),
+        "retry of a thousand dead": lambda: store.retry(Filter(states=(State.DEAD,)), "benchmark"),
+    }
+
+
+def measure(ask: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds of the first time, and the median of up to nine more."""
+    times: list[float] = []
+    end = time.perf_counter() + 2.0
+    while len(times) < 10 and (not times or time.perf_counter() < end):
+        start = time.perf_counter()
+        ask()
+        times.append((time.perf_counter() - start) * 1000)
+    return times[0], statistics.median(times[1:] or times)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    rows = parser.parse_args(arguments).rows
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteStore(os.path.join(folder, "page.db"), now=lambda: NOW)
+        store.migrate()
+        start = time.perf_counter()
+        fill(store, rows)
+        size = os.path.getsize(store.files.path) / 2**20
+        print(f"{rows:,} deliveries, {size:,.0f} MiB, made in {time.perf_counter() - start:.0f} s\n")
+        print("| question | first, ms | median, ms |\n|---|---|---|")
+        for name, ask in questions(store).items():
+            first, median = measure(ask)
+            print(f"| {name} | {first:.1f} | {median:.1f} |", flush=True)
+        store.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -120,7 +120,9 @@ class AmocrmAccount:
         self.pipelines = Pipelines(settings, self.client, memory, now)
         self.echoes = Echoes(memory, now)
         self.directory = Directory(self.client, Pages(self.client, self.pipelines, memory, now), memory, now)
-        self.moves = Moves(settings, self.client, self.tokens, self.pipelines, self.directory, self.echoes, memory, now)
+        self.moves = Moves(
+            settings, self.client, self.tokens, self.pipelines, self.directory, self.echoes, pace, memory, now
+        )
         self.connect = Connect(settings, self._endpoint, self.tokens, self.client)
 
     def preview(self, delivery: Delivery, deadline: float = PERSON_WAITS) -> Preview:

@@ -29,6 +29,11 @@ FEW = 5
 MANY = 20
 """From so many unknown ones on the page way is tried."""
 
+COUNTED = ("account", "searches")
+COUNTED_SECONDS = 600.0
+A_FEW_PAGES = 6
+"""So many requests for pages at a time, while only a few students wait."""
+
 SEARCHES = 50
 """Searches in one pass; who is left then is answered for in the next one."""
 
@@ -46,17 +51,16 @@ class Directory:
         """What is known or can be found of these e-mails (trimmed, casefolded). One that is missing in the answer has
         to wait for the next pass; one without contacts is in the answer, with none."""
         found, old, unknown = self._remembered(emails)
+        if pipeline_id is not None and len(emails) > 1 and 0 < len(unknown) < MANY:  # one alone is not kept waiting
+            unknown = self._by_pages(pipeline_id, unknown, min(self._earned(), A_FEW_PAGES), found)
         if len(old) + len(unknown) <= FEW:
-            return {**found, **{email: self.search(email) for email in [*old, *unknown]}}
+            return {**found, **self._search_all([*old, *unknown])}
         checked = self._check(old)
         found.update(checked)
         unknown += [email for email in old if email not in checked]
-        if len(unknown) >= MANY and pipeline_id is not None and self._pages.read(pipeline_id, set(unknown)):
-            paged, _, unknown = self._remembered(unknown)
-            found.update(paged)
-        for email in unknown[:SEARCHES]:
-            found[email] = self.search(email)
-        return found
+        if len(unknown) >= MANY and pipeline_id is not None:
+            unknown = self._by_pages(pipeline_id, unknown, len(unknown) // 2, found)
+        return {**found, **self._search_all(unknown[:SEARCHES])}
 
     def search(self, email: str) -> Person:
         """Ask amoCRM now."""
@@ -98,6 +102,33 @@ class Directory:
             else:
                 old.append(email)
         return found, old, unknown
+
+    def _by_pages(self, pipeline_id: int, unknown: list[str], allowed: int, found: dict[str, Person]) -> list[str]:
+        """Read on by the page, for so many requests. -> who is still unknown; the others are put into `found`."""
+        if allowed < 2 or not self._pages.read(pipeline_id, allowed):
+            return unknown
+        paged, _, unknown = self._remembered(unknown)
+        found.update(paged)
+        return unknown
+
+    def _search_all(self, emails: Sequence[str]) -> dict[str, Person]:
+        if emails:
+            since, count = self._searches()
+            self._memory.put(*COUNTED, {"since": since, "count": count + len(emails)})
+        return {email: self.search(email) for email in emails}
+
+    def _earned(self) -> int:
+        """How many requests for pages the searches of the last minutes have earned: as many as they were, once they
+        were many. So unknown students who trickle in for an hour cost at most twice what knowing would have cost."""
+        since, count = self._searches()
+        return count - self._pages.requests_since(since) if count >= MANY else 0
+
+    def _searches(self) -> tuple[float, int]:
+        """(since when they are counted, how many)."""
+        entry = self._memory.get(*COUNTED)
+        if entry is None or not 0 <= self._now() - float(entry.value["since"]) < COUNTED_SECONDS:
+            return self._now(), 0
+        return float(entry.value["since"]), int(entry.value["count"])
 
     def _check(self, emails: Sequence[str]) -> dict[str, Person]:
         """Old entries, read again by their contacts' ids; those that no longer hold are left out and forgotten."""

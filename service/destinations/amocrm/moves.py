@@ -18,6 +18,7 @@ from service.destinations.amocrm.client import LIST_LIMIT, AmocrmClient
 from service.destinations.amocrm.directory import Directory
 from service.destinations.amocrm.echoes import Echoes
 from service.destinations.amocrm.notebook import Notebook
+from service.destinations.amocrm.pace import Pace
 from service.destinations.amocrm.passing import Pass
 from service.destinations.amocrm.pipelines import Pipelines, Target
 from service.destinations.amocrm.resolving import Deals
@@ -27,6 +28,9 @@ from service.destinations.amocrm.writing import FORBIDDEN, Writer
 if TYPE_CHECKING:
     from outbox.outcome import Desk
     from outbox.plain import Memory
+
+LINGER = 1.0
+"""Seconds between two passes while there is more than one event to a pass, but no backlog."""
 
 BUSY = 20
 """From so many rows on the list of stages is read more often: one request among hundreds."""
@@ -49,10 +53,12 @@ class Moves:
         pipelines: Pipelines,
         directory: Directory,
         echoes: Echoes,
+        pace: Pace,
         memory: Memory,
         now: Callable[[], float],
     ) -> None:
         self._settings = settings
+        self._pace = pace
         self._client = client
         self._tokens = tokens
         self._pipelines = pipelines
@@ -102,6 +108,10 @@ class Moves:
                 return {batch[0].id: error}  # first the row's own retry; a second one running pauses
             error.pause = error.pause or Pause("outage")
             raise
+        if 1 < len(batch) < self._settings.batch and self._pace.is_busy():
+            # All is settled. Events that trickle in are collected for a moment, so that they share their requests;
+            # one that comes alone is never kept waiting.
+            self._pace.rest(LINGER)
         return {}
 
     def _deliver(self, batch: Sequence[Delivery], desk: Desk) -> None:

@@ -61,6 +61,14 @@ class Pace:
         finally:
             self._rates.done(NAME, ticket)
 
+    def is_busy(self) -> bool:
+        """Whether requests have been going out steadily: at two a second or more for the last ten seconds."""
+        return self._rates.used(NAME, 10.0) >= 20
+
+    def rest(self, seconds: float) -> None:
+        """Let some time pass. May raise Stopping."""
+        self._wait(seconds)
+
     def per_second(self) -> float:
         """The speed that holds now, requests a second."""
         kept = self._kept()

@@ -38,12 +38,11 @@ class Pages:
         self._memory = memory
         self._now = now
 
-    def read(self, pipeline_id: int, wanted: set[str]) -> bool:
-        """Read on, for at most half as many requests as `wanted` e-mails. -> whether the reading is whole now.
+    def read(self, pipeline_id: int, allowed: int) -> bool:
+        """Read on, for at most so many requests. -> whether the reading is whole now.
 
         Until it is whole, nothing of it is believed: a student may have another, later changed deal on a further page.
         """
-        allowed = len(wanted) // 2
         state = self._state(pipeline_id)
         if state is None or not self._filters_work():
             return False
@@ -60,11 +59,19 @@ class Pages:
                 return False
             asked = self._learn(leads, known, state["scan"])
             allowed -= 1 + asked
-            state.update(requests=state["requests"] + 1 + asked, page=state["page"] + 1, at=self._now(), whole=not more)
+            for name in ("requests", "taken"):
+                state[name] += 1 + asked
+            state.update(page=state["page"] + 1, at=self._now(), whole=not more)
             self._memory.put(*STATE, state)
             if not more:
                 return True
         return False
+
+    def requests_since(self, since: float) -> int:
+        """How many requests the present reading has taken, if it is from after that time (seconds since the epoch)."""
+        entry = self._memory.get(*STATE)
+        state = entry.value if entry is not None else {}
+        return int(state.get("taken", 0)) if float(state.get("begun", 0.0)) >= since else 0
 
     def is_whole(self, value: Any) -> bool:
         """Whether an entry of the directory may be believed: it is from no reading by pages, or from a whole one."""
@@ -118,7 +125,7 @@ class Pages:
             return {**state, "day": day, "requests": requests}
         done = [*state.get("done", []), state["scan"]][-50:] if state.get("whole") else state.get("done", [])
         scan = f"{pipeline_id}:{int(now)}"
-        fresh = {"pipeline": pipeline_id, "page": 1, "scan": scan, "whole": False, "at": now}
+        fresh = {"pipeline": pipeline_id, "page": 1, "scan": scan, "whole": False, "at": now, "begun": now, "taken": 0}
         return {**fresh, "day": day, "requests": requests, "done": done}
 
     def _filters_work(self) -> bool:

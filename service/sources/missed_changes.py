@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 SOURCE = "reconcile"
 NAMESPACE, KEY = "reconcile", "position"
-"""In the memory: {"at", "start"} by amoCRM's clock, {"ran_at", "rows"} by ours."""
+"""In the memory: {"at", "start"} by amoCRM's clock, "ran_at" by ours, {"rows", "taken"} of the last look."""
 
-OVERLAP = 120
+OVERLAP = 60
 """Seconds that are read again: amoCRM may show a row of its log a little after one that came later."""
 
 WINDOW = 6 * 3600
@@ -25,8 +25,10 @@ WINDOW = 6 * 3600
 AHEAD = 3600
 """amoCRM's clock may be ahead of ours by as much."""
 
-BUSY_ROWS, BUSY_EVERY = 100, 290.0
-"""A look that read more rows than a page holds is followed by a rest of so many seconds: few rows are read twice."""
+BUSY_ROWS = 100
+REST_AFTER_MISSED, REST_AFTER_KNOWN = 115.0, 290.0
+"""Seconds of rest after a look that read more rows than a page holds, by whether webhooks had missed any of them: so
+that a launch costs few requests."""
 
 CHUNK = 200
 
@@ -78,13 +80,15 @@ class MissedChanges:
         self._accept = accept
         self._memory = memory
         self._now = now
+        self._looked = False
 
     def is_due(self) -> bool:
-        """Whether it is time for a look, after one that found much to read."""
+        """Whether it is time for a look. A process that has just started always looks: there was a gap."""
         position = self._position()
-        if position is None or int(position.get("rows") or 0) <= BUSY_ROWS:
+        if not self._looked or position is None or int(position.get("rows") or 0) <= BUSY_ROWS:
             return True
-        return not 0 <= self._now() - float(position.get("ran_at") or 0.0) < BUSY_EVERY
+        rest = REST_AFTER_MISSED if position.get("taken") else REST_AFTER_KNOWN
+        return not 0 <= self._now() - float(position.get("ran_at") or 0.0) < rest
 
     def run(self) -> Found:
         """Take in what is new. The first look of all only marks where to begin: an account's past is not imported.
@@ -94,7 +98,8 @@ class MissedChanges:
         now = self._now()
         position = self._position()
         if position is None:
-            self._memory.put(NAMESPACE, KEY, {"at": int(now), "start": int(now), "ran_at": now, "rows": 0})
+            self._memory.put(NAMESPACE, KEY, {"at": int(now), "start": int(now), "ran_at": now, "rows": 0, "taken": 0})
+            self._looked = True
             return Found(began=True)
         at, start = int(position["at"]), int(position["start"])
         rows = known = taken = 0
@@ -110,8 +115,10 @@ class MissedChanges:
             rows += len(found)
             known += len(found) - len(new)
             at = max([at, *(int(row.at) for row in found)] if last else [at, until])
-            self._memory.put(NAMESPACE, KEY, {"at": at, "start": start, "ran_at": now, "rows": rows})
+            value = {"at": at, "start": start, "ran_at": now, "rows": rows, "taken": taken}
+            self._memory.put(NAMESPACE, KEY, value)
             if last:
+                self._looked = True
                 return Found(rows, known, taken)
             since = until
 

@@ -7,7 +7,7 @@ import pytest
 
 from outbox.message import NewEvent, Receipt, StoreUnavailable
 from service.destinations.changes import Changes, New, Witness
-from service.sources.missed_changes import AHEAD, BUSY_EVERY, Found, MissedChanges
+from service.sources.missed_changes import AHEAD, REST_AFTER_KNOWN, REST_AFTER_MISSED, Found, MissedChanges
 from tests.unit.erp.fakes import Clock, Memory
 
 T = 1_800_000_000
@@ -115,7 +115,7 @@ def test_it_goes_on_where_it_ended_by_amocrms_clock(house: House) -> None:
     house.log.append(Row("late", 6, T + 250))
     house.later(1000)
     assert house.missed.run().taken == 1
-    assert house.asked[-1][0] == T + 180
+    assert house.asked[-1][0] == T + 240
 
 
 def test_a_clock_ahead_of_ours(house: House) -> None:
@@ -166,11 +166,22 @@ def test_a_quiet_account_costs_one_request_a_look(house: House) -> None:
 def test_after_much_to_read_it_rests(house: House) -> None:
     assert house.missed.is_due()
     house.log += [Row(f"r{number}", number + 1, T + 10) for number in range(101)]
-    house.later(60)
+    for rest in (REST_AFTER_MISSED, REST_AFTER_KNOWN):
+        house.later(20)
+        house.missed.run()
+        house.later(rest - 1)
+        assert not house.missed.is_due()
+        house.later(1)
+        assert house.missed.is_due()
+        house.later(-rest)
+
+
+def test_a_process_that_has_just_started_looks_at_once(house: House) -> None:
+    house.log += [Row(f"r{number}", number + 1, T + 10) for number in range(101)]
+    house.later(20)
     house.missed.run()
-    assert not house.missed.is_due()
-    house.later(BUSY_EVERY)
-    assert house.missed.is_due()
+    other = MissedChanges(house.fetch, house.changes.known, house.accept, house.memory, house.clock)
+    assert (house.missed.is_due(), other.is_due()) == (False, True)
 
 
 def test_a_row_without_an_id(house: House) -> None:

@@ -1,0 +1,309 @@
+"""From hooks of the sandbox's amoCRM to records in its ERP: real store, real lane, real sockets."""
+
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from outbox.drain import Lane
+from outbox.message import Delivery, NewEvent, State
+from outbox.store import Filter, Store, open_store
+from sandbox import Sandbox, defaults, forms
+from service import routing
+from service.config import load
+from service.sources.amocrm_webhook_events import hook_events
+from service.sources.intake import make_event
+from service.wiring import Wiring
+
+
+class House:
+    """Dealpost without its processes: hooks are taken in and the lane is drained when the test says so."""
+
+    def __init__(self, sandbox: Sandbox, folder: pathlib.Path, **settings: str) -> None:
+        self.sandbox = sandbox
+        environ = {**sandbox.env, "SANDBOX": "1", "DATABASE_URL": f"sqlite:///{folder}/dealpost.db", **settings}
+        keys = {"TOKEN_KEYS": "q6zW4n1vYdQk0cW7o1nq0m1B3l9v1eJ8s2dXc5yTg7A="}
+        self.settings = load({**environ, **keys})
+        self.ahead = 0.0
+        self.store: Store = open_store(self.settings.database_url, now=lambda: time.time() + self.ahead)
+        self.store.migrate()
+        self.wiring = Wiring(self.settings, self.store)
+        self.alerts: list[str] = []
+        self.lane = self.new_lane("one")
+
+    def new_lane(self, owner: str) -> Lane:
+        return Lane(
+            self.store,
+            self.wiring.destinations["erp"],
+            owner,
+            random=lambda: 0.0,
+            stopping=lambda: False,
+            alert=lambda cause, params: self.alerts.append(cause),
+        )
+
+    def hook(self, action: str, deal: Any, before: tuple[int, int] | None = None, **shape: Any) -> None:
+        data = self.sandbox.hooks.form(action, [(deal, before)], **shape)
+        self.take(forms.encode(data))
+
+    def take(self, body: bytes) -> None:
+        known = self.wiring.account_id()
+        events = hook_events(body, configured_subdomain=None, account_id=known, now=self.store.now())
+        self.accept(events)
+
+    def accept(self, events: list[NewEvent]) -> None:
+        self.store.accept(events)
+
+    def event(self, **data: Any) -> None:
+        routed = routing.route("crm/create-deal", data, {})
+        made = make_event("crm/create-deal", routed, source="events", sender="x", dedupe=None, now=self.store.now())
+        self.accept([made])
+
+    def drain(self, until: float = 0.0) -> None:
+        """Passes until nothing is due, the clock going on to `until` seconds from now where rows wait for it."""
+        assert self.lane.acquire()
+        while True:
+            done = self.lane.run_pass()
+            if done.claimed:
+                continue
+            times = [at for at in (done.next_due, done.paused_until) if at is not None]
+            wait = min(times) - self.store.now() if times else until + 1
+            if wait > until:
+                break
+            self.ahead += max(wait, 0.0) + 0.01
+            until -= wait
+            assert self.lane.acquire()
+        assert self.lane.lease is not None
+        self.store.leases.release(self.lane.lease)
+
+    def rows(self) -> list[Delivery]:
+        return list(self.store.list(Filter(destination="erp"), 1000, oldest_first=True).rows)
+
+    def states(self) -> list[str]:
+        return [f"{row.state} {row.reason.partition(':')[0]}".strip() for row in self.rows()]
+
+    def records(self) -> list[dict[str, str]]:
+        return self.sandbox.erp.records()
+
+
+@pytest.fixture
+def house(sandbox: Sandbox, tmp_path: pathlib.Path) -> Iterator[Callable[..., House]]:
+    made: list[House] = []
+
+    def build(**settings: str) -> House:
+        sandbox.set(hooks_on=False)
+        made.append(House(sandbox, tmp_path, **settings))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.store.close()
+
+
+def deal_of(sandbox: Sandbox, **what: Any) -> Any:
+    person = sandbox.amocrm.add_contact("Анна Петрова", "anna@example.com")
+    return sandbox.amocrm.add_deal(contact_ids=[person.id], quiet=True, **{"name": "Курс", "price": 1990.5, **what})
+
+
+def move(house: House, deal: Any, stage: int, **shape: Any) -> tuple[int, int]:
+    before = (deal.pipeline_id, deal.status_id)
+    house.sandbox.amocrm.move_deal(deal.id, stage)
+    house.hook("status", deal, before, **shape)
+    return before
+
+
+def test_a_change_of_stage_becomes_a_record(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house(ERP_FIELDS="field_1050={contact.email},field_1051={custom:Город}")
+    deal = deal_of(sandbox, fields={"Город": "Казань"})
+    move(ours, deal, defaults.STAGE_PAID)
+    ours.hook("update", deal)
+    ours.drain()
+    [record] = ours.records()
+    assert {name: record[name] for name in ("1039", "1040", "1050", "1051")} == {
+        "1039": "Курс",
+        "1040": "1990.5",
+        "1050": "anna@example.com",
+        "1051": "Казань",
+    }
+    [row] = ours.rows()
+    assert (row.state, row.reference, row.lead_id, row.person) == (
+        State.DELIVERED,
+        record["id"],
+        deal.id,
+        "Анна Петрова",
+    )
+    assert record["1041"] == f"dp-{row.event_id}"
+    attempts = ours.store.attempts([row.id])[row.id]
+    assert len(attempts) == 1
+    shown = str(attempts[0].exchanges)
+    assert "/api/v4/leads" in shown and "rest.php" in shown
+    assert defaults.ERP_PASSWORD not in shown and defaults.ERP_KEY not in shown
+
+
+def test_a_deal_is_read_again_not_believed(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    deal = deal_of(sandbox)
+    move(ours, deal, defaults.STAGE_PAID)
+    sandbox.amocrm.edit_deal(deal.id, name="Другой курс", price=0)
+    ours.drain()
+    [record] = ours.records()
+    assert (record["1039"], record["1040"]) == ("Другой курс", "0")
+
+
+def test_a_deal_that_was_deleted(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    for shown in ("hidden", "shown"):
+        sandbox.set(deleted_deals=shown)
+        deal = deal_of(sandbox)
+        move(ours, deal, defaults.STAGE_PAID)
+        sandbox.amocrm.delete_deal(deal.id)
+    ours.drain()
+    assert ours.states() == ["skipped deal_gone"] * 2
+    assert ours.records() == []
+
+
+def test_many_hooks_are_read_by_one_request(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    for _ in range(120):
+        move(ours, deal_of(sandbox), defaults.STAGE_PAID)
+    sandbox.log.clear()
+    ours.drain()
+    assert len(ours.records()) == 120
+    assert sandbox.log.count(part="amocrm", path="/api/v4/leads") == 1
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_there_and_back_and_there_again_with_lost_answers(
+    sandbox: Sandbox, house: Callable[..., House], keyed: bool
+) -> None:
+    ours = house(ERP_FIELD_KEY="field_1041" if keyed else "")
+    sandbox.faults.add("drop", act=True, count=None, fraction=0.3, part="erp", contains='"insert"')
+    deals = [deal_of(sandbox) for _ in range(5)]
+    for stage in (defaults.STAGE_PAID, defaults.STAGE_NEW, defaults.STAGE_PAID):
+        sandbox.clock.offset += 5  # the time of a change is in whole seconds
+        for deal in deals:
+            move(ours, deal, stage)
+    ours.drain(3600)
+    assert ours.states() == ["delivered"] * 15
+    assert len(ours.records()) == 15
+    assert sorted(row.reference for row in ours.rows()) == sorted(record["id"] for record in ours.records())
+
+
+def test_a_digital_pipelines_hook_and_the_accounts_make_one(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    deal = deal_of(sandbox)
+    before = move(ours, deal, defaults.STAGE_PAID)
+    ours.hook("status", deal, before, stage_hook=True)
+    ours.hook("status", deal, before, stage_hook=True)
+    ours.drain(30)
+    assert len(ours.records()) == 1
+    assert ours.states() == ["delivered", "skipped superseded", "skipped superseded"]
+
+
+def test_stages_by_name(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house(AMOCRM_WEBHOOK_STAGES="Оплатил")
+    deal = deal_of(sandbox)
+    move(ours, deal, defaults.STAGE_PAID)
+    move(ours, deal, defaults.STAGE_LESSON_1)
+    ours.drain()
+    assert ours.states() == ["delivered", "skipped not_routed"]
+
+
+def test_while_amocrm_is_silent_only_its_changes_wait(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    move(ours, deal_of(sandbox), defaults.STAGE_PAID)
+    sandbox.faults.add("status", part="amocrm", path="/api/v4/leads", status=503)
+    ours.event(dealName="С платформы", amount="0.50")
+    ours.drain()
+    assert ours.states() == ["pending", "delivered"]
+    assert [record["1040"] for record in ours.records()] == ["0.50"]
+    ours.drain(60)
+    assert ours.states() == ["delivered", "delivered"]
+    [first, _] = ours.rows()
+    assert first.failures == 0
+    assert [one.outcome for one in ours.store.attempts([first.id])[first.id]] == ["paused", "delivered"]
+
+
+@pytest.mark.parametrize("fault", ["erp_empty", "erp_db_error", "erp_fatal", "garbage"])
+@pytest.mark.parametrize("keyed", [True, False])
+def test_unreadable_answers_are_an_outage(
+    sandbox: Sandbox, house: Callable[..., House], fault: str, keyed: bool
+) -> None:
+    ours = house(ERP_FIELD_KEY="field_1041" if keyed else "")
+    sandbox.faults.add(fault, act=True, part="erp", contains='"insert"')
+    sandbox.faults.add(fault, act=False, part="erp", contains='"insert"')
+    ours.event(dealName="Курс", amount=1)
+    ours.event(dealName="Курс", amount=1)
+    ours.drain(600)
+    assert ours.states() == ["delivered"] * 2
+    assert len(ours.records()) == 2
+
+
+def test_a_wrong_field_pauses_all_until_the_settings_change(
+    sandbox: Sandbox, house: Callable[..., House], tmp_path: pathlib.Path
+) -> None:
+    ours = house(ERP_FIELD_AMOUNT="field_9999")
+    for number in range(3):
+        ours.event(dealName=f"Курс {number}", amount=number)
+    ours.drain()
+    assert ours.states() == ["pending"] * 3
+    assert "erp" in ours.wiring.pauses() and ours.alerts == ["erp_settings"]
+    assert all(row.failures == 0 for row in ours.rows())
+    mended = house()
+    mended.drain()
+    assert mended.states() == ["delivered"] * 3
+
+
+def test_an_unknown_entity_of_one_event_is_its_own_fault(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    ours.event(dealName="Курс", amount=1, entityId=4711)
+    ours.event(dealName="Курс", amount=2)
+    ours.drain()
+    assert ours.states() == ["dead refused", "delivered"]
+
+
+def test_what_a_dead_worker_left_is_told_apart(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house(ERP_FIELD_KEY="")
+    ours.event(dealName="Курс", amount=1)
+    ours.event(dealName="Курс", amount=1)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    assert ours.lane.acquire()
+    record, ours.store.record = ours.store.record, die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        ours.lane.run_pass()
+    assert len(ours.records()) == 2
+    ours.store.record = record  # type: ignore[method-assign]
+    ours.ahead += 31
+    again = House(
+        sandbox,
+        pathlib.Path(ours.settings.database_path).parent,
+        ERP_FIELD_KEY="",
+        DATABASE_URL=ours.settings.database_url.replace("-sandbox", ""),
+    )
+    again.ahead = ours.ahead
+    again.lane = again.new_lane("two")
+    again.drain(120)
+    assert again.states() == ["delivered"] * 2
+    assert len(again.records()) == 2
+    again.store.close()
+
+
+def test_a_change_that_no_hook_told_of(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    ours.wiring.fetch_missed()
+    deal = deal_of(sandbox)
+    sandbox.amocrm.move_deal(deal.id, defaults.STAGE_PAID)
+    move(ours, deal, defaults.STAGE_LESSON_1)
+    ours.drain()
+    assert len(ours.records()) == 1
+    assert ours.wiring.fetch_missed() == 1
+    ours.drain()
+    assert len(ours.records()) == 2
+    assert ours.wiring.fetch_missed() == 0

@@ -61,7 +61,7 @@ class Leases(Protocol):
 
 
 class Rates(Protocol):
-    """One pace for all processes. Reference: docs/pace.md."""
+    """One pace for all processes. Reference: outbox/pace.py."""
 
     def reserve(self, name: str, per_second: float) -> tuple[int, float]:
         """Ask for one request. -> (ticket, 0.0): go now and call `done` after; (0, seconds): ask again after those."""

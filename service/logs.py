@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TextIO
 
-from flask import Flask, Response, g, request
+from flask import Request, Response
 
 from service.config import Settings
 
@@ -90,28 +90,24 @@ class AccessLog:
     def __init__(self, kind: str, stream: TextIO | None = None) -> None:
         self._json = kind == "json"
         self._stream = stream
+        self._second, self._at = 0, ""
 
-    def register(self, app: Flask) -> None:
-        app.before_request(self._begin)
-        app.after_request(self._end)
-
-    def _begin(self) -> None:
-        g.began = time.perf_counter()
-
-    def _end(self, response: Response) -> Response:
+    def write(self, request: Request, response: Response, seconds: float) -> None:
+        """The line of a request that took so long."""
+        now = int(time.time())
+        if now != self._second:
+            self._at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+            self._second = now
         rule = request.url_rule
         route = rule.rule if rule else "-"
-        took = (time.perf_counter() - g.began) * 1000 if "began" in g else 0.0
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         address = request.remote_addr or "-"
+        method = request.method if request.method.isalpha() else "-"
+        status, took = response.status_code, seconds * 1000
         if self._json:
             line = json.dumps(
-                {"at": at, "level": "info", "logger": "access", "method": request.method, "route": route,
-                 "status": response.status_code, "ms": round(took, 1), "address": address}
+                {"at": self._at, "level": "info", "logger": "access", "method": method, "route": route,
+                 "status": status, "ms": round(took, 1), "address": address}
             )  # fmt: skip
         else:
-            method = request.method if request.method.isalpha() else "-"
-            line = f"{at} INFO    access: {method} {route} {response.status_code} {took:.1f} ms {address}"
-        stream = self._stream or sys.stderr
-        stream.write(line + "\n")
-        return response
+            line = f"{self._at} INFO    access: {method} {route} {status} {took:.1f} ms {address}"
+        (self._stream or sys.stderr).write(line + "\n")

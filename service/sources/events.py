@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
+from flask.globals import request_ctx
 
 from outbox.message import Dedupe
 from service.config import ApiKey
@@ -21,7 +22,7 @@ MOST = 1000
 @bp.post("/api/events")
 def take() -> Response:
     """One `{"name", "data", "id"?}` or an array of them -> 202 `{"ids", "duplicates"}`."""
-    house = dealpost()
+    house, request = dealpost(), request_ctx.request
     key = house.keys.require(request)
     body = intake.read_json(request)
     header = intake.idempotency_key(request)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
+from flask.globals import request_ctx
 
 from outbox.message import Dedupe
 from service.house import dealpost
@@ -25,8 +26,8 @@ LATEST = 253_402_300_799_000
 @bp.post("/e/<event_key>")
 def take(event_key: str) -> Response:
     """An event or an array of them -> 200 `{"ids", "status": 200}`, an id for each in order."""
+    house, request = dealpost(), request_ctx.request
     request.max_content_length = BODY_MAX
-    house = dealpost()
     key = house.keys.find(event_key.encode("utf-8", "replace"))
     if key is None:
         raise house.keys.unknown(True)

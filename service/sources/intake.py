@@ -25,7 +25,7 @@ def read_json(request: Request, any_type: bool = False) -> Any:
 
     any_type: the content type does not matter.
     """
-    kind = request.mimetype
+    kind = "" if request.environ.get("CONTENT_TYPE") == "application/json" else request.mimetype
     if kind and not any_type and kind != "application/json" and not kind.endswith("+json"):
         raise Refusal(415, f"Got Content-Type {kind}; expected application/json.")
     body = request.get_data(cache=False)
@@ -106,7 +106,7 @@ def own_id(value: Any, path: str, faults: list[Fault], *, empty_is_none: bool = 
 
 def idempotency_key(request: Request) -> str | None:
     """The header. Raises Refusal 422 for one that is too long."""
-    key = request.headers.get("Idempotency-Key", "").strip()
+    key = str(request.environ.get("HTTP_IDEMPOTENCY_KEY", "")).strip()
     if len(key) > ID_MAX:
         raise Refusal(
             422, "The Idempotency-Key is too long.", [Fault("Idempotency-Key", f"expected at most {ID_MAX} characters")]

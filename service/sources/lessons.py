@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
+from flask.globals import request_ctx
 
 from service.house import dealpost
 from service.problems import Refusal
@@ -15,7 +16,7 @@ bp = Blueprint("lessons", __name__)
 @bp.post("/api/tripwire/complete")
 def complete() -> Response:
     """`{"email", "lesson_id" | "lesson", "id"?}` -> 202 `{"id", "status": "accepted", "duplicate"}`."""
-    house = dealpost()
+    house, request = dealpost(), request_ctx.request
     key = house.keys.require(request)
     body = intake.read_json(request)
     if not isinstance(body, dict):

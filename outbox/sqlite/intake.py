@@ -13,7 +13,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from outbox.message import NOWHERE, Conflict, Dedupe, NewDelivery, NewEvent, Receipt, State, StoreUnavailable
-from outbox.sqlite.connection import Files, unavailable
+from outbox.sqlite.connection import PROGRAMMING, Files, unavailable
 from outbox.sqlite.rows import BIGGEST, encode, marks
 
 GROUP = 256
@@ -188,9 +188,7 @@ class Intake:
                 db.execute("SAVEPOINT request")
                 try:
                     answers.append(add(db, item.events, now))
-                except sqlite3.OperationalError:
-                    raise
-                except (Conflict, sqlite3.Error, OverflowError) as error:
+                except (Conflict, *PROGRAMMING, OverflowError) as error:
                     db.execute("ROLLBACK TO request")
                     answers.append(error)
                 db.execute("RELEASE request")

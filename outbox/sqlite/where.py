@@ -77,6 +77,7 @@ def groups(db: Database, where: Filter) -> list[tuple[str, str, str, int]]:
         if (not where.states or row["state"] in where.states)
         and where.destination in ("", row["destination"])
         and where.event_name in ("", row["event_name"])
+        and (where.overdue_at is None or row["state"] == State.PENDING)
     ]
 
 

@@ -163,3 +163,23 @@ def test_an_interrupted_leader_leaves_nobody_waiting(store: Store, monkeypatch: 
     assert ends == {KeyboardInterrupt, StoreUnavailable}
     monkeypatch.undo()
     assert len(store.accept([event("after@x")])) == 1
+
+
+def test_a_request_that_breaks_a_rule_of_the_tables_fails_alone(store: Store) -> None:
+    from dataclasses import replace
+
+    first = event("first@x")
+    store.accept([first])
+    again = replace(event("second@x"), id=first.id)
+
+    def submit(one: NewEvent) -> str:
+        try:
+            store.accept([one], timeout=60.0)
+        except Exception as error:
+            return type(error).__name__
+        return "stored"
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        answers = list(pool.map(submit, [again, *(event(f"s{n}@x") for n in range(50)), again]))
+    assert answers == ["IntegrityError", *["stored"] * 50, "IntegrityError"]
+    assert store.count(Filter()) == 51 and store.verify() == []

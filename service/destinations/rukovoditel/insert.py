@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from outbox.outcome import DeliveryError, Later
 from service.config import Erp
@@ -38,6 +38,9 @@ FRESH = 60.0
 
 ID_LONGEST = 64
 EARLIER = "the record was made by an earlier attempt"
+FOUND = "found in the ERP after its answer was lost"
+
+T = TypeVar("T")
 
 
 class Rukovoditel:
@@ -106,19 +109,26 @@ class Rukovoditel:
         except (Garbled, NoAnswer) as fault:
             if _is_slow(fault):
                 self._doubts.settle(paper.delivery_id, self._now() + SETTLE)
+            elif _is_over(fault) and (reference := self._seen(lambda: self._by_key(entity, key, paper))):
+                return Made(reference, entity, _and(FOUND, note))
             raise
         if reference := inserted_id(data):
             return Made(reference, entity, note)
         taken = taken_fields(data)
-        number = fields.number(self._settings.field_key)
-        if number not in taken:
+        if fields.number(self._settings.field_key) not in taken:
             raise _not_unique(taken)
         try:
-            rows = self._select(entity, {number: key}, [number], paper)
+            reference = self._by_key(entity, key, paper)
         except (Refused, Garbled):  # it is there all the same; a user may insert without the right to see
-            rows = []
+            reference = ""
+        return Made(reference, entity, _and(EARLIER, note))
+
+    def _by_key(self, entity: str, key: str, paper: Paper) -> str:
+        """The id of the row with this key; "" for none."""
+        number = fields.number(self._settings.field_key)
+        rows = self._select(entity, {number: key}, [number], paper)
         ids = sorted(doubts.row_id(row) for row in rows if str(row.get(number, "")).strip() == key)
-        return Made(str(ids[0]) if ids else "", entity, "; ".join(filter(None, (EARLIER, note))))
+        return str(ids[0]) if ids else ""
 
     # -- without
 
@@ -154,6 +164,10 @@ class Rukovoditel:
                 kept.drop(paper.delivery_id)
             elif not _is_slow(fault):
                 kept.settle(paper.delivery_id, 0.0)
+            if _is_over(fault) and (
+                found := self._seen(lambda: self._own_row(insert, self._look(insert, paper), paper))
+            ):
+                return found
             raise
         except Refused:
             kept.drop(paper.delivery_id)
@@ -192,7 +206,7 @@ class Rukovoditel:
         if self._doubts.open(paper.delivery_id) is None:
             self._doubts.begin(paper.delivery_id, begun)
         self._doubts.close(paper.delivery_id, str(own))
-        return Made(str(own), begun.entity, "found in the ERP after its answer was lost")
+        return Made(str(own), begun.entity, FOUND)
 
     def _highest(self, insert: Insert, paper: Paper) -> int | None:
         """The highest id that a row like this one has now; None: this user may not see rows."""
@@ -219,6 +233,13 @@ class Rukovoditel:
         return Insert(entity, name, amount, above, at=now, until=now + SETTLE)
 
     # -- what both need
+
+    def _seen(self, look: Callable[[], T]) -> T | None:
+        """A look right after an answer was lost: most often the row is there. Its own failure says nothing new."""
+        try:
+            return look()
+        except (Refused, Garbled, NoAnswer):
+            return None
 
     def _insert(self, entity: str, items: Mapping[str, str], paper: Paper) -> Any:
         """The data of a success that says what was done. Raises Refused, Garbled, NoAnswer."""
@@ -259,6 +280,15 @@ def _not_unique(numbers: Sequence[str]) -> DeliveryError:
 def _is_slow(fault: Garbled | NoAnswer) -> bool:
     """Whether the ERP may still be working: nobody said that it stopped."""
     return fault.kind == "timeout" if isinstance(fault, NoAnswer) else fault.status == 504
+
+
+def _is_over(fault: Garbled | NoAnswer) -> bool:
+    """Whether the ERP has ended its work, and may have done it. An empty 500 is what a wrong password gets."""
+    return fault.kind == "dropped" if isinstance(fault, NoAnswer) else fault.status == 200
+
+
+def _and(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _number(entity: str) -> int | str:

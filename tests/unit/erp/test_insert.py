@@ -48,6 +48,12 @@ class House:
     def meets(self, *faults: str, action: str = "insert") -> None:
         self.erp.faults.setdefault(action, []).extend(faults)
 
+    def loses(self, fault: str = "lost") -> None:
+        """The answer of the next insert, and the look right after it."""
+        self.meets(fault)
+        first = [] if self.ours._last else [""]
+        self.meets(*first, "unreachable", action="select")
+
 
 @pytest.fixture
 def keyed() -> House:
@@ -87,13 +93,22 @@ def test_nothing_is_missing_only_with_all_four() -> None:
 
 
 @pytest.mark.parametrize("fault", ["lost", "garbled"])
-def test_with_a_key_a_lost_answer_is_found_by_it(keyed: House, fault: str) -> None:
+def test_with_a_key_a_lost_answer_is_looked_for_at_once(keyed: House, fault: str) -> None:
     keyed.meets(fault)
+    made = keyed.insert()
+    assert isinstance(made, Made) and made.reference == "1" and "answer was lost" in made.note
+    assert keyed.erp.asked() == ["insert", "select"]
+    assert keyed.erp.calls[-1]["filters"] == {"1041": "dp-event-1"}
+
+
+@pytest.mark.parametrize("fault", ["lost", "garbled"])
+def test_with_a_key_an_insert_is_repeated_without_harm(keyed: House, fault: str) -> None:
+    keyed.meets(fault)
+    keyed.meets("unreachable", action="select")
     assert keyed.fails().outage
     made = keyed.insert()
     assert isinstance(made, Made) and made.reference == "1" and "earlier attempt" in made.note
     assert len(keyed.erp.rows) == 1
-    assert keyed.erp.calls[-1]["filters"] == {"1041": "dp-event-1"}
 
 
 def test_with_a_key_a_timeout_is_waited_out(keyed: House) -> None:
@@ -110,8 +125,8 @@ def test_with_a_key_a_timeout_is_waited_out(keyed: House) -> None:
 
 def test_with_a_key_the_record_counts_even_if_its_id_cannot_be_seen(keyed: House) -> None:
     keyed.meets("lost")
+    keyed.meets("empty", "empty", action="select")
     keyed.fails()
-    keyed.meets("empty", action="select")
     made = keyed.insert()
     assert isinstance(made, Made) and made.reference == ""
 
@@ -119,6 +134,7 @@ def test_with_a_key_the_record_counts_even_if_its_id_cannot_be_seen(keyed: House
 def test_with_a_key_rows_are_not_taken_by_a_filter_that_is_ignored(keyed: House) -> None:
     keyed.erp.row("Чужая", "1")
     keyed.meets("lost")
+    keyed.meets("unreachable", action="select")
     keyed.fails()
     keyed.erp.select = lambda body: keyed.erp.said(keyed.erp.rows)  # type: ignore[method-assign]
     made = keyed.insert()
@@ -161,13 +177,21 @@ def test_without_a_key_one_look_and_one_insert(plain: House) -> None:
 @pytest.mark.parametrize("restarted", [False, True])
 def test_without_a_key_a_lost_answer_is_looked_for(plain: House, fault: str, restarted: bool) -> None:
     plain.erp.row("Курс", "100")
-    plain.meets(fault)
+    plain.loses(fault)
     assert plain.fails().outage
     if restarted:
         plain.restart()
     made = plain.insert()
     assert isinstance(made, Made) and made.reference == "2"
     assert len(plain.erp.rows) == 2
+
+
+def test_without_a_key_most_lost_answers_are_found_at_once(plain: House) -> None:
+    plain.erp.row("Курс", "100")
+    plain.meets("lost")
+    made = plain.insert()
+    assert isinstance(made, Made) and made.reference == "2" and "answer was lost" in made.note
+    assert plain.erp.asked() == ["select", "insert", "select"]
 
 
 @pytest.mark.parametrize("fault", ["empty", "<app_db_error>2006</app_db_error>", "unreachable"])
@@ -180,7 +204,7 @@ def test_without_a_key_what_was_not_made_is_made(plain: House, fault: str) -> No
 
 
 def test_without_a_key_the_look_is_for_what_was_sent(plain: House) -> None:
-    plain.meets("lost")
+    plain.loses()
     plain.fails(name="Курс", amount="100")
     made = plain.insert(name="Переименован", amount="200")
     assert isinstance(made, Made) and made.reference == "1"
@@ -188,7 +212,7 @@ def test_without_a_key_the_look_is_for_what_was_sent(plain: House) -> None:
 
 
 def test_without_a_key_a_row_that_somebody_makes_meanwhile_cannot_be_told(plain: House) -> None:
-    plain.meets("lost")
+    plain.loses()
     plain.fails()
     plain.erp.row("Курс", "100")
     error = plain.fails()
@@ -198,8 +222,9 @@ def test_without_a_key_a_row_that_somebody_makes_meanwhile_cannot_be_told(plain:
 
 
 def test_without_a_key_two_in_doubt_get_a_row_each(plain: House) -> None:
-    plain.meets("lost", "lost")
+    plain.loses()
     plain.fails(1)
+    plain.loses()
     plain.fails(2)
     made = [plain.insert(1), plain.insert(2)]
     assert [one.reference for one in made if isinstance(one, Made)] == ["1", "2"]
@@ -207,8 +232,9 @@ def test_without_a_key_two_in_doubt_get_a_row_each(plain: House) -> None:
 
 
 def test_without_a_key_one_of_two_in_doubt_takes_the_only_row(plain: House) -> None:
-    plain.meets("lost", "empty")
+    plain.loses()
     plain.fails(1)
+    plain.meets("empty")
     plain.fails(2)
     assert {one.reference for one in (plain.insert(2), plain.insert(1)) if isinstance(one, Made)} == {"1", "2"}
     assert len(plain.erp.rows) == 2

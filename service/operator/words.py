@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from babel.dates import format_datetime
+from babel.dates import format_datetime, get_timezone_location
 from babel.numbers import format_decimal
 from flask_babel import get_locale, ngettext, pgettext, to_user_timezone
 from flask_babel import gettext as _
@@ -87,6 +87,11 @@ def local(at: float) -> datetime:
     return moment
 
 
+def zone(name: str) -> str:
+    """The city that a time zone is named after, in the reader's language."""
+    return str(get_timezone_location(name, locale=get_locale() or "en", return_city=True))
+
+
 def day_start(now: float) -> float:
     """When the school's day began, in seconds since the epoch."""
     return local(now).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
@@ -142,6 +147,16 @@ def at_when(at: float, now: float) -> str:
     if away == -1:
         return _("yesterday at %(time)s", time=clock(at))
     return _("on %(day)s at %(time)s", day=day(at, now), time=clock(at))
+
+
+def since_when(at: float, now: float) -> str:
+    """In a sentence: "since 14:35", "since yesterday, 17:05", "since 18 November"."""
+    away = days_from_today(at, now)
+    if away == 0:
+        return _("since %(time)s", time=clock(at))
+    if away == -1:
+        return _("since yesterday, %(time)s", time=clock(at))
+    return _("since %(day)s", day=day(at, now))
 
 
 def heading(at: float, now: float) -> str:
@@ -394,7 +409,7 @@ def event_words(name: str, data: Mapping[str, Any], facts: Mapping[str, Any] | N
         lesson = lesson_of(data, facts)
         return _("finished lesson %(lesson)s", lesson=lesson) if lesson else _("finished a lesson")
     if name == "amocrm/webhook":
-        stage = (facts or {}).get("stage") or (facts or {}).get("stage_name")
+        stage = (facts or {}).get("stage")
         return _("deal moved to “%(stage)s”", stage=stage) if stage else _("deal changed its stage")
     if name == "crm/create-deal":
         return _("new deal “%(name)s”", name=data["dealName"]) if data.get("dealName") else _("new deal")

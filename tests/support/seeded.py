@@ -3,6 +3,7 @@
 import pathlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -66,15 +67,42 @@ class Wired:
     store: Store
     destinations: dict[str, Destination] = field(default_factory=lambda: {"amocrm": Out("amocrm"), "erp": Out("erp")})
     token: Any = None
-    previewed: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.amocrm = SimpleNamespace(pipelines=SimpleNamespace(all=lambda **_: ()))
         now = self.store.now()
         self.token = self.token or SimpleNamespace(
-            state="connected", expires_at=now + 15 * HOUR, refresh_expires_at=now + 89 * DAY + HOUR, last_refresh=now - 9 * HOUR,
-            next_refresh=now + 11 * HOUR, who="operator", host="school.amocrm.ru", account_id=1, account_name="Школа", detail="",
-        )  # fmt: skip
+            state="connected",
+            expires_at=now + 15 * HOUR,
+            refresh_expires_at=now + 89 * DAY + HOUR,
+            last_refresh=now - 9 * HOUR,
+            next_refresh=now + 11 * HOUR,
+            who="operator",
+            host="school.amocrm.ru",
+            account_id=1,
+            account_name="Школа",
+            detail="",
+        )
+
+        self.amocrm = SimpleNamespace(
+            pipelines=SimpleNamespace(
+                all=lambda **_: [SimpleNamespace(id=PIPELINE, name="Продажи")], target=self._target
+            ),
+            tokens=SimpleNamespace(status=self.token_status),
+            client=SimpleNamespace(
+                noting=lambda note: nullcontext(), account=lambda deadline: {"name": "Школа", "id": 1}
+            ),
+        )
+
+    def _target(self, lesson: int) -> Any:
+        status_id = LESSON_STAGE[lesson]
+        return SimpleNamespace(
+            lesson=lesson,
+            pipeline_name="Продажи",
+            status_id=status_id,
+            name=STAGES[status_id],
+            known=True,
+            by="setting",
+        )
 
     def token_status(self) -> Any:
         return self.token
@@ -89,17 +117,23 @@ class Wired:
     def hook_address(self) -> str:
         return "https://post.example.com/webhooks/amocrm/secret"
 
-    def subscribe(self, address: str, deadline: float) -> None:
+    def subscribe_hook(self, deadline: float, address: str = "") -> None:
         pass
 
     def our_hooks(self, deadline: float) -> list[dict[str, Any]]:
         return [{"disabled": False, "settings": ["status_lead"]}]
 
-    def check_erp(self) -> str:
+    def check_erp(self, deadline: float = 10.0) -> str:
         return ""
 
-    def preview(self, delivery: Delivery, deadline: float = 10.0) -> Any:
-        return self.previewed
+    def preview(self, delivery: Delivery) -> Any:
+        return SimpleNamespace(
+            verdict="move",
+            pipeline_name="Продажи",
+            from_name="Оплатил",
+            to_name="Урок 1 пройден",
+            lead_id=delivery.lead_id,
+        )
 
 
 class World:
@@ -109,7 +143,7 @@ class World:
         self.clock = Clock(NOON - DAY)
         self.store = open_store(f"sqlite:///{path}", now=self.clock)
         self.store.migrate()
-        self.random = random.Random(7)  # noqa: S311 - the same pictures each time
+        self.random = random.Random(7)
         self._ids = self._numbers()
 
     def _numbers(self) -> Iterator[str]:
@@ -119,20 +153,45 @@ class World:
             yield f"01936a2f-0000-7000-8000-{number:012d}"
 
     def accept(
-        self, name: str, person: tuple[str, str, int], at: float, destination: str = "amocrm", *, lesson: int = 1,
-        amount: str = "24900", state: State = State.PENDING, reason: str = "",
-    ) -> int:  # fmt: skip
+        self,
+        name: str,
+        person: tuple[str, str, int],
+        at: float,
+        destination: str = "amocrm",
+        *,
+        lesson: int = 1,
+        amount: str = "24900",
+        state: State = State.PENDING,
+        reason: str = "",
+    ) -> int:
         """One event. -> its delivery's id."""
         who, email, lead = person
         self.clock.now = max(self.clock.now, at)
         lessons = name == "lesson.completed"
-        data: dict[str, Any] = {"email": email, "lesson": lesson} if lessons else {"dealName": who, "amount": amount}
+        data: dict[str, Any] = {"dealName": who, "amount": amount}
+        if lessons:
+            data = {"email": email, "lesson": lesson}
+        elif name == "amocrm/webhook":
+            data = {
+                "lead_id": lead,
+                "pipeline_id": PIPELINE,
+                "status_id": 61530105,
+                "old_status_id": 61530100,
+                "kind": "status",
+            }
         event = NewEvent(
-            id=next(self._ids), name=name, data=data, source="lessons" if lessons else "webhook" if "webhook" in name else "events",
-            sender="amocrm" if "webhook" in name else "platform", received_at=at,
-            deliveries=(NewDelivery(destination, f"email:{email}" if lessons else f"lead:{lead}", state=state, reason=reason),),
-            email=email if lessons else None, lead_id=None if lessons else lead,
-        )  # fmt: skip
+            id=next(self._ids),
+            name=name,
+            data=data,
+            source="lessons" if lessons else "webhook" if "webhook" in name else "events",
+            sender="amocrm" if "webhook" in name else "platform",
+            received_at=at,
+            deliveries=(
+                NewDelivery(destination, f"email:{email}" if lessons else f"lead:{lead}", state=state, reason=reason),
+            ),
+            email=email if lessons else None,
+            lead_id=None if lessons else lead,
+        )
         self.store.accept([event])
         found = self.store.event(event.id)
         assert found is not None
@@ -165,44 +224,83 @@ class World:
     def deliver(self, person: tuple[str, str, int], at: float, lesson: int, after: float = 1.2) -> int:
         """A lesson that reached amoCRM."""
         one = self.accept("lesson.completed", person, at, lesson=lesson)
-        self.end(one, "amocrm", State.DELIVERED, after, reference=str(person[2]), person=person[0], lead_id=person[2],
-                 facts=self.moved(lesson), exchanges=(exchange(200, lesson, person[2]),))  # fmt: skip
+        self.end(
+            one,
+            "amocrm",
+            State.DELIVERED,
+            after,
+            reference=str(person[2]),
+            person=person[0],
+            lead_id=person[2],
+            facts=self.moved(lesson),
+            exchanges=(exchange(200, lesson, person[2]),),
+        )
         return one
 
     def moved(self, lesson: int) -> dict[str, Any]:
+        """The facts of a move to this lesson's stage."""
         steps = list(STAGES)
         to = LESSON_STAGE[lesson]
-        return {"lesson": lesson, "pipeline_id": PIPELINE, "from_status": steps[steps.index(to) - 1], "to_status": to,
-                "names": {str(key): name for key, name in STAGES.items()}}  # fmt: skip
+        before = steps[steps.index(to) - 1]
+        return {
+            "lesson": lesson,
+            "pipeline_id": PIPELINE,
+            "pipeline_name": "Продажи",
+            "from_status": before,
+            "from_name": STAGES[before],
+            "to_status": to,
+            "to_name": STAGES[to],
+        }
 
     def record(self, person: tuple[str, str, int], at: float, number: int, after: float = 0.4) -> int:
         """A change of stage that became a record."""
         one = self.accept("amocrm/webhook", person, at, "erp")
-        self.end(one, "erp", State.DELIVERED, after, reference=str(number), person=person[0], lead_id=person[2],
-                 facts={"entity_id": 70, "amount": "24900", "stage": "Оплатил", "status_id": 61530105, "record_name": person[0]})  # fmt: skip
+        self.end(
+            one,
+            "erp",
+            State.DELIVERED,
+            after,
+            reference=str(number),
+            person=person[0],
+            lead_id=person[2],
+            facts={"entity_id": 70, "amount": "24900.00", "record": person[0]},
+        )
         return one
 
-    def day(self, scale: float = 1.0) -> None:
-        """A day of traffic up to now, everything delivered."""
-        number = 4700
+    def day(self, scale: float = 1.0, until: float = NOON - 240, lost: int = 0) -> None:
+        """A day of traffic, everything delivered but `lost` lessons whose stage was deleted two hours ago."""
+        number, losses = 4700, [NOON - 115 * 60 + place * 108 * 60 / max(1, lost - 1) for place in range(lost)]
         for hour, count in enumerate(EVENING):
-            start = NOON - DAY + hour * HOUR
-            for place in range(round(count * scale)):
-                at = start + (place + 0.5) * HOUR / max(1, round(count * scale)) * 0.97
-                at = min(at, NOON - 20)
+            count = round(count * scale)
+            for place in range(count):
+                at = NOON - DAY + hour * HOUR + (place + 0.5) * HOUR / count * 0.97
+                if at > until:
+                    return
+                while losses and losses[0] < at:
+                    self.lose(lost - len(losses), losses.pop(0))
                 person = self.random.choice(PEOPLE)
                 if place % 5 == 4:
                     number += 1
                     self.record(person, at, number, 0.3 + self.random.random() * 0.3)
                 else:
-                    self.deliver(person, at, self.random.choice((1, 1, 2, 3)), 0.8 + self.random.random() ** 3 * 5)
-        self.clock.now = NOON
+                    lesson = self.random.choice((1, 1, 2, 3)) if at < NOON - 2 * HOUR or not lost else 1
+                    self.deliver(person, at, lesson, 0.8 + self.random.random() ** 3 * 5)
+        for place, at in enumerate(losses, lost - len(losses)):
+            self.lose(place, at)
 
     def latest(self) -> None:
         """The newest rows, of each kind."""
         one = self.accept("lesson.completed", PEOPLE[3], NOON - 190)
-        self.end(one, "amocrm", State.SKIPPED, 0.6, reason="already_further: the deal is on Урок 3 пройден", person=PEOPLE[3][0],
-                 lead_id=PEOPLE[3][2], facts={**self.moved(1), "from_status": 61530117})  # fmt: skip
+        self.end(
+            one,
+            "amocrm",
+            State.SKIPPED,
+            0.6,
+            reason="already_further: the deal is on Урок 3 пройден",
+            person=PEOPLE[3][0],
+            lead_id=PEOPLE[3][2],
+            facts={**self.moved(1), "from_status": 61530117, "from_name": STAGES[61530117]},
+        )
         self.record(PEOPLE[2], NOON - 66, 4812)
         self.deliver(PEOPLE[1], NOON - 48, 1, 1.1)
         self.deliver(PEOPLE[0], NOON - 13, 2, 1.2)
@@ -212,39 +310,81 @@ class World:
         """What processes, jobs and the account have written."""
         memory = self.store.memory
         for kind, age in (("web", 1), ("worker", 2)):
-            memory.put("process", f"{kind}.1", {"name": f"{kind}.1", "kind": kind, "version": "0.1.0", "started_at": NOON - DAY,
-                       "heartbeat_at": NOON - age, "pid": 7, "host": "post"})  # fmt: skip
+            memory.put(
+                "process",
+                f"{kind}.1",
+                {
+                    "name": f"{kind}.1",
+                    "kind": kind,
+                    "version": "0.1.0",
+                    "started_at": NOON - DAY,
+                    "heartbeat_at": NOON - age,
+                    "pid": 7,
+                    "host": "post",
+                },
+            )
         for name, last, every, detail in (
-            ("tokens", 20, 60, "not due"), ("hook", 360, 600, ""), ("reconcile", 380, 600, "0 changes that no webhook told of"),
+            ("tokens", 20, 60, "not due"),
+            ("hook", 360, 600, ""),
+            ("reconcile", 380, 600, "0 changes that no webhook told of"),
             ("prune", 10 * HOUR, DAY, "1204 deliveries cleared"),
-        ):  # fmt: skip
-            memory.put("jobs", name, {"last_at": NOON - last, "outcome": "done", "detail": detail, "every": every,
-                                      "next_at": NOON - last + every})  # fmt: skip
-        memory.put("account", "pipelines", [{
-            "id": PIPELINE, "name": "Продажи", "sort": 1, "is_main": True, "is_archive": False,
-            "stages": [{"id": key, "name": name, "sort": place * 10, "type": 0} for place, (key, name) in enumerate(STAGES.items())],
-        }])  # fmt: skip
+        ):
+            memory.put(
+                "jobs",
+                name,
+                {
+                    "last_at": NOON - last,
+                    "outcome": "done",
+                    "detail": detail,
+                    "every": every,
+                    "next_at": NOON - last + every,
+                },
+            )
+        memory.put(
+            "account",
+            "pipelines",
+            [
+                {
+                    "id": PIPELINE,
+                    "name": "Продажи",
+                    "sort": 1,
+                    "is_main": True,
+                    "is_archive": False,
+                    "stages": [
+                        {"id": key, "name": name, "sort": place * 10, "type": 0}
+                        for place, (key, name) in enumerate(STAGES.items())
+                    ],
+                }
+            ],
+        )
 
-    def lost(self, count: int = 14) -> list[int]:
-        """Lessons whose stage was deleted, a student without a contact, an amount that the ERP refused."""
-        found = []
-        params = {
-            "lesson": 2,
-            "stage": "Урок 2 пройден",
-            "pipeline": "Продажи",
-            "status": 400,
-            "detail": "NotSupportedChoice",
-        }
-        start = NOON - 115 * 60
-        for place in range(count):
-            at = start + place * 108 * 60 / max(1, count - 1)
-            one = self.accept("lesson.completed", PEOPLE[place], at, lesson=2)
-            self.clock.now = max(self.clock.now, at)
-            self.end(one, "amocrm", State.DEAD, 0.6, reason="refused: the stage is gone", cause="stage_deleted", params=params,
-                     person=PEOPLE[place][0], lead_id=PEOPLE[place][2], status=400, detail="amoCRM answered 400",
-                     facts={**self.moved(2), "stage": "Урок 2 пройден"}, exchanges=(exchange(400, 2, PEOPLE[place][2]),))  # fmt: skip
-            found.append(one)
-        return found
+    def lose(self, place: int, at: float) -> int:
+        """A lesson whose stage was deleted."""
+        person = PEOPLE[place]
+        params = {"lesson": 2, "stage": "Урок 2 пройден", "detail": "NotSupportedChoice"}
+        one = self.accept("lesson.completed", person, at, lesson=2)
+        self.end(
+            one,
+            "amocrm",
+            State.DEAD,
+            0.6,
+            reason="refused: the stage is gone",
+            cause="stage_deleted",
+            params=params,
+            person=person[0],
+            lead_id=person[2],
+            status=400,
+            detail="amoCRM answered 400",
+            facts=self.moved(2),
+            exchanges=(exchange(400, 2, person[2]),),
+        )
+        return one
+
+    def lost_day(self) -> None:
+        self.day(lost=14)
+
+    def quiet_day(self) -> None:
+        self.day(until=NOON - 1200)
 
     def others_lost(self) -> None:
         for place in range(3):
@@ -252,8 +392,15 @@ class World:
             one = self.accept("lesson.completed", person, self.clock.now, lesson=1)
             self.end(one, "amocrm", State.DEAD, 0.4, reason="not_found: no contact", cause="contact_not_found")
         one = self.accept("crm/create-deal", PEOPLE[50], self.clock.now, "erp")
-        self.end(one, "erp", State.DEAD, 0.4, reason="refused: by the ERP", cause="erp_refused",
-                 params={"detail": "field_1040: number expected"})  # fmt: skip
+        self.end(
+            one,
+            "erp",
+            State.DEAD,
+            0.4,
+            reason="refused: by the ERP",
+            cause="erp_refused",
+            params={"detail": "field_1040: number expected"},
+        )
 
     def slow_down(self, seconds: float = 120.0) -> None:
         """amoCRM asked to wait; twelve wait."""
@@ -277,15 +424,31 @@ class World:
         at = NOON - 15 * 60
         one = self.accept("lesson.completed", person, at)
         tries: list[tuple[float, str, int | None, str, str]] = [
-            (0.1, "failed", None, "amocrm_down", "no whole answer came in time"), (16, "failed", 502, "amocrm_down", "Bad Gateway"),
-            (48, "paused", 429, "amocrm_slow_down", ""), (109, "failed", 503, "amocrm_down", ""), (234, "failed", 503, "amocrm_down", ""),
-        ]  # fmt: skip
+            (0.1, "failed", None, "amocrm_down", "no whole answer came in time"),
+            (16, "failed", 502, "amocrm_down", "Bad Gateway"),
+            (48, "paused", 429, "amocrm_slow_down", ""),
+            (109, "failed", 503, "amocrm_down", ""),
+            (234, "failed", 503, "amocrm_down", ""),
+        ]
         for place, (offset, outcome, status, cause, detail) in enumerate(tries):
             self.clock.now = at + offset
             due = at + tries[place + 1][0] if place + 1 < len(tries) else NOON + 252
-            self.end(one, "amocrm", State.PENDING, 10.0 if place == 0 else 0.5, outcome=outcome, status=status, cause=cause, detail=detail,
-                     reason=f"{cause}: waits", due_at=due, params={"status": status, "detail": detail, "seconds": 60}, person=person[0],
-                     lead_id=person[2], exchanges=(exchange(status, 1, person[2]),))  # fmt: skip
+            self.end(
+                one,
+                "amocrm",
+                State.PENDING,
+                10.0 if place == 0 else 0.5,
+                outcome=outcome,
+                status=status,
+                cause=cause,
+                detail=detail,
+                reason=f"{cause}: waits",
+                due_at=due,
+                params={"status": status, "detail": detail, "seconds": 60},
+                person=person[0],
+                lead_id=person[2],
+                exchanges=(exchange(status, 1, person[2]),),
+            )
         self.clock.now = NOON
         return one
 
@@ -296,14 +459,23 @@ def exchange(status: int | None, lesson: int, lead: int) -> dict[str, Any]:
     answers = {
         200: f'{{"_embedded": {{"leads": [{{"id": {lead}, "updated_at": 1795260960, "request_id": "0"}}]}}}}',
         400: '{"title": "Bad Request", "status": 400, "validation-errors": [{"request_id": "0", "errors": '
-             '[{"code": "NotSupportedChoice", "path": "status_id", "detail": "The value is not in the list"}]}]}',
+        '[{"code": "NotSupportedChoice", "path": "status_id", "detail": "The value is not in the list"}]}]}',
         429: '{"title": "Too Many Requests", "status": 429, "retry_after": 60}',
-    }  # fmt: skip
+    }
     html = f"<html>\n<head><title>{status} Service Temporarily Unavailable</title></head>\n</html>"
     return {
-        "at": NOON, "method": "PATCH", "url": "https://school.amocrm.ru/api/v4/leads",
-        "request_headers": {"Authorization": "[hidden]", "Content-Type": "application/json"}, "request_body": body,
-        "status": status, "response_headers": {"Content-Type": "application/json" if status in answers else "text/html"} if status else {},
-        "response_body": (answers.get(status) or html) if status else "", "seconds": 0.4,
-        "fault": "" if status else "PATCH school.amocrm.ru/api/v4/leads: expected the whole answer before the deadline, got none",
-    }  # fmt: skip
+        "at": NOON,
+        "method": "PATCH",
+        "url": "https://school.amocrm.ru/api/v4/leads",
+        "request_headers": {"Authorization": "[hidden]", "Content-Type": "application/json"},
+        "request_body": body,
+        "status": status,
+        "response_headers": {"Content-Type": "application/json" if status in answers else "text/html"}
+        if status
+        else {},
+        "response_body": (answers.get(status) or html) if status else "",
+        "seconds": 0.4,
+        "fault": ""
+        if status
+        else "PATCH school.amocrm.ru/api/v4/leads: expected the whole answer before the deadline, got none",
+    }

@@ -99,7 +99,7 @@ def show(template: str, section: str, *, live: bool = False, status: int = 200, 
         refresh_seconds=refresh,
         now=now,
         updated=words.clock(now, seconds=True),
-        zone=house.settings.timezone,
+        zone=words.zone(house.settings.timezone),
         may_change=may_change(),
         **values,
     )

@@ -16,7 +16,7 @@ from outbox.message import Delivery, State
 from outbox.store import Changed, Filter
 from service.house import Dealpost, dealpost
 from service.operator import words
-from service.operator.pages import filters, places, rows
+from service.operator.pages import filters, places, rows, stages
 from service.operator.pages.blueprint import back_to, bp, show, who
 from service.routing import AMOCRM
 
@@ -96,9 +96,10 @@ def question(house: Dealpost, act: str, query: filters.Query, count: int, now: f
 
 def lines(house: Dealpost, looked: Sequence[Delivery], act: str) -> list[Line]:
     """By what they are and where they go, most first."""
-    kinds = Counter((one.destination, rows.event(one), _stage(house, one)) for one in looked)
+    known = {one.lesson: one for one in stages.lessons(house)}
+    kinds = Counter((one.destination, rows.event(one, house), *_stage(known, one)) for one in looked)
     found = []
-    for (destination, event, stage), count in kinds.most_common(6):
+    for (destination, event, stage, gone), count in kinds.most_common(6):
         title = places.title(destination, house)
         if act == "discard":
             found.append(Line(count, f"{title}: {event}", _("will not be sent")))
@@ -108,25 +109,20 @@ def lines(house: Dealpost, looked: Sequence[Delivery], act: str) -> list[Line]:
             )
             found.append(Line(count, text, _("%(destination)s, %(event)s", destination=title, event=event)))
         else:
-            found.append(Line(count, f"{title}: {event}"))
+            note = _("the stage is gone from amoCRM: choose another one first") if gone else ""
+            found.append(Line(count, f"{title}: {event}", note))
     rest = sum(kinds.values()) - sum(line.count for line in found)
     if rest:
         found.append(Line(rest, _("others")))
     return found
 
 
-def _stage(house: Dealpost, one: Delivery) -> str:
-    """The stage a lesson's deal is meant to reach, by name if it is known."""
-    if one.destination != AMOCRM:
-        return ""
-    lesson = words.lesson_of(one.data, one.facts)
-    entry = house.store.memory.get("choices", f"stage:{lesson}")
-    if entry and isinstance(entry.value, Mapping) and entry.value.get("name"):
-        return str(entry.value["name"])
-    if isinstance(lesson, int):
-        setting = house.settings.amocrm.stages.get(lesson, "")
-        return "" if setting.isdigit() else setting
-    return ""
+def _stage(known: Mapping[int, stages.Lesson], one: Delivery) -> tuple[str, bool]:
+    """(the stage that a lesson's deal is meant to reach, whether it is gone)."""
+    lesson = known.get(words.lesson_of(one.data, one.facts)) if one.destination == AMOCRM else None
+    if lesson is None:
+        return "", False
+    return (lesson.name if lesson.state == "there" else ""), lesson.state == "gone"
 
 
 def _takes(house: Dealpost, looked: Sequence[Delivery], count: int) -> str:

@@ -202,14 +202,13 @@ def choose_stages() -> Response:
 def subscribe() -> Response:
     """Subscribe the account's webhook to changes of stage."""
     house = dealpost()
-    address = house.wiring.hook_address()
-    if not address:
+    if not house.wiring.hook_address():
         flash(
             _("The webhook's address is not known: the school's developer sets PUBLIC_URL and WEBHOOK_SECRET."), "warn"
         )
         return back_to("pages.connections")
     try:
-        house.wiring.subscribe(address, DEADLINE)
+        house.wiring.subscribe_hook(DEADLINE)
     except DeliveryError as error:
         flash(
             _("The webhook was not subscribed: %(cause)s", cause=words.cause_title(error.cause, error.params)), "warn"

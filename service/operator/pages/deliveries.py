@@ -47,8 +47,8 @@ def deliveries() -> Response:
     now = house.store.now()
     query = filters.read(request.args, now)
     page = house.store.list(query.where, PAGE, _whole(request.args.get("after")))
-    counts = house.store.count_states(query.where)
-    total = counts.get(query.state, 0) if query.state else _count(query, counts)
+    counts = house.store.count_states(replace(query.where, cause=""))
+    total = house.store.count(query.where)
     grouped = groups(house, query, now) if query.state in (State.DEAD, State.PENDING) else []
     newest = house.store.list(query.where, 1).rows
     acts = query.state in ACTABLE and total > 0
@@ -76,10 +76,6 @@ def deliveries() -> Response:
 
 def _whole(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def _count(query: filters.Query, counts: Any) -> int:
-    return sum(count for state, count in counts.items() if not query.where.states or state in query.where.states)
 
 
 def _head(query: filters.Query, total: int) -> str:

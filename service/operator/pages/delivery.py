@@ -11,6 +11,7 @@ from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, Event, State
+from outbox.outcome import DeliveryError
 from outbox.store import Filter
 from service.house import Dealpost, dealpost
 from service.operator import words
@@ -65,11 +66,11 @@ def delivery(delivery_id: int) -> Response:
         live=one.state in (State.PENDING, State.SENDING),
         one=one,
         event=event,
-        sentence=_sentence(one, title, now, rest, missing),
+        sentence=_sentence(house, one, title, now, rest, missing),
         state_chip=words.chip(one, now, title if rest else "", missing),
         state_word=words.states_word(one.state),
         number=one.id,
-        steps=timeline.steps(one, attempts, title, now, rest, missing, event.sender),
+        steps=timeline.steps(house, one, attempts, title, now, rest, missing, event.sender),
         summary=_summary(len(counted), took),
         can_retry=one.state in AGAIN,
         can_discard=one.state in STOPPABLE,
@@ -92,9 +93,9 @@ def _summary(count: int, took: float) -> str:
     return ngettext("%(num)s attempt in %(time)s", "%(num)s attempts in %(time)s", count, time=words.duration(took))
 
 
-def _sentence(one: Delivery, title: str, now: float, rest: Any, missing: bool) -> sentence.Sentence:
+def _sentence(house: Dealpost, one: Delivery, title: str, now: float, rest: Any, missing: bool) -> sentence.Sentence:
     icon, tone, _words = words.chip(one, now)
-    who_, what = rows.person(one), rows.event(one)
+    who_, what = rows.person(one), rows.event(one, house)
     cause = words.cause_title(one.cause, one.facts) if one.cause else ""
     if one.state == State.DELIVERED:
         took = words.duration(one.changed_at - one.received_at)
@@ -176,7 +177,7 @@ def retry(delivery_id: int) -> Response:
 @bp.get("/<int:delivery_id>/discard")
 def ask_discard(delivery_id: int) -> Response:
     house, one, _event = _find(delivery_id)
-    return show("ask_discard.html", "pages.deliveries", one=one, person=rows.person(one), what=rows.event(one),
+    return show("ask_discard.html", "pages.deliveries", one=one, person=rows.person(one), what=rows.event(one, house),
                 title=places.title(one.destination, house))  # fmt: skip
 
 
@@ -192,10 +193,10 @@ def discard(delivery_id: int) -> Response:
 
 @bp.get("/<int:delivery_id>/correct")
 def correct(delivery_id: int) -> Response:
-    _house, one, event = _find(delivery_id)
+    house, one, event = _find(delivery_id)
     if one.email is None:
         return back_to("pages.delivery", delivery_id=one.id)
-    return show("correct.html", "pages.deliveries", one=one, person=rows.person(one), what=rows.event(one),
+    return show("correct.html", "pages.deliveries", one=one, person=rows.person(one), what=rows.event(one, house),
                 email=str(event.data.get("email") or one.email), fault="")  # fmt: skip
 
 
@@ -208,7 +209,7 @@ def correct_and_send(delivery_id: int) -> Response:
     if email is None:
         fault = _("This is no e-mail address. Expected something like student@example.com.")
         return show("correct.html", "pages.deliveries", status=422, one=one, person=rows.person(one),
-                    what=rows.event(one), email=given, fault=fault)  # fmt: skip
+                    what=rows.event(one, house), email=given, fault=fault)  # fmt: skip
     data = {**event.data, "email": given}
     if house.store.correct(one.id, data, email, f"email:{email}" if one.key else None, who()):
         flash(_("Corrected. It goes out now to %(email)s.", email=email), "ok")
@@ -221,12 +222,35 @@ def correct_and_send(delivery_id: int) -> Response:
 def preview(delivery_id: int) -> Response:
     """What would change if it went out now, looked up without doing it."""
     house, one, _event = _find(delivery_id)
-    now = house.store.now()
-    found = _previewed(house, one)
-    return show("preview.html", "pages.deliveries", one=one, found=found, at=words.clock(now),
-                deal=places.deal_url(house, found.get("lead_id")) if found else "",
-                title=places.title(one.destination, house))  # fmt: skip
+    found = foresee(house, one)
+    return show("preview.html", "pages.deliveries", one=one, found=found, at=words.clock(house.store.now()),
+                deal=places.deal_url(house, found.lead_id), title=places.title(one.destination, house))  # fmt: skip
 
 
-def _previewed(house: Dealpost, one: Delivery) -> dict[str, Any]:
-    return {}
+@dataclass(frozen=True)
+class Foreseen:
+    """words: a sentence. before, after: stages, where a deal would move. looked_up: in amoCRM, just now."""
+
+    words: str
+    before: str = ""
+    after: str = ""
+    lead_id: int | None = None
+    looked_up: bool = False
+
+
+def foresee(house: Dealpost, one: Delivery) -> Foreseen:
+    if one.destination == ERP:
+        if one.data.get("dealName"):
+            return Foreseen(_("A record “%(name)s” will be made in the ERP.", name=one.data["dealName"]))
+        return Foreseen(_("The deal will be read in amoCRM and become a record in the ERP."))
+    try:
+        found = house.wiring.preview(one)
+    except DeliveryError as error:
+        return Foreseen(_upper(words.cause_title(error.cause, error.params)))
+    if found.verdict == "move":
+        said = _("It will move the deal in the funnel “%(funnel)s”:", funnel=found.pipeline_name)
+        return Foreseen(said, found.from_name, found.to_name, found.lead_id, True)
+    if found.verdict == "not_found":
+        return Foreseen(_("Nothing will change: amoCRM has no student or deal for this e-mail."), looked_up=True)
+    said = _("Nothing will change: %(reason)s.", reason=words.reason_words(found.verdict))
+    return Foreseen(said, lead_id=found.lead_id, looked_up=True)

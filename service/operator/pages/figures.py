@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import gettext as _
-from flask_babel import ngettext
+from flask_babel import ngettext, pgettext
 
 from service.house import Dealpost
 from service.operator import words
@@ -197,7 +197,7 @@ def processes(house: Dealpost, now: float) -> list[Process]:
             continue
         heard = float(value.get("heartbeat_at") or 0.0)
         if now - heard < 86400:
-            title = _("Receiving events") if value["kind"] == "web" else _("Sending")
+            title = _("Receiving events") if value["kind"] == "web" else pgettext("process", "Sending")
             version = str(value.get("version") or "")
             found.append(Process(title, name, version, words.ago(heard, now), now - heard <= SILENT))
     return found

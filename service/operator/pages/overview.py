@@ -224,14 +224,8 @@ def _finding(found: Sequence[Bar], stacks: Sequence[tuple[int, ...]], span: str,
     else:
         said.append(_("Nothing was delivered in this time."))
     if lost:
-        count = sum(bar.dead for bar in lost)
-        first = words.when(lost[0].start, now)
+        count, since = sum(bar.dead for bar in lost), words.since_when(lost[0].start, now)
         said.append(
-            ngettext(
-                "From %(time)s on, %(num)s did not arrive.",
-                "From %(time)s on, %(num)s did not arrive.",
-                count,
-                time=first,
-            )
+            ngettext("%(num)s did not arrive %(since)s.", "%(num)s did not arrive %(since)s.", count, since=since)
         )
     return " ".join(said)

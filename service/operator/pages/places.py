@@ -102,9 +102,7 @@ def missing(house: Dealpost, name: str) -> tuple[str, ...]:
 
 def school(house: Dealpost) -> str:
     """The account's name, else its address's first part; "" while there is none."""
-    entry = house.store.memory.get("account", AMOCRM)
-    name = entry.value.get("name") if entry and isinstance(entry.value, dict) else ""
-    return str(name or house.settings.amocrm.subdomain)
+    return str(getattr(house.wiring.token_status(), "account_name", "") or house.settings.amocrm.subdomain)
 
 
 def worker_age(house: Dealpost, now: float) -> float | None:

@@ -8,12 +8,13 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from outbox.message import NOWHERE, Delivery, State
+from outbox.message import Delivery, State
 from service.house import Dealpost
 from service.operator import words
-from service.operator.pages import places
+from service.operator.pages import places, stages
 from service.routing import AMOCRM, ERP
 
+WEBHOOK = "amocrm/webhook"
 ENDED = (State.DELIVERED, State.SKIPPED)
 
 
@@ -55,7 +56,7 @@ def _row(house: Dealpost, one: Delivery, now: float, rests: Mapping[str, Any], l
         state=words.chip(one, now, title if one.destination in rests else "", one.destination in lacking),
         who=person(one),
         email=one.email or "",
-        event=event(one),
+        event=event(one, house),
         place=title,
         done=done(one),
         took=words.duration(one.changed_at - one.received_at) if one.state == State.DELIVERED else "",
@@ -82,7 +83,7 @@ def person(one: Delivery) -> str:
     """A student is a name once amoCRM gave one, else the e-mail; a deal without either, its name."""
     if one.person:
         return one.person
-    name = one.facts.get("contact_name") or one.facts.get("record_name") or one.data.get("dealName")
+    name = one.facts.get("contact_name") or one.facts.get("record") or one.data.get("dealName")
     if one.email:
         return str(one.facts.get("contact_name") or one.email)
     if name:
@@ -97,22 +98,20 @@ def lead(one: Delivery) -> int | None:
     return int(found) if found else None
 
 
-def event(one: Delivery) -> str:
-    return words.event_words(one.event_name, one.data, one.facts)
+def event(one: Delivery, house: Dealpost) -> str:
+    """What happened, with the stage's name where the event knows only its id."""
+    return happened(one.event_name, one.data, one.facts, house)
 
 
-def stage_name(one: Delivery, key: str) -> str:
-    """The name of a stage among a delivery's facts. key: from_status or to_status."""
-    names = one.facts.get("names")
-    value = one.facts.get(key)
-    found = names.get(str(value)) or names.get(key) if isinstance(names, Mapping) else None
-    return str(found or one.facts.get(f"{key}_name") or "")
+def happened(name: str, data: Mapping[str, Any], facts: Mapping[str, Any], house: Dealpost) -> str:
+    stage = stages.name_of(house, data.get("status_id"), data.get("pipeline_id")) if name == WEBHOOK else ""
+    return words.event_words(name, data, {**facts, "stage": stage or facts.get("stage")})
 
 
 def done(one: Delivery) -> str:
     """What was done there, or why nothing was, in a few words."""
     if one.state == State.SKIPPED:
-        stage = stage_name(one, "from_status")
+        stage = one.facts.get("from_name")
         if one.reason.startswith("already_further") and stage:
             return _("already on “%(stage)s”", stage=stage)
         return words.reason_words(one.reason)
@@ -125,7 +124,7 @@ def done(one: Delivery) -> str:
     if one.state != State.DELIVERED:
         return ""
     if one.destination == AMOCRM:
-        stage = stage_name(one, "to_status")
+        stage = one.facts.get("to_name")
         text = _("stage “%(stage)s”", stage=stage) if stage else _("the deal was moved")
     elif one.destination == ERP:
         amount = one.facts.get("amount")
@@ -136,7 +135,3 @@ def done(one: Delivery) -> str:
     if one.failures:
         text += ", " + _("attempt %(num)s", num=one.failures + 1)
     return text
-
-
-def nowhere(one: Delivery) -> bool:
-    return one.destination == NOWHERE

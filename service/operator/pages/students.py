@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,7 +136,7 @@ def _sentence(house: Dealpost, name: str, every: Sequence[Delivery], now: float)
     then = _("Everything arrived.")
     if last is not None:
         stage, at = last
-        then += " " + _("The deal is on the stage “%(stage)s” since %(time)s.", stage=stage, time=words.when(at, now))
+        then += " " + _("The deal is on the stage “%(stage)s” %(since)s.", stage=stage, since=words.since_when(at, now))
     return Sentence("ok", "tick", name, then, "", "well")
 
 
@@ -153,11 +153,11 @@ def reached(every: Sequence[Delivery]) -> list[tuple[float, int]]:
     """When the deal came to which stage, as far as we know."""
     found = []
     for one in every:
-        status = one.facts.get("to_status") or one.facts.get("status_id")
+        status = one.facts.get("to_status")
         if one.destination == AMOCRM and one.state == State.DELIVERED and isinstance(status, int):
             found.append((one.changed_at, status))
-        elif one.event_name == "amocrm/webhook" and isinstance(one.facts.get("status_id"), int):
-            found.append((one.received_at, int(one.facts["status_id"])))
+        elif one.event_name == rows.WEBHOOK and isinstance(one.data.get("status_id"), int):
+            found.append((one.received_at, int(one.data["status_id"])))
     return found
 
 
@@ -203,21 +203,23 @@ def days(house: Dealpost, events: Sequence[Event], now: float) -> list[Day]:
 def _way(house: Dealpost, event: Event, now: float) -> Way:
     first = event.deliveries[0] if event.deliveries else None
     facts = next((one.facts for one in event.deliveries if one.facts), {})
-    what = words.event_words(event.name, event.data, facts)
-    lane = 2 if event.name == "amocrm/webhook" else 1
+    what = rows.happened(event.name, event.data, facts, house)
+    lane = 2 if event.name == rows.WEBHOOK else 1
     link = url_for("pages.delivery", delivery_id=first.id) if first else ""
     pieces = [
-        Piece(lane, what[:1].upper() + what[1:], _moved(house, facts) if lane == 2 else "", link=link, cause=True)
+        Piece(
+            lane, what[:1].upper() + what[1:], _changed(house, event.data) if lane == 2 else "", link=link, cause=True
+        )
     ]
     pieces += [_effect(house, one, now) for one in event.deliveries]
     return Way(words.clock(event.received_at), words.exact(event.received_at), tuple(pieces))
 
 
 def _effect(house: Dealpost, one: Delivery, now: float) -> Piece:
-    lane = {AMOCRM: 2, ERP: 3}.get(one.destination, 2 if one.event_name != "amocrm/webhook" else 3)
+    lane = {AMOCRM: 2, ERP: 3}.get(one.destination, 2 if one.event_name != rows.WEBHOOK else 3)
     head, note = rows.done(one), ""
     if one.destination == AMOCRM and one.state == State.DELIVERED:
-        head, note = _("The deal moved"), _moved(house, one.facts)
+        head, note = _("The deal moved"), _moved(one.facts)
     elif one.destination == AMOCRM and one.state == State.SKIPPED:
         head, note = _("The deal was left alone"), rows.done(one)
     elif one.destination == ERP and one.state == State.DELIVERED:
@@ -236,9 +238,17 @@ def _effect(house: Dealpost, one: Delivery, now: float) -> Piece:
     return Piece(lane, head, note, words.chip(one, now), url_for("pages.delivery", delivery_id=one.id), arrow or "…")
 
 
-def _moved(house: Dealpost, facts: Any) -> str:
-    names = [stages.name_of(house, facts.get(key), facts.get("pipeline_id")) for key in ("from_status", "to_status")]
-    before, after = names
+def _moved(facts: Mapping[str, Any]) -> str:
+    before, after = facts.get("from_name") or "", facts.get("to_name") or ""
     if before and after:
         return _("“%(before)s” → “%(after)s”", before=before, after=after)
     return _("“%(stage)s”", stage=after) if after else ""
+
+
+def _changed(house: Dealpost, data: Mapping[str, Any]) -> str:
+    """What a hook tells of the deal's way."""
+    names = {
+        "from_name": stages.name_of(house, data.get("old_status_id"), data.get("pipeline_id")),
+        "to_name": stages.name_of(house, data.get("status_id"), data.get("pipeline_id")),
+    }
+    return _moved(names)

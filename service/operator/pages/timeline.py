@@ -11,6 +11,7 @@ from flask_babel import ngettext
 from outbox.message import Attempt, Delivery, State
 from outbox.pauses import Paused
 from outbox.retry import SCHEDULE
+from service.house import Dealpost
 from service.operator import words
 from service.operator.pages import rows, wire
 
@@ -44,10 +45,17 @@ class Step:
 
 
 def steps(
-    one: Delivery, attempts: Sequence[Attempt], title: str, now: float, rest: Paused | None, missing: bool, sender: str
+    house: Dealpost,
+    one: Delivery,
+    attempts: Sequence[Attempt],
+    title: str,
+    now: float,
+    rest: Paused | None,
+    missing: bool,
+    sender: str,
 ) -> list[Step]:
     """Oldest first; the next attempt is the last node."""
-    found = [_accepted(one, sender)]
+    found = [_accepted(house, one, sender)]
     before, number = one.received_at, 0
     last_failed = max((a.id for a in attempts if a.outcome in ("failed", "dead")), default=0)
     for attempt in attempts:
@@ -61,13 +69,13 @@ def steps(
     return found
 
 
-def _accepted(one: Delivery, sender: str) -> Step:
+def _accepted(house: Dealpost, one: Delivery, sender: str) -> Step:
     note = _("from %(source)s", source=words.source_words(one.source))
     if sender:
         note += ", " + _("key “%(name)s”", name=sender)
     return Step(
         "node", "book", "ok", words.clock(one.received_at, seconds=True), words.exact(one.received_at),
-        _("Event accepted:"), rows.event(one), note,
+        _("Event accepted:"), rows.event(one, house), note,
     )  # fmt: skip
 
 
@@ -79,6 +87,8 @@ def _wait_words(seconds: float, paused: bool) -> str:
 def _attempt(attempt: Attempt, number: int, title: str, newest_failed: bool) -> Step:
     icon, tone = LOOK.get(attempt.outcome, ("info", "quiet"))
     head, text, note = _told(attempt, number, title)
+    if attempt.outcome == "failed" and not newest_failed:
+        note = ""  # it would be the same under each
     took = "" if attempt.finished_at is None else words.duration(attempt.finished_at - attempt.at)
     secret = _("hidden")
     return Step(

@@ -106,10 +106,10 @@ def dead_group(house: Dealpost, group: CauseGroup, now: float) -> Need:
 
 
 def _since(group: CauseGroup, now: float) -> str:
-    first = words.when(group.first_at, now)
     if group.count == 1 or words.clock(group.first_at) == words.clock(group.last_at):
-        return first
-    return _("since %(first)s, last at %(last)s", first=first, last=words.when(group.last_at, now))
+        return words.when(group.first_at, now)
+    since, last = words.since_when(group.first_at, now), words.at_when(group.last_at, now)
+    return _("%(since)s, last %(last)s", since=since, last=last)
 
 
 def _stopped(house: Dealpost, place: Place, now: float) -> Need:
@@ -173,7 +173,7 @@ def _retrying(house: Dealpost, group: CauseGroup, now: float) -> Passing:
 def _longest(house: Dealpost, where: Filter, now: float) -> tuple[tuple[tuple[int, str, float], ...], int]:
     """Those who wait longest, and how many of them are late."""
     found: Sequence[Delivery] = house.store.list(where, 3, oldest_first=True).rows
-    waits = tuple((one.id, f"{rows.person(one)}, {rows.event(one)}", one.received_at) for one in found)
+    waits = tuple((one.id, f"{rows.person(one)}, {rows.event(one, house)}", one.received_at) for one in found)
     return waits, sum(now - one.received_at > words.LATE for one in found)
 
 

@@ -39,7 +39,7 @@ class Alerts:
             house = dealpost()
         self._store: Store = house.store
         self._settings: Settings = house.settings
-        self._send = send or by_apprise(house.settings)
+        self._send = by_apprise(house.settings) if send is None else send
         self._waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True, name="alerts")
 

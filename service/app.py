@@ -15,7 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from outbox.store import Store, open_store
 from service import commands, logs, presence, problems
 from service.authentication import ApiKeys
-from service.config import Settings
+from service.config import ConfigError, Settings
 from service.environment import read_settings
 from service.house import Dealpost
 from service.operator import api, auth, connect, health, language, pages
@@ -39,7 +39,10 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     """
     settings = settings or read_settings()
     if store is None:
-        store = open_store(settings.database_url)
+        try:
+            store = open_store(settings.database_url)
+        except ValueError as error:
+            raise ConfigError([str(error)]) from None
         store.migrate()
     app = Flask(__name__, static_folder=None)
     app.config.update(

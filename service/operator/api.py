@@ -6,7 +6,8 @@ import hashlib
 from base64 import b64encode
 from typing import Any
 
-from flask import Blueprint, Response, render_template_string, request
+from flask import Blueprint, Response, redirect, render_template_string, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
 from outbox.message import Attempt, Delivery, State
 from service.house import dealpost
@@ -17,6 +18,12 @@ from service.problems import Refusal
 from service.sources.intake import answer
 
 bp = Blueprint("api", __name__)
+
+
+@bp.get("/")
+def front() -> AnyResponse:
+    """Whoever types the bare address wants the page."""
+    return redirect(url_for("pages.overview"))
 
 
 @bp.get("/api/events/<event_id>")

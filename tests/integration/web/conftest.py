@@ -1,6 +1,5 @@
 """The web application over a real store, asked by Flask's own client."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,6 @@ def store(settings: Settings) -> Iterator[Store]:
 
 @pytest.fixture
 def app(settings: Settings, store: Store) -> Flask:
-    logging.getLogger("service").setLevel(logging.CRITICAL)
     return create_app(settings, store)
 
 

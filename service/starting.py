@@ -1,0 +1,17 @@
+"""What keeps a process from starting, and how a person is told: in one message, without a trace."""
+
+from __future__ import annotations
+
+from outbox.message import StoreUnavailable
+from service.config import ConfigError
+
+CANNOT_START = (ConfigError, StoreUnavailable, OSError)
+
+
+def said_plainly(error: BaseException) -> str:
+    """The message for standard error."""
+    if isinstance(error, ConfigError):
+        return str(error)
+    if isinstance(error, StoreUnavailable):
+        return f"The store cannot be opened: {error}. Check DATABASE_URL, the disk and its rights."
+    return f"A file cannot be used: {error}. Check the folder of DATABASE_URL and its rights."

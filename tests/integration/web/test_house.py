@@ -1,0 +1,271 @@
+"""What surrounds the routes: headers, proxies, languages, logs, alerts and the worker's jobs."""
+
+import io
+import json
+import logging
+import re
+from dataclasses import replace
+
+import pytest
+
+from outbox.outcome import DeliveryError, Pause, Stopping
+from service import create_app
+from service.alerts import Alerts
+from service.jobs import JOBS, Jobs
+from service.logs import AccessLog, Veil, configure, mask_emails
+from service.operator import language
+from service.presence import FORGOTTEN, Presence
+from tests.integration.web.conftest import OPERATOR, VIEWER
+
+# --- headers and proxies ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/outbox", "/docs", "/oauth/callback?error=access_denied"])
+def test_each_page_bears_a_policy_that_forbids_foreign_scripts(web, path):
+    headers = web.get(path, auth=OPERATOR).headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_nobody_looks_without_signing_in(web):
+    answer = web.get("/outbox")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Basic")
+    assert web.get("/outbox", auth=OPERATOR).status_code == web.get("/outbox", auth=VIEWER).status_code == 200
+
+
+def test_a_viewer_changes_nothing(web):
+    assert web.post("/outbox/pause/erp", auth=VIEWER).status_code == 403
+
+
+def test_without_a_token_a_form_changes_nothing(web, store):
+    assert web.post("/outbox/pause/erp", auth=OPERATOR).status_code == 400
+    assert store.memory.get("pause", "erp") is None
+
+
+def test_a_form_with_its_token_pauses_and_resumes(web, store):
+    page = web.get("/outbox/pause/erp", auth=OPERATOR).text
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
+    assert web.post("/outbox/pause/erp", data={"csrf_token": token}, auth=OPERATOR).status_code in (302, 303)
+    assert store.memory.get("pause", "erp") is not None
+    assert web.post("/outbox/resume/erp", data={"csrf_token": token}, auth=OPERATOR).status_code in (302, 303)
+    assert store.memory.get("pause", "erp") is None
+
+
+def test_without_a_password_the_page_is_closed(settings, store):
+    web = create_app(replace(settings, admin_password="", viewer_password=""), store).test_client()
+    assert web.get("/outbox").status_code == web.get("/outbox", auth=("admin", "")).status_code == 403
+    assert "ADMIN_PASSWORD" in web.get("/outbox").text
+
+
+FORWARDED = {"X-Forwarded-For": "9.9.9.9", "X-Forwarded-Prefix": "/dealpost", "X-Forwarded-Proto": "https"}
+
+
+def test_a_proxy_is_believed_only_when_it_is_expected(settings, store, capsys):
+    web = create_app(settings, store).test_client()
+    web.get("/healthz", headers=FORWARDED)
+    assert "9.9.9.9" not in capsys.readouterr().err
+    behind = create_app(replace(settings, trusted_proxies=1), store).test_client()
+    answer = behind.get("/outbox", headers=FORWARDED, auth=OPERATOR)
+    assert 'href="/dealpost/outbox' in answer.text
+    assert "9.9.9.9" in capsys.readouterr().err
+
+
+# --- languages --------------------------------------------------------------------------------------------------------
+
+
+def test_the_setting_goes_before_the_browser(settings, store):
+    russian = {"Accept-Language": "ru"}
+    assert 'lang="en"' in create_app(settings, store).test_client().get("/outbox", auth=OPERATOR, headers=russian).text
+    free = create_app(replace(settings, locale=""), store).test_client()
+    assert 'lang="ru"' in free.get("/outbox", auth=OPERATOR, headers=russian).text
+
+
+def test_a_catalogue_is_compiled_when_its_source_is_newer(tmp_path):
+    po = tmp_path / "ru" / "LC_MESSAGES" / "messages.po"
+    po.parent.mkdir(parents=True)
+    po.write_text('msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\nmsgid "Yes"\nmsgstr "Да"\n')
+    assert language.compiled(tmp_path) == tmp_path
+    assert "Да".encode() in po.with_suffix(".mo").read_bytes()
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("of student@example.com now", "of s***t@example.com now"),
+        ("<a@b.ru>, иван.петров@почта.рф", "<a***@b.ru>, и***в@почта.рф"),
+        ("no address @ all", "no address @ all"),
+    ],
+)
+def test_addresses_are_masked(text, shown):
+    assert mask_emails(text) == shown
+
+
+@pytest.fixture
+def restored():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_the_log_holds_neither_secrets_nor_addresses(settings, restored, kind):
+    out = io.StringIO()
+    configure(replace(settings, log_format=kind), out)
+    try:
+        raise ValueError("platform-key-1 of student@example.com")
+    except ValueError:
+        logging.getLogger("service.x").error("hook-secret-1 for %s", "student@example.com", exc_info=True)
+    text = out.getvalue()
+    assert "student@" not in text and "platform-key-1" not in text and "hook-secret-1" not in text
+    assert "s***t@example.com" in text
+    if kind == "json":
+        line = json.loads(text)
+        assert (line["level"], line["logger"]) == ("error", "service.x")
+        assert "Traceback" in line["trace"]
+
+
+def test_a_short_secret_does_not_tear_words_apart():
+    assert Veil(["key", "", "long-enough"])("a key of long-enough") == "a key of [hidden]"
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_the_access_log_names_the_template_and_not_the_secret(app, web, kind):
+    out = io.StringIO()
+    log = AccessLog(kind, out)
+    with app.test_request_context("/webhooks/amocrm/hook-secret-1?secret=x", method="POST") as context:
+        log.write(context.request, app.response_class(status=200), 0.0123)
+    assert "/webhooks/amocrm/<secret>" in out.getvalue() and "hook-secret-1" not in out.getvalue()
+    assert "12.3" in out.getvalue()
+
+
+# --- alerts -----------------------------------------------------------------------------------------------------------
+
+
+class Sent(list):
+    def __call__(self, title, words):
+        self.append((title, words))
+        return True
+
+
+@pytest.fixture
+def alerts(app):
+    sent = Sent()
+    alerts = Alerts(app, sent)
+    alerts.start()
+    alerts.sent = sent
+    return alerts
+
+
+def test_an_alert_says_what_it_means_and_who_mends_it(alerts, store):
+    alerts("amocrm_reconnect", {"destination": "amocrm", "detail": "token of student@example.com"})
+    alerts.stop()
+    ((title, words),) = alerts.sent
+    assert title == "amoCRM has to be connected again"
+    assert "an administrator of amoCRM" in words
+    assert "student" not in title + words + str(store.memory.items("alerts"))
+
+
+def test_the_same_alert_is_told_once_an_hour(alerts, store):
+    for _ in range(3):
+        alerts("amocrm_unpaid", {"destination": "amocrm"})
+    alerts("erp_settings", {"destination": "erp"})
+    alerts.stop()
+    assert len(alerts.sent) == 2
+    assert set(store.memory.items("alerts")) == {"amocrm_unpaid:amocrm", "erp_settings:erp"}
+
+
+@pytest.mark.parametrize("cause", ["amocrm_forbidden", "stage_deleted", "same_cause", "job_failed", "no such cause"])
+def test_every_cause_has_words_even_without_its_figures(alerts, cause):
+    title, words = alerts.words(cause, {})
+    assert title and words and "%(" not in title + words
+
+
+# --- presence and jobs ------------------------------------------------------------------------------------------------
+
+
+def test_a_process_is_shown_until_it_leaves(store):
+    presence = Presence.of(store, "worker")
+    presence.show()
+    entry = store.memory.get("process", presence.name).value
+    assert set(entry) == {"name", "kind", "version", "started_at", "heartbeat_at", "pid", "host"}
+    store.memory.put("process", "old", {**entry, "heartbeat_at": store.now() - FORGOTTEN - 1})
+    presence.tidy()
+    assert set(store.memory.items("process")) == {presence.name}
+    presence.leave()
+    assert store.memory.items("process") == {}
+
+
+class Told(list):
+    def __call__(self, cause, params):
+        self.append((cause, dict(params)))
+
+
+@pytest.fixture
+def jobs(app, store):
+    told = Told()
+    jobs = Jobs(app.extensions["dealpost"], told, Presence.of(store, "worker"), lambda: False)
+    jobs.told = told
+    return jobs
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
+def test_each_job_runs_where_nothing_is_set_up(jobs, store, job):
+    jobs.plan()
+    jobs.run(job.name, at_start=True)
+    assert jobs.told == []
+    kept = store.memory.get("jobs", job.name).value
+    assert set(kept) == {"last_at", "outcome", "detail", "every", "next_at"}
+    assert kept["outcome"] in ("done", "")
+
+
+def outcome_of(jobs, store, monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.setitem(jobs._does, "tokens", fail)
+    jobs.run("tokens")
+    entry = store.memory.get("jobs", "tokens")
+    return entry and entry.value["outcome"]
+
+
+def test_a_job_that_fails_is_told_of(jobs, store, monkeypatch):
+    assert outcome_of(jobs, store, monkeypatch, ZeroDivisionError("student@example.com")) == "failed"
+    assert jobs.told == [("job_failed", {"job": "tokens"})]
+    assert "student" not in store.memory.get("jobs", "tokens").value["detail"]
+
+
+def test_trouble_of_the_other_side_is_told_of_only_when_it_needs_a_person(jobs, store, monkeypatch):
+    assert (
+        outcome_of(jobs, store, monkeypatch, DeliveryError("x", cause="amocrm_down", pause=Pause("outage"))) == "waits"
+    )
+    assert jobs.told == []
+    error = DeliveryError("x", cause="amocrm_reconnect", pause=Pause("reconnect"))
+    assert outcome_of(jobs, store, monkeypatch, error) == "waits"
+    assert [cause for cause, _ in jobs.told] == ["amocrm_reconnect"]
+
+
+def test_a_job_that_is_asked_to_stop_leaves_no_trace(jobs, store, monkeypatch):
+    assert outcome_of(jobs, store, monkeypatch, Stopping()) is None
+
+
+def test_two_workers_do_not_do_the_same_job(jobs, store):
+    lease = store.leases.acquire("job:prune", "another worker", 60)
+    jobs.run("prune")
+    assert store.memory.get("jobs", "prune") is None
+    store.leases.release(lease)
+    jobs.run("prune")
+    first = store.memory.get("jobs", "prune").version
+    jobs.run("prune")
+    assert store.memory.get("jobs", "prune").version == first
+
+
+def test_an_old_link_to_amocrm_is_forgotten(jobs, store):
+    store.memory.put("oauth_state", "x", {"at": 0, "who": ""})
+    jobs.run("prune")
+    assert set(store.memory.items("oauth_state")) == {"x"}  # younger than its life by the store's own clock

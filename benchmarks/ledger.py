@@ -47,7 +47,7 @@ class Outcome:
 
     def __str__(self) -> str:
         return (
-            f"{self.changes} changes of stage, {self.hooks} hooks sent, {self.by_log} changes found only in amoCRM's log, "
+            f"{self.changes} changes of stage, {self.hooks} hooks sent, {self.by_log} events taken from amoCRM's log, "
             f"{self.lost_answers} answers of the ERP lost: {self.records} records, {self.missing} missing, "
             f"{self.double} double, {self.seconds:.0f} s{f'; left over: {self.left}' if self.left else ''}"
         )

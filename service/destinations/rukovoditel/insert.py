@@ -180,10 +180,14 @@ class Rukovoditel:
         if not reference:
             kept.drop(paper.delivery_id)
             raise _not_unique(taken_fields(data))
-        kept.close(paper.delivery_id, reference)
-        if reference.isascii() and reference.isdigit():
-            self._last[insert.entity] = (int(reference), self._now())
+        self._close(insert, reference, paper)
         return Made(reference, insert.entity, note)
+
+    def _close(self, insert: Insert, reference: str, paper: Paper) -> None:
+        self._doubts.close(paper.delivery_id, reference)
+        if reference.isascii() and reference.isdigit():
+            highest = max(int(reference), self._last.get(insert.entity, (0, 0.0))[0])
+            self._last[insert.entity] = (highest, self._now())
 
     def _own_row(self, begun: Insert, rows: Sequence[Mapping[str, Any]], paper: Paper) -> Made | None:
         """The row of an insert whose answer was lost; None: it was not made. Raises DeliveryError if it is unclear."""
@@ -205,7 +209,7 @@ class Rukovoditel:
             )
         if self._doubts.open(paper.delivery_id) is None:
             self._doubts.begin(paper.delivery_id, begun)
-        self._doubts.close(paper.delivery_id, str(own))
+        self._close(begun, str(own), paper)
         return Made(str(own), begun.entity, FOUND)
 
     def _highest(self, insert: Insert, paper: Paper) -> int | None:

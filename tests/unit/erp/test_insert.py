@@ -221,6 +221,13 @@ def test_without_a_key_a_row_that_somebody_makes_meanwhile_cannot_be_told(plain:
     assert plain.insert() == Made("3", "70"), "sent again by a person who looked, it is a new insert"
 
 
+def test_without_a_key_a_row_that_was_found_is_not_taken_for_the_next_one(plain: House) -> None:
+    plain.insert(1)
+    plain.meets("lost", "lost")
+    made = [plain.insert(2), plain.insert(3)]
+    assert [one.reference for one in made if isinstance(one, Made)] == ["2", "3"]
+
+
 def test_without_a_key_two_in_doubt_get_a_row_each(plain: House) -> None:
     plain.loses()
     plain.fails(1)

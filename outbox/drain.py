@@ -191,6 +191,7 @@ class Work:
         self.stored = self.run_state = load(entry.value) if entry else verdict.Run()
         self.waiting: set[str] = set()  # the keys of rows that were tried and have to wait
         self.rested = False  # a pause began in this pass
+        self.spared = ""  # the cause of which so many died that the destination pauses: no more die of it
         self.given_back = 0
 
     def run(self) -> None:
@@ -219,8 +220,13 @@ class Work:
         )
 
     def _deliver(self, part: Sequence[Delivery]) -> None:
+        # Once a pause has begun nothing more leaves, even where the destination is still at work on its batch.
         desk = LaneDesk(
-            self.store, self.lease, part, self.lane.stopping, lambda outcomes: self._settle(part, outcomes, desk)
+            self.store,
+            self.lease,
+            part,
+            lambda: self.rested or self.lane.stopping(),
+            lambda outcomes: self._settle(part, outcomes, desk),
         )
         try:
             outcomes = self.lane.destination.deliver(part, desk)
@@ -244,6 +250,8 @@ class Work:
             return
         now = self.lane.now()
         found = verdict.judge(rows, outcomes, self.run_state, now, self.lane.random, desk.tried())
+        if self.spared:
+            found = verdict.spare(found, self.spared, now)
         begins = None
         if found.kind and found.error is not None:
             before = None if found.succeeded else self.paused
@@ -257,6 +265,8 @@ class Work:
         self._end_pause(found)
         if begins is not None:
             self._begin_pause(begins)
+        if found.kind == "cause":
+            self.spared = str(begins.params["cause"]) if begins else ""
 
     def _known(self, outcome: Outcome | None, outcomes: Mapping[int, Outcome]) -> bool:
         """A row that another made needless is known only once that other is."""

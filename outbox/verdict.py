@@ -70,7 +70,7 @@ def judge(
     if verdict.kind == "cause" and verdict.error is not None:
         here = {row.id for row in batch}
         cause = verdict.error.params["cause"]
-        results = [_spare(result, now) if _alike(result, str(cause)) else result for result in results]
+        results = list(spare(replace(verdict, results=tuple(results)), str(cause), now).results)
         revive = tuple(one for one in verdict.run.dead if one not in here)
         verdict = replace(verdict, revive=revive, run=replace(verdict.run, cause="", dead=()))
     return replace(verdict, results=tuple(results))
@@ -130,12 +130,17 @@ def _count(verdict: Verdict, row: Delivery, error: DeliveryError) -> Verdict:
     return replace(verdict, kind="cause", error=whole)
 
 
-def _alike(result: Result, cause: str) -> bool:
-    return result.state == State.DEAD and result.cause == cause
-
-
-def _spare(result: Result, now: float) -> Result:
-    return replace(result, state=State.PENDING, outcome="failed", due_at=now, counts=False)
+def spare(verdict: Verdict, cause: str, now: float) -> Verdict:
+    """The same verdict, but what would have died of this cause waits, as the destination pauses because of it."""
+    results = tuple(
+        replace(result, state=State.PENDING, outcome="failed", due_at=now, counts=False)
+        if result.state == State.DEAD and result.cause == cause
+        else result
+        for result in verdict.results
+    )
+    if verdict.run.cause == cause:
+        verdict = replace(verdict, run=replace(verdict.run, cause="", dead=()))
+    return replace(verdict, results=results)
 
 
 def _without(ids: tuple[int, ...], one: int) -> tuple[int, ...]:

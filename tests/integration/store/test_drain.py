@@ -427,6 +427,28 @@ def test_the_rest_of_a_batch_that_failed_alike_goes_back_uncounted(house: House)
     assert house.row(rows[3]).cause == "stage_deleted"
 
 
+def test_once_five_have_died_the_rest_of_the_batch_neither_leaves_nor_dies_of_that_cause(house: House) -> None:
+    ids = house.add(*"abcdefgh")
+    refused: list[int] = []
+
+    def deliver(batch: Any, desk: Any) -> dict[int, Outcome]:
+        rows = [row.id for row in batch]
+        desk.begin(rows[:7])
+        desk.settle(dict.fromkeys(rows[:5], GONE_STAGE))
+        try:
+            desk.begin(rows[7:])
+        except Stopping:
+            refused.extend(rows[7:])
+        return dict.fromkeys(rows[5:7], GONE_STAGE)
+
+    house.destination.deliver = deliver  # type: ignore[method-assign]
+    house.run()
+
+    assert len(refused) == 1
+    assert [house.row(one).state for one in ids] == [State.PENDING] * 8
+    assert house.paused().kind == "cause"
+
+
 def test_a_delivery_between_ends_the_series_of_the_dead(house: House) -> None:
     house.destination.batch, house.destination.newest_first = 1, False
     rows = house.add(*"abcdefghi")

@@ -10,6 +10,9 @@ from markupsafe import Markup
 PART = 0.64
 """How much of its slot a bar fills."""
 
+THIN_PART, MANY = 0.84, 100
+"""The same where there are many bars, which have no room for gaps between their parts."""
+
 SECONDS_STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 2 * 3600, 6 * 3600, 12 * 3600, 86400)
 
 
@@ -33,16 +36,17 @@ def nice_seconds(top: float) -> int:
 
 def bars(stacks: Sequence[Sequence[int]], lost: Sequence[int], top: int) -> Markup:
     """Stacked bars on a grid of thirds. stacks: per bar, the figure of each series from below; lost: hatched on top."""
-    slot = 100 / max(1, len(stacks))
+    thin = len(stacks) > MANY
+    slot, part = 100 / max(1, len(stacks)), THIN_PART if thin else PART
     shapes = [_grid(), _hatch()]
     for place, (stack, dead) in enumerate(zip(stacks, lost, strict=True)):
-        left, below = place * slot + slot * (1 - PART) / 2, 0
+        left, below = place * slot + slot * (1 - part) / 2, 0
         for series, figure in enumerate(stack, 1):
             if figure:
-                shapes.append(_bar(left, slot * PART, below, figure, top, f'class="bar s{min(series, 3)}"'))
+                shapes.append(_bar(left, slot * part, below, figure, top, f'class="bar s{min(series, 3)}"'))
                 below += figure
         if dead:
-            shapes.append(_bar(left, slot * PART, below, dead, top, 'class="bar" fill="url(#hatch)"'))
+            shapes.append(_bar(left, slot * part, below, dead, top, 'class="bar" fill="url(#hatch)"'))
     shapes.append('<line class="axis" x1="0" x2="100%" y1="100%" y2="100%"/>')
     return Markup('<svg class="bars-svg" aria-hidden="true" focusable="false">{}</svg>').format(Markup("".join(shapes)))
 

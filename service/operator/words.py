@@ -24,6 +24,9 @@ NBSP = "\N{NO-BREAK SPACE}"
 LATE = 5 * 60.0
 """Seconds after which somebody who waits is worth a colour."""
 
+OVERDUE = 60.0
+"""Seconds after its time when a delivery that nothing took counts as late."""
+
 ICONS = {
     State.PENDING: "clock",
     State.SENDING: "arrow",
@@ -307,9 +310,11 @@ def states_word(state: State) -> str:
     }[state]
 
 
-def is_late(delivery: Delivery, now: float) -> bool:
-    """It waits longer than people expect, or its time is over and nothing took it."""
-    return delivery.state == State.PENDING and (now - delivery.created_at > LATE or now - delivery.due_at > 60)
+def is_late(delivery: Delivery, now: float, resting: bool = False) -> bool:
+    """It waits longer than people expect, or its time is over and nothing took it. resting: its destination pauses."""
+    if delivery.state != State.PENDING:
+        return False
+    return now - delivery.created_at > LATE or (not resting and now - delivery.due_at > OVERDUE)
 
 
 def chip(delivery: Delivery, now: float, pause: str = "", not_set_up: bool = False) -> tuple[str, str, str]:
@@ -317,10 +322,10 @@ def chip(delivery: Delivery, now: float, pause: str = "", not_set_up: bool = Fal
     icon, tone = ICONS[delivery.state], TONES[delivery.state]
     if delivery.state != State.PENDING:
         return icon, tone, state_word(delivery.state)
-    late = is_late(delivery, now)
-    tone = "warn" if late else "quiet"
     if not_set_up:
         return "plug", "quiet", _("Waits for the connection")
+    late = is_late(delivery, now, bool(pause))
+    tone = "warn" if late else "quiet"
     if pause:
         return icon, tone, _("Waiting: %(destination)s is paused", destination=pause)
     if delivery.failures:

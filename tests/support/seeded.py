@@ -275,7 +275,7 @@ class World:
             for place in range(count):
                 at = NOON - DAY + hour * HOUR + (place + 0.5) * HOUR / count * 0.97
                 if at > until:
-                    return
+                    continue
                 while losses and losses[0] < at:
                     self.lose(lost - len(losses), losses.pop(0))
                 person = self.random.choice(PEOPLE)

@@ -246,7 +246,7 @@ def foresee(house: Dealpost, one: Delivery) -> Foreseen:
     try:
         found = house.wiring.preview(one)
     except DeliveryError as error:
-        return Foreseen(_upper(words.cause_title(error.cause, error.params)))
+        return Foreseen(_upper(words.cause_title(error.cause, error.params)), looked_up=True)
     if found.verdict == "move":
         said = _("It will move the deal in the funnel “%(funnel)s”:", funnel=found.pipeline_name)
         return Foreseen(said, found.from_name, found.to_name, found.lead_id, True)

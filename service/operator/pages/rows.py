@@ -67,7 +67,7 @@ def _row(house: Dealpost, one: Delivery, now: float, rests: Mapping[str, Any], l
         deal_url=places.deal_url(house, lead(one)),
         next=_next(one, now, rests.get(one.destination)) if waits else "",
         next_exact=words.exact(one.due_at) if waits else "",
-        late=words.is_late(one, now),
+        late=words.is_late(one, now, one.destination in rests or one.destination in lacking),
     )
 
 

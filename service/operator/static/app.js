@@ -212,13 +212,13 @@
     const ticked = boxes.filter((box) => box.checked).length;
     const all = find("[data-check-all]", form);
     if (all) { all.checked = ticked === boxes.length; all.indeterminate = ticked > 0 && ticked < boxes.length; }
-    if (!touched) return;
-    find("input[name=mode]", form).value = "ids";
     const bar = find("[data-bulk-bar]", form);
+    if (bar) for (const button of every("button", bar)) button.disabled = ticked === 0;
+    if (!touched || !bar) return;
+    find("input[name=mode]", form).value = "ids";
     bar.dataset.mine = "1";
     find(".count", bar).textContent = say.selected.replace("#", ticked);
-    for (const one of every("[data-n]", bar)) one.textContent = ticked || "";
-    for (const button of every("button", bar)) button.disabled = ticked === 0;
+    for (const one of every("[data-n]", bar)) one.textContent = ticked ? " " + ticked : "";
   }
 
   // --- clicks, keys ------------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ class Connect:
         known = {host_of(url) for url in (self._settings.base_url, self._tokens.base_url()) if url}
         if self._settings.overridden and host == host_of(self._settings.base_url):
             return self._settings.base_url
-        if self._settings.overridden or not ALLOWED_HOST.match(host):
+        if self._settings.overridden or not ALLOWED_HOST.fullmatch(host):
             raise ConnectError(
                 "referer", f"amoCRM sent the browser back for the host {host[:80]!r}, which is not one of amoCRM's"
             )

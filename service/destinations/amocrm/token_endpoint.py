@@ -22,7 +22,7 @@ TOTAL = 15.0
 
 DAY = 24 * 3600.0
 
-ALLOWED_HOST = re.compile(r"^[a-z0-9-]+\.(amocrm\.ru|amocrm\.com|kommo\.com)$")
+ALLOWED_HOST = re.compile(r"[a-z0-9-]+\.(amocrm\.ru|amocrm\.com|kommo\.com)")
 """The only hosts that a token or the client's secret may be sent to, where the host's name came from outside."""
 
 CLIENT_WORDS = ("client", "redirect", "авторизация клиента")
@@ -106,7 +106,7 @@ class TokenEndpoint:
         except rows.Unreadable as fault:
             raise _whole(errors.unreadable(what, str(fault))) from None
         host = str(node.get("domain") or "").lower()
-        if not ALLOWED_HOST.match(host):
+        if not ALLOWED_HOST.fullmatch(host):
             raise _whole(errors.unreadable(what, "it names no host of amoCRM"))
         return rows.whole(node.get("id")), host
 

@@ -228,8 +228,7 @@ class TokenOwner:
             generation=fingerprint(access, refresh, str(now))[:16],
             seen=seen,
         )
-        with self._lock:
-            self._unsaved = None
+        self._unsaved = None
         self._vault.save(connection, None)
         self._memory.delete(TROUBLE[0], [TROUBLE[1]])
 
@@ -436,7 +435,7 @@ class TokenOwner:
     def _moved_to(self, connection: Connection, base_url: str) -> str:
         """Where the account has gone, "" when it is where it was. Asked only of hosts of amoCRM itself."""
         domain = str(claims(connection.access).get("api_domain") or "").lower()
-        if self._settings.overridden or not ALLOWED_HOST.match(domain):
+        if self._settings.overridden or not ALLOWED_HOST.fullmatch(domain):
             return ""
         try:
             number, host = self._endpoint.home_of(domain, connection.refresh)

@@ -1,0 +1,286 @@
+"""A clock, a store's plain things and an HTTP seam that live in memory, for tests without files and sockets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from outbox.message import Delivery, State
+from outbox.plain import Entry, Lease
+from service.config import Amocrm
+from service.destinations.amocrm import AmocrmAccount
+from service.destinations.http import NoAnswer, Reply
+
+KEY_1 = "Zk3vQ1p0cU5mS2d4bXJ6a0xwT3dFaHlOc0tqVGZHaUI="
+KEY_2 = "YTlLbW5Qc1R2WHlaMTIzNDU2Nzg5MGFiY2RlZmdoaWo="
+NOW = 1_790_000_000.0
+
+
+class Clock:
+    """Time that only moves when told, or while somebody waits."""
+
+    def __init__(self, at: float = NOW) -> None:
+        self.at = at
+        self.waited: list[float] = []
+
+    def __call__(self) -> float:
+        return self.at
+
+    def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.at += seconds
+
+
+class FakeMemory:
+    """outbox.plain.Memory. Values go through JSON, as in an engine. broken: raised by the next writes."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
+        self.kept: dict[tuple[str, str], Entry] = {}
+        self.broken: list[Exception] = []
+
+    def get(self, namespace: str, key: str) -> Entry | None:
+        return self.kept.get((namespace, key))
+
+    def get_many(self, namespace: str, keys: Sequence[str]) -> dict[str, Entry]:
+        return {key: entry for key in keys if (entry := self.get(namespace, key)) is not None}
+
+    def items(self, namespace: str) -> dict[str, Entry]:
+        return {key: entry for (space, key), entry in self.kept.items() if space == namespace}
+
+    def put(self, namespace: str, key: str, value: Any, version: int | None = None) -> int | None:
+        if self.broken:
+            raise self.broken.pop(0)
+        before = self.kept.get((namespace, key))
+        stored = before.version if before else 0
+        if version is not None and version != stored:
+            return None
+        self.kept[namespace, key] = Entry(json.loads(json.dumps(value)), stored + 1, self.now())
+        return stored + 1
+
+    def put_many(self, namespace: str, values: Mapping[str, Any]) -> None:
+        for key, value in values.items():
+            self.put(namespace, key, value)
+
+    def delete(self, namespace: str, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.kept.pop((namespace, key), None)
+
+    def drop(self, namespace: str, key: str, version: int) -> bool:
+        before = self.kept.get((namespace, key))
+        if before is None or before.version != version:
+            return False
+        del self.kept[namespace, key]
+        return True
+
+
+class FakeLeases:
+    """outbox.plain.Leases, by the given clock."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
+        self.held: dict[str, Lease] = {}
+        self.fence = 0
+
+    def acquire(self, name: str, owner: str, seconds: float) -> Lease | None:
+        held = self.held.get(name)
+        if held is not None and held.until > self.now() and held.owner != owner:
+            return None
+        self.fence += 1
+        self.held[name] = Lease(name, owner, self.fence, self.now() + seconds)
+        return self.held[name]
+
+    def renew(self, lease: Lease, seconds: float) -> Lease | None:
+        held = self.held.get(lease.name)
+        if held is None or held.fence != lease.fence or held.until <= self.now():
+            return None
+        self.held[lease.name] = Lease(lease.name, lease.owner, lease.fence, self.now() + seconds)
+        return self.held[lease.name]
+
+    def release(self, lease: Lease) -> None:
+        if self.held.get(lease.name) is not None and self.held[lease.name].fence == lease.fence:
+            del self.held[lease.name]
+
+
+class FakeRates:
+    """outbox.plain.Rates that lets everything through and remembers the speed that was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.open: set[int] = set()
+        self.waits: list[float] = []
+        self.recent = 0
+
+    def reserve(self, name: str, per_second: float) -> tuple[int, float]:
+        if self.waits:
+            return 0, self.waits.pop(0)
+        self.asked.append(per_second)
+        self.open.add(len(self.asked))
+        return len(self.asked), 0.0
+
+    def done(self, name: str, ticket: int) -> None:
+        self.open.discard(ticket)
+
+    def used(self, name: str, seconds: float) -> int:
+        return self.recent
+
+
+class FakeHttp:
+    """Answers requests by a function of (method, path, request): a Reply, (status, body), or an exception."""
+
+    def __init__(self, answer: Callable[..., Any]) -> None:
+        self.answer = answer
+        self.requests: list[dict[str, Any]] = []
+
+    def request(self, method: str, url: str, **request: Any) -> Reply:
+        scheme, _, rest = url.partition("://")
+        host, slash, path = rest.partition("/")
+        told = {"method": method, "host": host, "path": slash + path, "url": url, **request}
+        self.requests.append(told)
+        answer = self.answer(told)
+        if isinstance(answer, NoAnswer):
+            raise answer
+        if isinstance(answer, Reply):
+            return answer
+        return reply(*answer)
+
+    def paths(self) -> list[str]:
+        return [f"{one['method']} {one['path']}" for one in self.requests]
+
+
+def reply(status: int, body: Any = b"", headers: Mapping[str, str] | None = None) -> Reply:
+    """An answer; what is not bytes is sent as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Reply(status, dict(headers or {}), raw, 0.01, "GET", "https://school.amocrm.ru/")
+
+
+def gone(kind: str = "dropped", acted: bool = True) -> NoAnswer:
+    return NoAnswer("no answer", kind=kind, acted=acted)
+
+
+def settings(**changes: Any) -> Amocrm:
+    given: dict[str, Any] = {
+        "subdomain": "school",
+        "base_url": "https://school.amocrm.ru",
+        "client_id": "client",
+        "client_secret": "the-secret",
+        "redirect_uri": "https://dealpost.example/oauth/callback",
+        "refresh_token": "refresh-0",
+        "pipeline_id": 10,
+        "stages": {1: "101", 2: "102", 3: "103"},
+    }
+    return Amocrm(**{**given, **changes})
+
+
+class House:
+    """An account over fakes. Several may share a clock, memory and leases, as processes share a store."""
+
+    def __init__(
+        self,
+        answer: Callable[..., Any] = lambda request: (500, b""),
+        other: House | None = None,
+        keys: Sequence[str] = (KEY_1,),
+        **changes: Any,
+    ) -> None:
+        self.clock = other.clock if other else Clock()
+        self.memory = other.memory if other else FakeMemory(self.clock)
+        self.leases = other.leases if other else FakeLeases(self.clock)
+        self.rates = FakeRates()
+        self.http = FakeHttp(answer)
+        self.slept: list[float] = []
+        self.account = AmocrmAccount(
+            settings(**changes),
+            memory=self.memory,
+            leases=self.leases,
+            rates=self.rates,
+            now=self.clock,
+            token_keys=keys,
+            owner="test",
+            random=lambda: 0.0,
+            http=self.http,  # type: ignore[arg-type]
+            wait=self.clock.wait,
+            sleep=self.slept.append,
+        )
+        self.tokens = self.account.tokens
+        self.client = self.account.client
+
+
+def issue(number: int, seconds: int = 86400) -> dict[str, Any]:
+    """What the token endpoint answers for the number-th pair."""
+    return {
+        "token_type": "Bearer",
+        "expires_in": seconds,
+        "access_token": f"access-{number}",
+        "refresh_token": f"refresh-{number}",
+    }
+
+
+class Endpoint:
+    """A token endpoint where the old refresh token dies at once, and anything else answers 200 to a good token."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.sent: list[str] = []
+        self.next: list[Any] = []
+
+    def __call__(self, request: Mapping[str, Any]) -> Any:
+        if request["path"] == "/oauth2/access_token":
+            self.sent.append(request["json"].get("refresh_token", ""))
+            if self.next:
+                return self.next.pop(0)
+            if self.sent[-1] != f"refresh-{self.number}":
+                return 401, {"hint": "Token has been revoked", "status": 401}
+            self.number += 1
+            return 200, issue(self.number)
+        if request["headers"].get("Authorization") != f"Bearer access-{self.number}":
+            return 401, {"detail": "Неверный логин или пароль"}
+        return 200, {"id": 77, "name": "Школа", "subdomain": "school"}
+
+
+def delivery(number: int = 1, email: str = "anna@example.com", lesson: int = 1, **changes: Any) -> Delivery:
+    given: dict[str, Any] = {
+        "id": number,
+        "event_id": f"event-{number}",
+        "event_name": "lesson.completed",
+        "destination": "amocrm",
+        "key": f"email:{email}",
+        "state": State.SENDING,
+        "reason": "",
+        "cause": "",
+        "reference": "",
+        "due_at": NOW,
+        "failures": 0,
+        "created_at": NOW,
+        "changed_at": NOW,
+        "data": {"email": email, "lesson": lesson},
+        "source": "lessons",
+        "received_at": NOW,
+        "email": email,
+    }
+    return Delivery(**{**given, **changes})
+
+
+class FakeDesk:
+    """outbox.outcome.Desk that remembers."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.outcomes: dict[int, Any] = {}
+        self.exchanges: dict[int, list[Mapping[str, Any]]] = {}
+
+    def begin(self, delivery_ids: Sequence[int]) -> None:
+        self.begun += delivery_ids
+
+    def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Any]) -> None:
+        for one in delivery_ids:
+            self.exchanges.setdefault(one, []).append(exchange)
+
+    def settle(self, outcomes: Mapping[int, Any]) -> None:
+        self.outcomes.update(outcomes)
+
+
+@contextmanager
+def nothing() -> Iterator[None]:
+    yield

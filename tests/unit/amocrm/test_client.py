@@ -1,0 +1,254 @@
+"""What the client sends, strictly, and what it accepts, liberally."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from outbox.outcome import DeliveryError
+from service.destinations.amocrm.client import Rejected
+from service.destinations.http import Exchange
+from tests.unit.amocrm.fakes import House, gone, reply
+
+LEAD = {"status_id": 101, "pipeline_id": 10}
+
+
+def house(answer: Any, **changes: Any) -> House:
+    return House(answer, refresh_token="", access_token="token", **changes)
+
+
+def listed(name: str, *rows: Mapping[str, Any], more: bool = False) -> Any:
+    links = {"self": {"href": "x"}, **({"next": {"href": "y"}} if more else {})}
+    return 200, {"_page": 1, "_links": links, "_embedded": {name: list(rows)}}
+
+
+def pairs(request: Mapping[str, Any], name: str) -> list[str]:
+    return [value for key, value in request["params"] if key == name]
+
+
+def test_deals_are_read_250_at_a_time_each_row_checked() -> None:
+    def answer(request: Mapping[str, Any]) -> Any:
+        ids = pairs(request, "filter[id][]")
+        return listed("leads", *({**LEAD, "id": one} for one in reversed(ids) if one != "7"))
+
+    one = house(answer)
+    found = one.client.leads([*range(1, 401), 5])
+    assert sorted(found) == [number for number in range(1, 401) if number != 7]
+    assert [len(pairs(request, "filter[id][]")) for request in one.http.requests] == [250, 150]
+    assert pairs(one.http.requests[0], "limit") == ["250"] and pairs(one.http.requests[0], "with") == ["contacts"]
+    assert one.http.requests[0]["headers"] == {"Authorization": "Bearer token"}
+    assert one.http.requests[0]["total"] == 10.0
+
+
+@pytest.mark.parametrize("answer", [(204, b""), (404, {"detail": "Not found"})])
+def test_a_single_deal_is_asked_for_by_its_address_and_may_be_gone(answer: Any) -> None:
+    one = house(lambda request: answer)
+    assert one.client.leads([5]) == {}
+    assert one.http.paths() == ["GET /api/v4/leads/5"]
+
+
+def test_where_filters_are_ignored_a_deal_that_is_not_on_the_page_is_not_gone() -> None:
+    def answer(request: Mapping[str, Any]) -> Any:
+        if request["path"] == "/api/v4/leads":
+            return listed("leads", {**LEAD, "id": 1}, {**LEAD, "id": 900}, {**LEAD, "id": 901})
+        number = int(request["path"].rpartition("/")[2])
+        return (200, {**LEAD, "id": number}) if number != 3 else (204, b"")
+
+    one = house(answer)
+    assert sorted(one.client.leads([1, 2, 3])) == [1, 2]
+    one.http.requests.clear()
+    assert sorted(one.client.leads([4, 5])) == [4, 5]
+    assert one.http.paths() == ["GET /api/v4/leads/4", "GET /api/v4/leads/5"]
+    one.clock.at += 86401  # a day later the account may have them
+    one.client.leads([4, 5])
+    assert one.http.paths()[2] == "GET /api/v4/leads"
+
+
+def test_another_deal_under_the_address_is_not_taken() -> None:
+    assert house(lambda request: (200, {**LEAD, "id": 6})).client.leads([5]) == {}
+
+
+def test_only_contacts_that_bear_exactly_this_email() -> None:
+    def person(number: int, *emails: str) -> dict[str, Any]:
+        fields = [{"field_code": "EMAIL", "values": [{"value": email} for email in emails]}]
+        leads = {"leads": [{"id": number * 10}]}
+        return {"id": number, "name": f"P{number}", "custom_fields_values": fields, "_embedded": leads}
+
+    def answer(request: Mapping[str, Any]) -> Any:
+        if pairs(request, "page") == ["1"]:
+            people = [
+                person(2, "Anna@Example.com"),
+                person(1, "anna@example.com.ru"),
+                {"id": 3, "name": "anna@example.com"},
+            ]
+            return listed("contacts", *people, more=True)
+        return (
+            listed("contacts", person(1, "other@x.y", " anna@example.com"), more=True)
+            if pairs(request, "page") == ["2"]
+            else (204, b"")
+        )
+
+    one = house(answer)
+    found = one.client.find_contacts(" Anna@Example.com ")
+    assert [(person.id, person.lead_ids) for person in found] == [(1, (10,)), (2, (20,))]
+    assert pairs(one.http.requests[0], "query") == ["anna@example.com"]
+    assert pairs(one.http.requests[0], "with") == ["leads"] and len(one.http.requests) == 3
+
+
+def test_a_batch_is_an_array_and_the_answer_may_confirm_in_any_order_and_form() -> None:
+    changes = [{"id": 5, "status_id": 101, "pipeline_id": 10, "request_id": "1"}, {"id": 6, "request_id": "2"}]
+    one = house(lambda request: listed("leads", {"id": "6", "request_id": ["2"]}, {"id": 5, "updated_at": 1}))
+    assert one.client.patch_leads(changes) == {5, 6}
+    assert one.http.requests[0]["json"] == changes and one.http.paths() == ["PATCH /api/v4/leads"]
+
+
+@pytest.mark.parametrize("answer", [(204, b""), (200, {}), (200, {"_embedded": {"leads": []}})])
+def test_a_batch_may_be_answered_without_confirming(answer: Any) -> None:
+    assert house(lambda request: answer).client.patch_leads([{"id": 5}]) == set()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", {"_embedded": 5}])
+def test_a_good_status_with_an_unreadable_body_is_a_failure(body: Any) -> None:
+    for call in (lambda c: c.account(), lambda c: c.leads([1, 2]), lambda c: c.patch_leads([{"id": 5}])):
+        with pytest.raises(DeliveryError) as error:
+            call(house(lambda request: (200, body)).client)
+        assert error.value.cause == "amocrm_unreadable" and error.value.outage
+
+
+def test_a_400_tells_which_rows() -> None:
+    body = {"detail": "x", "validation-errors": [{"request_id": "1", "errors": [{"detail": "bad"}]}]}
+    with pytest.raises(Rejected) as error:
+        house(lambda request: (400, body)).client.patch_leads([{"id": 5}])
+    assert error.value.refused.by_request == {"1": "bad"} and error.value.cause == "deal_refused"
+
+
+def test_no_answer_tells_whether_it_may_have_acted() -> None:
+    for kind, acted in (("connect", False), ("timeout", True)):
+        with pytest.raises(DeliveryError) as error:
+            house(lambda request, kind=kind, acted=acted: gone(kind, acted)).client.patch_leads([{"id": 5}])
+        assert error.value.params["acted"] is acted and error.value.outage
+
+
+def test_one_401_is_refreshed_and_repeated_once() -> None:
+    sent: list[str] = []
+
+    def answer(request: Mapping[str, Any]) -> Any:
+        if request["path"].startswith("/oauth2"):
+            return 200, {"access_token": "new", "refresh_token": "r", "expires_in": 86400}
+        sent.append(request["headers"]["Authorization"])
+        return (401, {"detail": "x"}) if len(sent) == 1 else listed("leads", {"id": 5})
+
+    one = House(answer, refresh_token="r0", access_token="old")
+    assert one.client.patch_leads([{"id": 5}]) == {5}
+    assert sent == ["Bearer old", "Bearer new"]
+
+
+def test_429_slows_everybody_down_and_a_wait_of_a_503_is_kept() -> None:
+    one = house(lambda request: (429, {"retry_after": 30}))
+    with pytest.raises(DeliveryError):
+        one.client.account()
+    with pytest.raises(DeliveryError) as error:
+        one.client.account()
+    assert len(one.http.requests) == 1 and error.value.retry_after == pytest.approx(30.0)
+    two = house(lambda request: reply(503, b"", {"Retry-After": "20"}))
+    for _ in range(2):
+        with pytest.raises(DeliveryError) as error:
+            two.client.account()
+    assert len(two.http.requests) == 1 and error.value.retry_after == pytest.approx(20.0)
+
+
+def test_a_block_carries_what_the_support_asks_for() -> None:
+    with pytest.raises(DeliveryError) as error:
+        house(lambda request: (403, b"<html>nginx</html>")).client.account()
+    assert set(error.value.params) >= {"account", "address", "since"} and error.value.pause is not None
+    assert error.value.params["since"] == "2026-09-21T14:13:20Z"
+
+
+def test_a_403_with_words_about_webhooks_is_a_missing_right() -> None:
+    one = house(lambda request: (403, {"detail": "Недостаточно прав"}))
+    for call in (one.client.webhooks, lambda: one.client.subscribe("https://x", ["status_lead"])):
+        with pytest.raises(DeliveryError) as error:
+            call()
+        assert error.value.cause == "amocrm_rights" and error.value.pause is None
+
+
+def test_subscribing_removes_the_hook_first() -> None:
+    answers = {"DELETE": (404, {"detail": "x"}), "POST": (201, {"id": 1}), "GET": (204, b"")}
+    one = house(lambda request: answers[request["method"]])
+    one.client.subscribe("https://x/hook", ["status_lead"])
+    assert one.http.paths() == ["DELETE /api/v4/webhooks", "POST /api/v4/webhooks"]
+    assert one.http.requests[0]["json"] == {"destination": "https://x/hook"}
+    assert one.http.requests[1]["json"] == {"destination": "https://x/hook", "settings": ["status_lead"]}
+    assert one.client.webhooks() == []
+
+
+@pytest.mark.parametrize("answer", [(204, b""), (200, b""), (202, b"")])
+def test_removing_may_be_answered_by_nothing(answer: Any) -> None:
+    house(lambda request: answer).client.unsubscribe("https://x")
+
+
+def change(number: int, at: int, **more: Any) -> dict[str, Any]:
+    return {"id": f"e{number}", "type": "lead_status_changed", "entity_id": number, "created_at": at, **more}
+
+
+def test_changes_of_stage_are_paged_by_a_hundred_each_once_within_the_times() -> None:
+    pages = {
+        "1": listed("events", change(3, 300), change(2, 200), change(9, 250, type="lead_added"), more=True),
+        "2": listed("events", change(2, 200), change(1, 100), change(8, 99), change(7, 301), more=True),
+        "3": (204, b""),
+    }
+    one = house(lambda request: pages[pairs(request, "page")[0]])
+    assert [found.event_id for found in one.client.status_changes(100, 300)] == ["e3", "e2", "e1"]
+    request = one.http.requests[0]
+    assert pairs(request, "limit") == ["100"] and pairs(request, "filter[type]") == ["lead_status_changed"]
+    assert pairs(request, "filter[created_at][from]") == ["100"] and pairs(request, "filter[created_at][to]") == ["300"]
+
+
+def test_where_filters_are_ignored_paging_ends_before_the_time_asked_for() -> None:
+    one = house(lambda request: listed("events", change(1, 99), change(2, 98), more=True))
+    assert list(one.client.status_changes(100, 300)) == []
+    assert len(one.http.requests) == 1
+
+
+def test_a_page_without_links_is_the_last_unless_it_is_full() -> None:
+    def answer(request: Mapping[str, Any]) -> Any:
+        full = pairs(request, "page") == ["1"]
+        start = 0 if full else 1000
+        return 200, {"_embedded": {"events": [change(start + n, 200) for n in range(100 if full else 3)]}}
+
+    one = house(answer)
+    assert len(list(one.client.status_changes(100, 300))) == 103 and len(one.http.requests) == 2
+
+
+def test_a_person_s_deadline_covers_all_requests_of_a_call() -> None:
+    def answer(request: Mapping[str, Any]) -> Any:
+        one.clock.at += 4
+        return 204, b""
+
+    one = house(answer)
+    with pytest.raises(DeliveryError), one.client.within(7):
+        one.client.find_contacts("a@b.c")
+        one.client.find_contacts("a@b.c")
+        one.rates.waits = [1.0]
+        one.client.find_contacts("a@b.c")
+    assert [round(request["total"], 1) for request in one.http.requests] == [7.0, 3.0]
+
+
+def test_each_request_is_noted_with_its_secrets_masked() -> None:
+    notes: list[Exchange] = []
+    one = house(lambda request: (200, {"id": 77}))
+    with one.client.noting(notes.append):
+        one.client.account()
+    one.client.account()
+    [note] = notes
+    assert note.status == 200 and "token" not in str(note.request_headers)
+
+
+def test_pipelines_in_order() -> None:
+    stages = {"statuses": [{"id": 142, "sort": 10000}, {"id": 100, "name": "Новая", "sort": 10}]}
+    two = {"id": 2, "name": "B", "sort": 1, "_embedded": stages}
+    one = house(lambda request: listed("pipelines", {"id": 1, "name": "A", "sort": 2}, two))
+    found = one.client.pipelines()
+    assert [pipeline.id for pipeline in found] == [2, 1] and [stage.id for stage in found[0].stages] == [100, 142]

@@ -51,19 +51,20 @@ class Alerts:
         self._waiting.put(None)
         self._thread.join(within)
 
-    def __call__(self, cause: str, params: Mapping[str, Any]) -> None:
-        """cause: a code of service/causes.py, or one of TITLES. The same one is told once an hour."""
+    def __call__(self, cause: str, params: Mapping[str, Any]) -> bool:
+        """cause: a code of service/causes.py or of TITLES. The same one is told once an hour. -> whether it was."""
         shown = {name: value for name, value in params.items() if name in SHOWN}
         key = f"{cause}:{shown.get('destination') or shown.get('job') or ''}"
         now = self._store.now()
         before = self._store.memory.get(NAMESPACE, key)
         if before is not None and now - before.value["at"] < AGAIN:
-            return
+            return False
         title, words = self.words(cause, params)
         logger.warning("Alert: %s %s", title, words)
         self._store.memory.put(NAMESPACE, key, {"at": now, "cause": cause, "params": shown, "title": title})
         self._tidy()
         self._waiting.put((title, words))
+        return True
 
     def words(self, cause: str, params: Mapping[str, Any]) -> tuple[str, str]:
         """(title, what it means and who mends it), in the school's language."""
@@ -103,7 +104,6 @@ def N_(text: str) -> str:
 
 
 TITLES: dict[str, tuple[str, str]] = {
-    "test": (N_("A test message of Dealpost"), N_("If you read this, alerts arrive.")),
     "job_failed": (
         N_("Dealpost: the job %(job)s failed"),
         N_("It is tried again by itself. The log has the details; the school's developer should look at it."),
@@ -112,9 +112,9 @@ TITLES: dict[str, tuple[str, str]] = {
         N_("amoCRM no longer sends its webhooks to Dealpost"),
         N_("Changes of stage are fetched by themselves, but later. Set it up again: flask webhook subscribe"),
     ),
-    "disconnected": (
-        N_("Dealpost was removed from amoCRM"),
-        N_("Deliveries wait and nothing is lost. Connect amoCRM again on the page."),
+    "not_delivered": (
+        N_("Dealpost: %(count)s deliveries did not arrive"),
+        N_("Look at the page: it says why, who mends it and what to press. Nothing is lost."),
     ),
 }
 

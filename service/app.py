@@ -131,7 +131,7 @@ def start_web_heartbeat(app: Flask) -> None:
         with lock:
             if app.wsgi_app is first:
                 app.wsgi_app = inner  # type: ignore[method-assign]
-                presence.show_in_background(house.store, "web", every=presence.WEB_EVERY)
+                presence.show_in_background(presence.Presence.of(house.store, "web"), presence.WEB_EVERY)
         return inner(environ, start_response)
 
     app.wsgi_app = first  # type: ignore[method-assign]

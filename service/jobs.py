@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outbox.drain import describe
+from outbox.message import State
 from outbox.outcome import DeliveryError, Stopping
 from service.house import Dealpost
 from service.presence import Presence
@@ -21,17 +22,18 @@ LINK_LIFE = 20 * MINUTE
 TELLING = ("settings", "reconnect", "forbidden", "unpaid")
 """Pauses of which a person should hear."""
 
-Alert = Callable[[str, Mapping[str, Any]], None]
+Alert = Callable[[str, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job. every: seconds. alone: one worker at a time does it, for all."""
+    """One job. every: seconds. at_start: also when the worker starts. alone: one worker at a time does it, for all."""
 
     name: str
     every: float
     at_start: bool = False
     alone: bool = True
+    shown: bool = True  # on the page
 
 
 JOBS = (
@@ -39,7 +41,8 @@ JOBS = (
     Job("hook", 10 * MINUTE, at_start=True),
     Job("reconcile", MINUTE, at_start=True),  # one request, and none while the webhooks are not in use
     Job("ping", MINUTE, at_start=True, alone=False),  # it tells that this worker lives
-    Job("checkpoint", 20.0),
+    Job("checkpoint", 20.0, shown=False),
+    Job("dead", MINUTE, shown=False),
     Job("prune", DAY, at_start=True),
 )
 
@@ -57,6 +60,7 @@ class Jobs:
             "ping": self._ping,
             "checkpoint": self._checkpoint,
             "prune": self._prune,
+            "dead": self._dead,
         }
 
     def plan(self) -> None:
@@ -66,7 +70,7 @@ class Jobs:
         planned = {
             job.name: {"last_at": None, "outcome": "", "detail": "", "every": job.every, "next_at": now + job.every}
             for job in JOBS
-            if job.name not in known
+            if job.shown and job.name not in known
         }
         if planned:
             self._house.store.memory.put_many(NAMESPACE, planned)
@@ -111,7 +115,7 @@ class Jobs:
             outcome, detail = "failed", describe(error)
             logger.error("The job %s failed: %s", job.name, detail)
             self._alert("job_failed", {"job": job.name})
-        if job.every >= MINUTE or outcome == "failed":
+        if job.shown or outcome == "failed":
             kept = {"last_at": began, "outcome": outcome, "detail": detail, "every": job.every}
             self._house.store.memory.put(NAMESPACE, job.name, {**kept, "next_at": began + job.every})
 
@@ -131,6 +135,16 @@ class Jobs:
 
     def _checkpoint(self) -> str:
         self._house.store.checkpoint()
+        return ""
+
+    def _dead(self) -> str:
+        """Tell of deliveries that did not arrive, once for each new lot."""
+        memory = self._house.store.memory
+        count = sum(tally.states.get(State.DEAD, 0) for tally in self._house.store.tallies().values())
+        entry = memory.get("alerts_told", "dead")
+        told = entry.value if entry else 0
+        if count < told or (count > told and self._alert("not_delivered", {"count": count})):
+            memory.put("alerts_told", "dead", count)
         return ""
 
     def _prune(self) -> str:

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,9 +62,9 @@ class Presence:
             self.store.memory.delete(NAMESPACE, silent)
 
 
-def show_in_background(store: Store, kind: str, every: float, presence: Presence | None = None) -> threading.Event:
-    """Show this process until the returned event is set, or the process ends."""
-    presence, stop = presence or Presence.of(store, kind), threading.Event()
+def show_in_background(presence: Presence, every: float) -> Callable[[], None]:
+    """Show this process until the returned function is called, or the process ends."""
+    over = threading.Event()
 
     def run() -> None:
         while True:
@@ -71,8 +72,14 @@ def show_in_background(store: Store, kind: str, every: float, presence: Presence
                 presence.show()
             except Exception as error:
                 logger.warning("The heartbeat could not be written: %s", error)
-            if stop.wait(every):
+            if over.wait(every):
                 return
 
-    threading.Thread(target=run, daemon=True, name="heartbeat").start()
+    thread = threading.Thread(target=run, daemon=True, name="heartbeat")
+    thread.start()
+
+    def stop() -> None:
+        over.set()
+        thread.join(2.0)
+
     return stop

@@ -17,7 +17,7 @@ from outbox.outcome import DeliveryError, Destination, Stopping
 from outbox.store import Store
 from service.authentication import is_secret
 from service.config import Settings
-from service.destinations.amocrm import AmocrmAccount
+from service.destinations.amocrm import AmocrmAccount, vault
 from service.destinations.amocrm.account import Preview
 from service.destinations.amocrm.connect import ConnectError
 from service.destinations.amocrm.tokens import TokenStatus
@@ -126,10 +126,12 @@ class Wiring:
         return self.amocrm.tokens.status()
 
     def account_id(self) -> int | None:
-        """Of the connected account, as far as it is known without asking."""
+        """Of the connected account, as far as it is known without asking or writing anything."""
         now = time.monotonic()
         if self._account is None or now >= self._account[1]:
-            self._account = (self.token_status().account_id, now + KNOWN)
+            entry = self.store.memory.get(vault.NAMESPACE, vault.KEY)
+            found = entry.value.get("account_id") if entry else None
+            self._account = (found, now + KNOWN)
         return self._account[0]
 
     def refresh_tokens(self) -> bool:

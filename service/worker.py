@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
@@ -14,6 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
 from outbox.drain import Lane
+from outbox.message import StoreUnavailable
 from service.alerts import Alerts
 from service.house import Dealpost
 from service.jobs import JOBS, Jobs
@@ -68,7 +70,7 @@ class Worker:
     def run(self) -> None:
         """Returns when everything has ended, or after PATIENCE seconds of waiting for it."""
         logger.info("The worker %s starts", self._presence.name)
-        silence = show_in_background(self._house.store, "worker", WORKER_EVERY, self._presence)
+        fall_silent = show_in_background(self._presence, WORKER_EVERY)
         self._alerts.start()
         for name, destination in self._house.wiring.destinations.items():
             bell = Bell()
@@ -78,7 +80,7 @@ class Worker:
                 self._presence.name,
                 random=random.random,
                 stopping=self._stopping.is_set,
-                alert=self._alerts,
+                alert=self._alert,
             )
             self._bells.append(bell)
             self._lanes.append(self._start(f"lane-{name}", lane.loop, bell.heard))
@@ -91,12 +93,25 @@ class Worker:
         for thread in (*self._lanes, ended):
             thread.join(max(0.0, end - time.monotonic()))
         self._alerts.stop(max(0.1, min(3.0, end - time.monotonic())))
-        silence.set()
+        fall_silent()
         late = [thread.name for thread in (*self._lanes, ended) if thread.is_alive()]
         if late:
             logger.warning("Not finished in time: %s; what was in hand is taken up again later", ", ".join(late))
-        self._presence.leave()
+        self._leave()
+        if late:
+            # Not by sys.exit: the interpreter would tear down what those threads still use.
+            logging.shutdown()
+            os._exit(0)
+
+    def _leave(self) -> None:
+        try:
+            self._presence.leave()
+        except StoreUnavailable as error:
+            logger.warning("The last word could not be written: %s", error)
         logger.info("The worker has stopped")
+
+    def _alert(self, cause: str, params: Mapping[str, Any]) -> None:
+        self._alerts(cause, params)
 
     def _schedule(self) -> None:
         self._scheduler.add_job(self._tick, "interval", seconds=TICK, id="drain")  # type: ignore[no-untyped-call]

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+from babel.messages.pofile import PoFileError, read_po
 from flask import Flask, has_request_context, request
 from flask_babel import Babel
 
@@ -44,15 +44,18 @@ def register(app: Flask, settings: Settings) -> None:
 
 def compiled(folder: Path) -> Path:
     """The folder with the compiled catalogues: this one, or where it cannot be written a copy."""
-    stale = [po for po in folder.glob("*/LC_MESSAGES/*.po") if _is_older(po.with_suffix(".mo"), po)]
-    for source in stale:
-        try:
-            _compile(source, source.with_suffix(".mo"))
-        except OSError:
-            copy = Path(tempfile.mkdtemp(prefix="dealpost-language-"))
-            for one in folder.glob("*/LC_MESSAGES/*.po"):
-                _compile(one, copy / one.relative_to(folder).with_suffix(".mo"))
-            return copy
+    sources = list(folder.glob("*/LC_MESSAGES/*.po"))
+    try:
+        for source in sources:
+            if _is_older(source.with_suffix(".mo"), source):
+                _compile(source, source.with_suffix(".mo"))
+    except OSError:  # a folder that belongs to somebody else
+        copy = Path(tempfile.mkdtemp(prefix="dealpost-language-"))
+        for source in sources:
+            _compile(source, copy / source.relative_to(folder).with_suffix(".mo"))
+        return copy
+    except (ValueError, PoFileError) as error:
+        logger.error("A catalogue cannot be compiled, so that some texts stay English: %s", error)
     return folder
 
 

@@ -114,7 +114,7 @@ def test_without_any_account_events_wait(started: Any, tmp_path: Any) -> None:
     assert web.call("GET", "/api/outbox", headers=KEY)[1]["token"]["state"] == "not_connected"
     assert web.call("GET", "/outbox", headers=SIGN_IN)[0] == 403
     assert (worker.stop(), web.stop()) == (0, 0)
-    assert TRACEBACK not in web.output + worker.output
+    assert TRACEBACK not in web.output + worker.output, web.output + worker.output
 
 
 def test_settings_that_cannot_be_used_stop_the_start_with_one_message(started: Any) -> None:

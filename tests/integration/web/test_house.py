@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from outbox.message import NewDelivery, NewEvent, State
 from outbox.outcome import DeliveryError, Pause, Stopping
+from outbox.store import Filter
 from service import create_app
 from service.alerts import Alerts
 from service.jobs import JOBS, Jobs
@@ -204,6 +206,7 @@ def test_a_process_is_shown_until_it_leaves(store):
 class Told(list):
     def __call__(self, cause, params):
         self.append((cause, dict(params)))
+        return True
 
 
 @pytest.fixture
@@ -219,6 +222,9 @@ def test_each_job_runs_where_nothing_is_set_up(jobs, store, job):
     jobs.plan()
     jobs.run(job.name, at_start=True)
     assert jobs.told == []
+    if not job.shown:
+        assert store.memory.get("jobs", job.name) is None
+        return
     kept = store.memory.get("jobs", job.name).value
     assert set(kept) == {"last_at", "outcome", "detail", "every", "next_at"}
     assert kept["outcome"] in ("done", "")
@@ -248,6 +254,18 @@ def test_trouble_of_the_other_side_is_told_of_only_when_it_needs_a_person(jobs, 
     error = DeliveryError("x", cause="amocrm_reconnect", pause=Pause("reconnect"))
     assert outcome_of(jobs, store, monkeypatch, error) == "waits"
     assert [cause for cause, _ in jobs.told] == ["amocrm_reconnect"]
+
+
+def test_deliveries_that_did_not_arrive_are_told_of_once(jobs, store):
+    row = NewDelivery("erp", state=State.DEAD, reason="refused: no")
+    for number in (1, 2):
+        store.accept([NewEvent(f"e{number}", "crm/create-deal", {}, "events", "x", store.now(), (row,))])
+        jobs.run("dead", at_start=True)
+        jobs.run("dead", at_start=True)
+    assert jobs.told == [("not_delivered", {"count": 1}), ("not_delivered", {"count": 2})]
+    store.retry(Filter(states=(State.DEAD,)), "somebody")
+    jobs.run("dead", at_start=True)
+    assert store.memory.get("alerts_told", "dead").value == 0
 
 
 def test_a_job_that_is_asked_to_stop_leaves_no_trace(jobs, store, monkeypatch):

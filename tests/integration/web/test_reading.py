@@ -1,11 +1,14 @@
 """What can be read: the outbox, health, figures and the API's description; and who may."""
 
 import re
+import sqlite3
+import time
 
 import pytest
 
 from service.operator.auth import Throttle
-from tests.integration.web.conftest import INGEST, KEY, OPERATOR, VIEWER
+from tests.integration.web.conftest import INGEST, KEY, OPERATOR, SECRET, VIEWER
+from tests.support.waiting import eventually
 
 STATES = {"pending", "sending", "delivered", "skipped", "dead", "discarded"}
 
@@ -56,6 +59,31 @@ def test_not_ready_while_nothing_can_be_written(web, store, monkeypatch):
     monkeypatch.setattr(store.memory, "put", fail)
     assert web.get("/healthz").status_code == 200
     assert web.get("/readyz").status_code == 503
+
+
+@pytest.fixture
+def held(settings, web):
+    """Another program holds the database: nothing can be written."""
+    other = sqlite3.connect(settings.database_path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.close()
+    eventually(lambda: web.get("/readyz").status_code == 200)
+
+
+def test_while_another_program_holds_the_store_everybody_is_answered_in_time(web, held):
+    change = {"leads[status][0][id]": "1", "leads[status][0][status_id]": "2", "leads[status][0][pipeline_id]": "3"}
+    began = time.monotonic()
+    assert web.post(f"/webhooks/amocrm/{SECRET}", data=change).status_code == 503
+    assert time.monotonic() - began < 2.0
+    began = time.monotonic()
+    assert web.get("/readyz").status_code == 503
+    assert time.monotonic() - began < 3.0
+    began = time.monotonic()
+    body = {"name": "crm/create-deal", "data": {"dealName": "x"}}
+    assert web.post("/api/events", json=body, headers=KEY).status_code == 503
+    assert time.monotonic() - began < 6.0
+    assert web.get("/api/outbox", headers=KEY).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/api/outbox", "/metrics"])

@@ -145,8 +145,8 @@ def sql_stays_in_the_engines(module: Module) -> Iterator[str]:
 
 
 def network_has_one_door(module: Module) -> Iterator[str]:
-    """requests (or any other HTTP client) only in service/destinations/http.py."""
-    if module.name != "service.destinations.http":
+    """requests (or any other HTTP client) only in service/destinations/http.py and the connections it uses."""
+    if module.name not in ("service.destinations.http", "service.destinations.deadline"):
         yield from module.takes(*NETWORK)
 
 

@@ -26,19 +26,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.destinations.http import (
-    BODY_KEPT,
-    HIDDEN,
-    VERSION,
-    Exchange,
-    Http,
-    NoAnswer,
-    Reply,
-    Unreadable,
-    exchange_of,
-    masked,
-    masked_url,
-)
+from service.destinations.exchange import Exchange, exchange_of
+from service.destinations.http import VERSION, Http, NoAnswer, Reply, Unreadable
+from service.destinations.masks import BODY_KEPT, HIDDEN, masked, masked_url
 
 
 class Server:

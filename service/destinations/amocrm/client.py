@@ -15,7 +15,8 @@ from service.destinations.amocrm import errors, rows
 from service.destinations.amocrm.pace import Pace
 from service.destinations.amocrm.rows import Contact, Lead, Pipeline, StatusChange
 from service.destinations.amocrm.tokens import TokenOwner
-from service.destinations.http import Exchange, Http, NoAnswer, Reply, exchange_of
+from service.destinations.exchange import Exchange, exchange_of
+from service.destinations.http import Http, NoAnswer, Reply
 
 if TYPE_CHECKING:
     from outbox.plain import Memory

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from outbox.message import Delivery
 from service.destinations.amocrm.client import AmocrmClient
-from service.destinations.http import Exchange
+from service.destinations.exchange import Exchange
 
 if TYPE_CHECKING:
     from outbox.outcome import Desk

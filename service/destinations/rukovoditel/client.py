@@ -10,7 +10,8 @@ from typing import Any
 
 from outbox.outcome import DeliveryError, Pause
 from service.config import Erp
-from service.destinations.http import Http, NoAnswer, Reply, exchange_of
+from service.destinations.exchange import exchange_of
+from service.destinations.http import Http, NoAnswer, Reply
 
 CREDENTIALS_AT_FAULT = re.compile(
     r"api.?key|key (mismatch|is wrong|is invalid)|(wrong|invalid|bad) key|login|passw|username|access|denied|allowed"

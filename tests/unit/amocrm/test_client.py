@@ -9,7 +9,7 @@ import pytest
 
 from outbox.outcome import DeliveryError
 from service.destinations.amocrm.client import Rejected
-from service.destinations.http import Exchange
+from service.destinations.exchange import Exchange
 from tests.unit.amocrm.fakes import House, gone, reply
 
 LEAD = {"status_id": 101, "pipeline_id": 10}

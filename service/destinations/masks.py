@@ -1,0 +1,107 @@
+"""Hiding what is secret in texts that are kept: the values of secret names in JSON, forms, queries and headers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+BODY_KEPT = 4096
+HIDDEN = "[hidden]"
+
+_NAMES = "key|password|username|client_secret|refresh_token|access_token|api_key|secret|code"
+_IN_JSON = re.compile(rf'(?<![A-Za-z0-9_])(?:{_NAMES})(?P<quote>\\*")\s*:\s*', re.IGNORECASE)
+_IN_FORM = re.compile(rf"((?:^|[?&;])(?:{_NAMES})=)[^&#\"'\s\\<]*", re.IGNORECASE)
+_IN_PATH = re.compile(r"(webhooks\\?/amocrm\\?/)[^\s\"'\\/?&#<]+")  # our own hook's address, as amoCRM is told it
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_NESTED = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]]', re.DOTALL)
+_SCALAR = re.compile(r'[^\s,}\]"\\]*')
+SECRET_HEADERS = {"authorization", "proxy-authorization", "x-refresh-token", "x-api-key", "cookie", "set-cookie"}
+SECRET_KEYS = frozenset(_NAMES.split("|"))
+
+
+def masked(text: str, *, errors: bool = False) -> str:
+    """A text with the values of secret names hidden: in JSON (also cut or quoted in a string), forms and queries.
+
+    errors: the text is an answer, where `code` names an error.
+    """
+    out = []
+    done = 0
+    while match := _IN_JSON.search(text, done):
+        out.append(text[done : match.end()])
+        done = match.end()
+        if errors and match[0].lower().startswith("code"):
+            continue
+        quote = match["quote"]
+        done = _end_of_value(text, done, quote)
+        out.append(f"{quote}{HIDDEN}{quote}")
+    out.append(text[done:])
+    text = _IN_PATH.sub(rf"\1{HIDDEN}", "".join(out))
+    return _IN_FORM.sub(lambda m: m[0] if errors and "code=" in m[1].lower() else m[1] + HIDDEN, text)
+
+
+def masked_url(url: str) -> str:
+    """A URL without its user and password, the values of secret names hidden."""
+    try:
+        parts = urlsplit(url)
+        place = parts.netloc.rpartition("@")[2]
+        return masked(urlunsplit((parts.scheme, place, parts.path, parts.query, "")))
+    except ValueError:
+        return HIDDEN
+
+
+def _end_of_value(text: str, start: int, quote: str) -> int:
+    """Where a JSON value ends, or a cut text. quote: as the key bore it, with backslashes inside a string."""
+    if text.startswith(quote, start):
+        if quote == '"':
+            found = _STRING.match(text, start)
+            return found.end() if found else len(text)
+        inner = re.compile(r"(?<!\\)" + re.escape(quote)).search(text, start + len(quote))
+        return inner.end() if inner else len(text)
+    if text.startswith(("{", "["), start):
+        depth = 0
+        for token in _NESTED.finditer(text, start):
+            depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+            if depth == 0:
+                return token.end()
+        return len(text)
+    scalar = _SCALAR.match(text, start)
+    return scalar.end() if scalar else start
+
+
+def secrets_in(value: Any) -> Iterator[str]:
+    """The values that a request sends under secret names, to be hidden where an answer repeats them."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if str(name).lower() in SECRET_KEYS - {"username"} and isinstance(inner, str):
+                yield inner
+            else:
+                yield from secrets_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from secrets_in(inner)
+
+
+def _hide(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        if len(secret) >= 6:  # a shorter one would tear innocent figures out of the answer
+            text = text.replace(secret, HIDDEN).replace(json.dumps(secret)[1:-1], HIDDEN)
+    return text
+
+
+def kept(text: str, secrets: tuple[str, ...], *, errors: bool = False) -> str:
+    size = len(text.encode("utf-8", "replace"))
+    # Cut first, since masking all of a long answer is wasted; far enough for masked text to fill what is kept.
+    text = masked(_hide(text[: BODY_KEPT * 8], secrets), errors=errors)
+    if size <= BODY_KEPT:
+        return text
+    return text.encode("utf-8", "replace")[:BODY_KEPT].decode("utf-8", "ignore") + f"… ({size} bytes in all)"
+
+
+def masked_headers(headers: Mapping[str, str], secrets: tuple[str, ...]) -> dict[str, str]:
+    return {
+        name: HIDDEN if name.lower() in SECRET_HEADERS else masked(_hide(value, secrets))[:512]
+        for name, value in list(headers.items())[:50]
+    }

@@ -136,8 +136,11 @@ def test_no_worker_beside_the_web_by_default(started: Processes, house: pathlib.
 
 def test_kept_connections_do_not_hold_up_the_end(started: Processes, house: pathlib.Path) -> None:
     process = serve(started, house)
+    workers(process, 2)  # one that is being forked does not hear SIGTERM yet
     kept = http.client.HTTPConnection(process.url.removeprefix("http://"))
     kept.request("GET", "/")
     assert json.loads(kept.getresponse().read())["pid"]
-    assert process.stop(within=10) == 0
-    kept.close()
+    try:
+        assert process.stop(within=10) == 0
+    finally:
+        kept.close()

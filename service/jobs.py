@@ -53,6 +53,7 @@ class Jobs:
     def __init__(self, house: Dealpost, alert: Alert, presence: Presence, stopping: Callable[[], bool]) -> None:
         self._house, self._alert, self._presence, self._stopping = house, alert, presence, stopping
         self._jobs = {job.name: job for job in JOBS}
+        self._begun: set[str] = set()
         self._does: dict[str, Callable[[], str]] = {
             "tokens": self._tokens,
             "hook": self._hook,
@@ -75,11 +76,13 @@ class Jobs:
         if planned:
             self._house.store.memory.put_many(NAMESPACE, planned)
 
-    def run(self, name: str, at_start: bool = False) -> None:
-        """Do it now, unless another worker is doing it or has just done it."""
+    def run(self, name: str) -> None:
+        """Do it now, unless another worker is doing it or has just done it; the first time whoever did it before."""
         job = self._jobs[name]
         if self._stopping():
             return
+        first = job.at_start and name not in self._begun
+        self._begun.add(name)
         try:
             if not job.alone:
                 self._do(job)
@@ -88,7 +91,7 @@ class Jobs:
             if lease is None:
                 return
             try:
-                if at_start or not self._done_lately(job):
+                if first or not self._done_lately(job):
                     self._do(job)
             finally:
                 self._house.store.leases.release(lease)

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
@@ -116,9 +117,11 @@ class Worker:
     def _schedule(self) -> None:
         self._scheduler.add_job(self._tick, "interval", seconds=TICK, id="drain")  # type: ignore[no-untyped-call]
         for job in JOBS:
-            if job.at_start:
-                self._scheduler.add_job(self._jobs.run, args=[job.name, True], id=f"{job.name}-at-start")  # type: ignore[no-untyped-call]
-            self._scheduler.add_job(self._jobs.run, "interval", seconds=job.every, args=[job.name], id=job.name)  # type: ignore[no-untyped-call]
+            # No one-shot jobs for the start: a scheduler that is stopped meanwhile stumbles over their removal.
+            first = {"next_run_time": datetime.now(UTC)} if job.at_start else {}
+            self._scheduler.add_job(  # type: ignore[no-untyped-call]
+                self._jobs.run, "interval", seconds=job.every, args=[job.name], id=job.name, **first
+            )
         self._jobs.plan()
         self._scheduler.start()  # type: ignore[no-untyped-call]
 

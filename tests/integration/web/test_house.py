@@ -220,7 +220,7 @@ def jobs(app, store):
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 def test_each_job_runs_where_nothing_is_set_up(jobs, store, job):
     jobs.plan()
-    jobs.run(job.name, at_start=True)
+    jobs.run(job.name)
     assert jobs.told == []
     if not job.shown:
         assert store.memory.get("jobs", job.name) is None
@@ -260,11 +260,11 @@ def test_deliveries_that_did_not_arrive_are_told_of_once(jobs, store):
     row = NewDelivery("erp", state=State.DEAD, reason="refused: no")
     for number in (1, 2):
         store.accept([NewEvent(f"e{number}", "crm/create-deal", {}, "events", "x", store.now(), (row,))])
-        jobs.run("dead", at_start=True)
-        jobs.run("dead", at_start=True)
+        jobs.run("dead")
+        jobs.run("dead")
     assert jobs.told == [("not_delivered", {"count": 1}), ("not_delivered", {"count": 2})]
     store.retry(Filter(states=(State.DEAD,)), "somebody")
-    jobs.run("dead", at_start=True)
+    jobs.run("dead")
     assert store.memory.get("alerts_told", "dead").value == 0
 
 
@@ -281,6 +281,13 @@ def test_two_workers_do_not_do_the_same_job(jobs, store):
     first = store.memory.get("jobs", "prune").version
     jobs.run("prune")
     assert store.memory.get("jobs", "prune").version == first
+
+
+def test_a_worker_that_has_just_started_does_its_jobs_whoever_did_them_before(app, jobs, store):
+    jobs.run("prune")
+    first = store.memory.get("jobs", "prune").version
+    Jobs(app.extensions["dealpost"], Told(), Presence.of(store, "worker"), lambda: False).run("prune")
+    assert store.memory.get("jobs", "prune").version == first + 1
 
 
 def test_an_old_link_to_amocrm_is_forgotten(jobs, store):

@@ -55,6 +55,7 @@ def _pinned() -> bool:
 def pre_fork(server: Any, worker: Any) -> None:
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -62,6 +63,21 @@ def post_fork(server: Any, worker: Any) -> None:
     if _pinned():
         cpus = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cpus[worker.slot % len(cpus)]})
+
+
+# --- a stop during a start --------------------------------------------------------------------------------------------
+# Between the fork and its own first handler a worker has gunicorn's, and would swallow a SIGTERM: gunicorn then waits
+# for it until graceful_timeout. So from before the fork until it is set up, the signal waits.
+
+STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+
+
+def hear() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def post_worker_init(worker: Any) -> None:
+    hear()
 
 
 # --- the worker process beside the web, for hosts that pay by the process ---------------------------------------------
@@ -112,6 +128,7 @@ _keeper: list[subprocess.Popen[bytes]] = []
 
 
 def when_ready(server: Any) -> None:
+    os.register_at_fork(after_in_parent=hear)
     if setting("WORKER_IN_WEB", "0") == "1":
         _keeper.append(subprocess.Popen([sys.executable, str(FOLDER / "gunicorn.conf.py")], cwd=FOLDER))
 

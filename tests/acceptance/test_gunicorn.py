@@ -134,9 +134,14 @@ def test_no_worker_beside_the_web_by_default(started: Processes, house: pathlib.
     assert not (house / "worker.pid").exists()
 
 
+def test_stop_during_a_start_is_heard(started: Processes, house: pathlib.Path) -> None:
+    process = serve(started, house, WEB_CONCURRENCY="8")  # ready with the first: the others are being forked
+    assert process.stop(within=10) == 0
+    assert "Worker exiting" in process.output
+
+
 def test_kept_connections_do_not_hold_up_the_end(started: Processes, house: pathlib.Path) -> None:
     process = serve(started, house)
-    workers(process, 2)  # one that is being forked does not hear SIGTERM yet
     kept = http.client.HTTPConnection(process.url.removeprefix("http://"))
     kept.request("GET", "/")
     assert json.loads(kept.getresponse().read())["pid"]

@@ -22,8 +22,9 @@ from service.destinations.amocrm.pace import Pace
 from service.destinations.amocrm.passing import Pass
 from service.destinations.amocrm.pipelines import Pipelines, Target
 from service.destinations.amocrm.resolving import Deals
+from service.destinations.amocrm.suspects import Suspects
 from service.destinations.amocrm.tokens import TokenOwner
-from service.destinations.amocrm.writing import FORBIDDEN, Writer
+from service.destinations.amocrm.writing import Writer
 
 if TYPE_CHECKING:
     from outbox.outcome import Desk
@@ -101,23 +102,31 @@ class Moves:
 
     def deliver(self, batch: Sequence[Delivery], desk: Desk) -> Mapping[int, Outcome]:
         """Move the deals of these students. What is certain is settled at the desk at once."""
+        suspects = Suspects(self._client, self._memory, self._now)
         try:
-            self._deliver(batch, desk)
+            self._deliver(batch, desk, suspects)
         except DeliveryError as error:
+            if error.status == 403 and error.cause == "amocrm_forbidden":
+                if len(batch) == 1 and suspects.account_is_good:
+                    return {batch[0].id: _no_right(error)}
+                if not suspects.added:  # it was a reading: whose is not known
+                    suspects.add([batch[0].id])
             if len(batch) == 1 and error.pause is None:
                 return {batch[0].id: error}  # first the row's own retry; a second one running pauses
             error.pause = error.pause or Pause("outage")
             raise
+        if suspects.account_is_good:
+            suspects.clear([row.id for row in batch])
         if 1 < len(batch) < self._settings.batch and self._pace.is_busy():
             # All is settled. Events that trickle in are collected for a moment, so that they share their requests;
             # one that comes alone is never kept waiting.
             self._pace.rest(LINGER)
         return {}
 
-    def _deliver(self, batch: Sequence[Delivery], desk: Desk) -> None:
+    def _deliver(self, batch: Sequence[Delivery], desk: Desk, suspects: Suspects) -> None:
         notebook = Notebook(self._client, desk)
         with notebook.reading(batch):
-            suspects = self._suspects()
+            alone = suspects.check()
             targets, outcomes = self._targets(batch)
         if outcomes:
             desk.settle(outcomes)
@@ -125,7 +134,7 @@ class Moves:
         if not rows:
             return
         size = self._settings.batch
-        writer = Writer(self._client, self._echoes, self._memory, self._now, desk, notebook, size, suspects)
+        writer = Writer(self._client, self._echoes, self._memory, self._now, desk, notebook, size, suspects, alone)
         deals = Deals(self._client, self._directory, self._pipelines, self._now)
         run = Pass(
             deals,
@@ -139,15 +148,6 @@ class Moves:
             self._settings.coalesce,
         )
         run.run(rows, targets)
-
-    def _suspects(self) -> frozenset[int]:
-        """After a 403 the account itself is asked first; if it is good, a row was at fault, and these were in it."""
-        entry = self._memory.get(*FORBIDDEN)
-        if entry is None:
-            return frozenset()
-        self._client.account()
-        self._memory.delete(FORBIDDEN[0], [FORBIDDEN[1]])
-        return frozenset(entry.value["rows"])
 
     def _targets(self, batch: Sequence[Delivery]) -> tuple[dict[int, Target], dict[int, Outcome]]:
         """The stage of each row's lesson, and the outcomes of rows that have none."""
@@ -169,6 +169,16 @@ class Moves:
             else:
                 targets[row.id] = replace(target, lesson=lesson)
         return targets, outcomes
+
+
+def _no_right(error: DeliveryError) -> DeliveryError:
+    """A 403 to one row's reading, right after the account was found good: not a block. It has its own retries."""
+    return DeliveryError(
+        "The user who connected lacks the right to read this student's contact or deal",
+        cause="amocrm_rights",
+        status=403,
+        params=error.params,
+    )
 
 
 def lesson_of(row: Delivery) -> int | None:

@@ -17,7 +17,7 @@ from service.destinations.amocrm.client import AmocrmClient
 from service.destinations.amocrm.echoes import Echoes, Known
 from service.destinations.amocrm.guard import Verdict, judge
 from service.destinations.amocrm.notebook import Notebook
-from service.destinations.amocrm.pipelines import AGAIN, Pipelines, Target
+from service.destinations.amocrm.pipelines import Pipelines, Target
 from service.destinations.amocrm.resolving import Deals
 from service.destinations.amocrm.rows import Lead, Pipeline, place
 from service.destinations.amocrm.writing import Fault, Move, Writer, Written
@@ -187,10 +187,11 @@ class Pass:
         fresh = self._still(chunk)
         if not fresh:
             return
+        at = self._now()
         written = self._writer.write(fresh)
         settled: dict[int, Outcome] = {}
         for move in written.done:
-            self._done(move, settled)
+            self._done(move, at, settled)
         for move, error in written.failed:
             settled[move.row.id] = _about(error, move)
             self._queue(move.row).clear()
@@ -214,7 +215,7 @@ class Pass:
             if move.lead.id not in stale or self._verdict(move.row).kind == "move"
         ]
 
-    def _done(self, move: Move, settled: dict[int, Outcome]) -> None:
+    def _done(self, move: Move, at: float, settled: dict[int, Outcome]) -> None:
         person = self._deals.people.get(move.row.email or "")
         settled[move.row.id] = outcomes.delivered(move, person, self._pipelines)
         losers = self._losers.pop(move.row.id, [])
@@ -224,7 +225,8 @@ class Pass:
         gone = {move.row.id, *(loser.id for loser in losers)}
         queue = self._queue(move.row)
         queue[:] = [row for row in queue if row.id not in gone]
-        self._deals.moved(replace(move.lead, status_id=move.target.status_id, pipeline_id=move.target.pipeline_id))
+        target = move.target
+        self._deals.moved(replace(move.lead, status_id=target.status_id, pipeline_id=target.pipeline_id), at)
         self._series = ("", 0)
 
     def _refused(self, written: Written, settled: dict[int, Outcome]) -> None:
@@ -234,7 +236,7 @@ class Pass:
         doubtful = [fault for fault in written.refused if not fault.rights]
         with self._notebook.reading([fault.move.row for fault in doubtful]):
             if doubtful:
-                self._pipelines.all(AGAIN)
+                self._pipelines.all(max_age=0.0)
                 self._deals.read((fault.move.lead.id for fault in doubtful), anew=True)
         for fault in written.refused:
             cause = "amocrm_rights" if fault.rights else self._cause(fault)
@@ -252,7 +254,7 @@ class Pass:
         move = fault.move
         lead = self._deals.lead(move.lead.id)
         as_it_was = lead is not None and not lead.is_deleted and lead.status_id == move.lead.status_id
-        pipeline = self._pipelines.pipeline(move.target.pipeline_id, max_age=AGAIN)
+        pipeline = self._pipelines.pipeline(move.target.pipeline_id)
         if pipeline is not None and pipeline.stage(move.target.status_id) is None:
             return "stage_deleted"
         return "deal_refused" if as_it_was or self._turns.get(move.row.id, 0) >= TURNS else ""

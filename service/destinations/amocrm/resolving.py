@@ -69,16 +69,17 @@ class Deals:
         stale = [one for one in dict.fromkeys(lead_ids) if anew or self.is_stale(one)]
         if stale:
             found = self._client.leads(stale)
-            self._leads.update({one: (found.get(one), now) for one in stale})
+            there = {one: lead for one, lead in found.items() if not lead.is_deleted}
+            self._leads.update({one: (there.get(one), now) for one in stale})
 
     def is_stale(self, lead_id: int) -> bool:
         """Whether what is known of the deal is too old to be written over."""
         known = self._leads.get(lead_id)
         return known is None or not 0 <= self._now() - known[1] < STALE
 
-    def moved(self, lead: Lead) -> None:
-        """We have just put the deal where this says."""
-        self._leads[lead.id] = (lead, self._now())
+    def moved(self, lead: Lead, at: float) -> None:
+        """We have put the deal where this says, by a request that left at that time."""
+        self._leads[lead.id] = (lead, at)
 
     def heal(self, row: Delivery, target: Target) -> Outcome | None:
         """The deal that was known is gone: forget it and search again, once. None: another one was found."""

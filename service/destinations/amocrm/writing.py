@@ -17,6 +17,7 @@ from service.destinations.amocrm.errors import Refused
 from service.destinations.amocrm.notebook import Notebook
 from service.destinations.amocrm.pipelines import Target
 from service.destinations.amocrm.rows import Lead
+from service.destinations.amocrm.suspects import Suspects
 
 if TYPE_CHECKING:
     from outbox.outcome import Desk
@@ -29,7 +30,6 @@ LOST = 3
 """Lost answers in one pass after which what is left waits for its own retry."""
 
 SIZE = ("pace", "amocrm-batch")
-FORBIDDEN = ("pace", "amocrm-forbidden")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Written:
 class Writer:
     """Writes one round of moves of different deals. Not shared between passes.
 
-    batch: how many at most in a request. suspects: delivery ids that go alone, since a batch with them got a 403.
+    batch: how many at most in a request. alone: delivery ids that go alone, since a batch with them got a 403.
     """
 
     def __init__(
@@ -77,7 +77,8 @@ class Writer:
         desk: Desk,
         notebook: Notebook,
         batch: int,
-        suspects: frozenset[int] = frozenset(),
+        suspects: Suspects,
+        alone: frozenset[int],
     ) -> None:
         self._client = client
         self._echoes = echoes
@@ -87,14 +88,15 @@ class Writer:
         self._notebook = notebook
         self._batch = batch
         self._suspects = suspects
+        self._alone = alone
         self._lost = 0
 
     def chunks(self, moves: Sequence[Move]) -> list[list[Move]]:
         """The batches of a round: full ones first, then the suspects one by one."""
         size = self._size()
-        good = [move for move in moves if move.row.id not in self._suspects]
+        good = [move for move in moves if move.row.id not in self._alone]
         parts = [list(good[start : start + size]) for start in range(0, len(good), size)]
-        return parts + [[move] for move in moves if move.row.id in self._suspects]
+        return parts + [[move] for move in moves if move.row.id in self._alone]
 
     def write(self, chunk: Sequence[Move]) -> Written:
         """PATCH these, in as many requests as it takes. Raises DeliveryError where all of the account is concerned."""
@@ -123,11 +125,12 @@ class Writer:
 
     def _failed(self, part: list[Move], error: DeliveryError, written: Written) -> list[list[Move]]:
         if error.status == 403:
-            if len(part) == 1 and part[0].row.id in self._suspects:
-                # The account was asked before this pass and is good: it is this deal that we may not change.
+            if len(part) == 1 and part[0].row.id in self._alone:
+                # The account was asked and is good: it is this deal that we may not change.
+                self._suspects.clear([part[0].row.id])
                 written.refused.append(Fault(part[0], str(error.params.get("detail") or ""), 403, rights=True))
                 return []
-            self._memory.put(*FORBIDDEN, {"rows": [move.row.id for move in part]})
+            self._suspects.add(move.row.id for move in part)
             raise error
         if error.pause is not None or (error.outage and error.params.get("acted") is False):
             raise error
@@ -196,6 +199,8 @@ class Writer:
         return missing
 
     def _done(self, moves: Sequence[Move], written: Written) -> None:
+        if self._alone:
+            self._suspects.clear(move.row.id for move in moves)
         self._echoes.keep({move.lead.id: self._echo(move, sure=True) for move in moves})
         written.done += moves
 

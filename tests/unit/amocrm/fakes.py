@@ -135,7 +135,7 @@ class FakeHttp:
         self.requests: list[dict[str, Any]] = []
 
     def request(self, method: str, url: str, **request: Any) -> Reply:
-        scheme, _, rest = url.partition("://")
+        _, _, rest = url.partition("://")
         host, slash, path = rest.partition("/")
         told = {"method": method, "host": host, "path": slash + path, "url": url, **request}
         self.requests.append(told)

@@ -14,10 +14,17 @@ NEW, ONE, TWO, THREE, WON, LOST = 100, 101, 102, 103, 142, 143
 FUNNEL = Pipeline(
     10,
     "Продажи",
-    stages=(Stage(NEW, "Новая", 10), Stage(ONE, "Урок 1", 20), Stage(TWO, "Урок 2", 30), Stage(THREE, "Урок 3", 40))
-    + (Stage(WON, "Успешно", 10000), Stage(LOST, "Закрыто", 11000)),
+    stages=(
+        Stage(NEW, "Новая", 10),
+        Stage(ONE, "Урок 1", 20),
+        Stage(TWO, "Урок 2", 30),
+        Stage(THREE, "Урок 3", 40),
+        Stage(WON, "Успешно", 10000),
+        Stage(LOST, "Закрыто", 11000),
+    ),
 )
 AT = 1_790_000_000.0
+NOTHING = Known()
 
 
 def lead(status_id: int = NEW, **changes: Any) -> Lead:
@@ -28,7 +35,7 @@ def target(status_id: int, known: bool = True) -> Target:
     return Target(1, 10, "Продажи", status_id, "Урок", known)
 
 
-def kind(current: Lead | None, to: int, known: Known = Known(), received: float = AT, number: int = 1) -> str:
+def kind(current: Lead | None, to: int, known: Known = NOTHING, received: float = AT, number: int = 1) -> str:
     return judge(current, target(to), FUNNEL, known, received, number).kind
 
 

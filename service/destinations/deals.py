@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from outbox.outcome import DeliveryError, Later, Skipped
-from service.destinations.changes import Changes, Same, Wait, Witness
+from service.destinations.changes import Changes
 from service.destinations.deal import Contact, Deal, Lead
+from service.destinations.witnesses import Same, Verdict, Wait, Witness
 
 if TYPE_CHECKING:
     from outbox.message import Delivery
@@ -25,8 +26,14 @@ ECHO_SECONDS_UNTIMED = 2 * 3600.0
 WAITS = {"forbidden": 3600.0, "unpaid": 3600.0, "reconnect": 600.0, "settings": 600.0}
 """Seconds until amoCRM is asked again after it, or we, refused; the rest: see Deals._later."""
 
+SUPERSEDED = "superseded: the same change as "
+
 SHOWN = 10
 """Up to so many rows of one reading keep it with their attempts; it is the same for all of them."""
+
+
+Work = Deal | Skipped | Later | DeliveryError
+"""A deal to be recorded, or what became of the row."""
 
 
 class Reader(Protocol):
@@ -74,15 +81,22 @@ class Deals:
         self._noting = noting
         self.changes = Changes(memory, now)
 
-    def sort_out(
-        self, rows: Sequence[Delivery], places: frozenset[str], desk: Desk
-    ) -> dict[int, Deal | Skipped | Later | DeliveryError]:
-        """What is to be done with each: a deal to be recorded, or what became of the row. places: what is needed."""
-        found: dict[int, Deal | Skipped | Later | DeliveryError] = {}
+    def sort_out(self, rows: Sequence[Delivery], places: frozenset[str], desk: Desk) -> dict[int, Work]:
+        """What is likely to be done with each row; `confirm` has the last word, deal by deal. Deals are read for all
+        rows together. places: those that are needed."""
+        found: dict[int, Work] = {}
         for row in rows:
             if (first := self._first_look(row)) is not None:
                 found[row.id] = first
-        self._match([row for row in rows if row.id not in found], found)
+        groups: dict[int, list[Delivery]] = {}
+        for row in rows:
+            if row.id not in found:
+                groups.setdefault(int(row.data["lead_id"]), []).append(row)
+        foreseen = self.changes.foresee({lead: [witness_of(row) for row in group] for lead, group in groups.items()})
+        for lead_id, group in groups.items():
+            for row, verdict in zip(group, foreseen[lead_id], strict=True):
+                if (work := self._work(row, verdict)) is not None:
+                    found[row.id] = work
         left = [row for row in rows if row.id not in found]
         if not left:
             return found
@@ -97,6 +111,24 @@ class Deals:
                 found.setdefault(row.id, self._later(row, error))
         return found
 
+    def confirm(self, rows: Sequence[Delivery], works: Mapping[int, Work]) -> dict[int, Work]:
+        """What is to be done with the rows of one deal, now that each of its changes is known to have one record.
+
+        Committed deal by deal, with a request to the ERP between them: in a row they would hold up the webhooks, which
+        write to the same store.
+        """
+        found = dict(works)
+        group = [row for row in rows if self._first_look(row) is None]
+        if not group:
+            return found
+        verdicts = self.changes.settle(int(group[0].data["lead_id"]), [witness_of(row) for row in group])
+        for row, verdict in zip(group, verdicts, strict=True):
+            work = self._work(row, verdict)
+            if work is None and _is_superseded(works[row.id]):  # somebody else has settled another one meanwhile
+                work = Later(1.0, "change_unclear: another change of the deal came meanwhile", "change_unclear")
+            found[row.id] = works[row.id] if work is None else work
+        return found
+
     def _first_look(self, row: Delivery) -> Skipped | DeliveryError | None:
         if number(row.data.get("lead_id")) is None or number(row.data.get("status_id")) is None:
             message = "The event tells no deal or no stage. Nothing can be made of it"
@@ -106,24 +138,18 @@ class Deals:
             return Skipped(f"foreign_account: the hook is of account {theirs}, the connected one is {ours}")
         return None
 
-    def _match(self, rows: Sequence[Delivery], found: dict[int, Deal | Skipped | Later | DeliveryError]) -> None:
-        """One change, one record."""
-        by_deal: dict[int, list[Delivery]] = {}
-        for row in rows:
-            by_deal.setdefault(int(row.data["lead_id"]), []).append(row)
-        for lead_id, group in by_deal.items():
-            verdicts = self.changes.settle(lead_id, [witness_of(row) for row in group])
-            for row, verdict in zip(group, verdicts, strict=True):
-                if isinstance(verdict, Same):
-                    of = f"event {verdict.of}" if verdict.of else "one that has its record"
-                    found[row.id] = Skipped(f"superseded: the same change as {of}", lead_id=lead_id)
-                elif isinstance(verdict, Wait):
-                    reason = "A hook of the same stages came within a minute; we wait for what the deal did in between"
-                    found[row.id] = Later(verdict.seconds, reason, "change_unclear", lead_id=lead_id)
-                elif self._settings.webhook_echoes == "skip" and self._is_echo(row, lead_id):
-                    found[row.id] = Skipped(
-                        "echo: Dealpost itself moved the deal (WEBHOOK_ECHOES=skip)", lead_id=lead_id
-                    )
+    def _work(self, row: Delivery, verdict: Verdict) -> Work | None:
+        """One change, one record. None: this row makes it."""
+        lead_id = int(row.data["lead_id"])
+        if isinstance(verdict, Same):
+            of = f"event {verdict.of}" if verdict.of else "one that has its record"
+            return Skipped(f"{SUPERSEDED}{of}", lead_id=lead_id)
+        if isinstance(verdict, Wait):
+            reason = "change_unclear: another hook of these stages came; we wait for what the deal did in between"
+            return Later(verdict.seconds, reason, "change_unclear", lead_id=lead_id)
+        if self._settings.webhook_echoes == "skip" and self._is_echo(row, lead_id):
+            return Skipped("echo: Dealpost itself moved the deal (WEBHOOK_ECHOES=skip)", lead_id=lead_id)
+        return None
 
     def _is_echo(self, row: Delivery, lead_id: int) -> bool:
         entry = self._memory.get(ECHOES, str(lead_id))
@@ -146,7 +172,7 @@ class Deals:
         places: frozenset[str],
         desk: Desk,
         reader: Reader,
-        found: dict[int, Deal | Skipped | Later | DeliveryError],
+        found: dict[int, Work],
     ) -> None:
         """The hook is a hint: what the record holds is read from amoCRM, for all rows together."""
         wanted = self._settings.webhook_stages
@@ -210,6 +236,10 @@ class Deals:
             params=error.params,
             lead_id=row.lead_id,
         )
+
+
+def _is_superseded(work: Work) -> bool:
+    return isinstance(work, Skipped) and work.reason.startswith(SUPERSEDED)
 
 
 def witness_of(row: Delivery) -> Witness:

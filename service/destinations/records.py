@@ -1,4 +1,4 @@
-"""Records in an ERP, whichever it is: what a record is, from which events it is made, and what became of it."""
+"""Records in an ERP, whichever it is: from which events they are made, in which order, and what became of each."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Skipped, Stopping
 from service.destinations.deal import Deal, texts_of
-from service.destinations.deals import Deals
+from service.destinations.deals import Deals, Work
+from service.destinations.erp import Erp, Made, Paper, Record
 
 if TYPE_CHECKING:
     from outbox.message import Delivery
@@ -30,69 +30,7 @@ SETTLE_EVERY, SETTLE_ROWS = 1.0, 20
 """Seconds, or rows, after which what was done is put on record: no more than that is in doubt when a worker dies."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """What an ERP is to hold. amount: exact; None where the event tells none, which is not zero.
-
-    entity: the kind of record that the event asks for; None: the configured one. places: what templates may name.
-    """
-
-    name: str
-    amount: Decimal | None
-    entity: str | None = None
-    places: Mapping[str, str] = field(default_factory=dict)
-
-    def value(self, place: str) -> str:
-        """The text for a place such as deal.name or custom:City; "" where nothing is known."""
-        head, colon, rest = place.partition(":")
-        return self.places.get(f"{head}:{rest.strip().casefold()}" if colon else place, "")
-
-
-@dataclass(frozen=True)
-class Made:
-    """The ERP has it. reference: its id there. note: what a person should know of how that came, or ""."""
-
-    reference: str
-    entity: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Paper:
-    """One delivery as an ERP sees it. interrupted: its last attempt was open when the worker died.
-
-    begin: to be called right before each request that may change something. keep: is given each exchange, masked.
-    """
-
-    delivery_id: int
-    event_id: str
-    interrupted: bool
-    begin: Callable[[], None]
-    keep: Callable[[Mapping[str, Any]], None]
-
-
-class Erp(Protocol):
-    """One ERP. How to add another is told in docs/adding-an-erp.md."""
-
-    @property
-    def places(self) -> frozenset[str]:
-        """The places that its field map names, so that no more is read from amoCRM than is needed."""
-
-    @property
-    def fingerprint(self) -> Mapping[str, Any]:
-        """All settings that may change its answers."""
-
-    def missing(self) -> tuple[str, ...]:
-        """The settings that it lacks."""
-
-    def start(self, delivery_ids: Sequence[int]) -> None:
-        """A pass begins with these deliveries; what was told of the ones before is on record by now."""
-
-    def insert(self, record: Record, paper: Paper) -> Made | Later:
-        """Make a record, once. Raises DeliveryError: with a pause it concerns all records, else this one."""
-
-    def update(self, reference: str, record: Record, paper: Paper) -> Made | None:
-        """Bring a record up to date; None: there is none of this id any more. Raises as insert does."""
+RecordOrEnd = Record | Skipped | Later | DeliveryError
 
 
 class Records:
@@ -123,6 +61,7 @@ class Records:
         self._on_repeat = on_repeat
         self._also = also
         self._monotonic = monotonic
+        self._made: dict[str, Any] = {}  # on its way into the memory
 
     @property
     def fingerprint(self) -> str:
@@ -136,29 +75,40 @@ class Records:
     def deliver(self, batch: Sequence[Delivery], desk: Desk) -> Mapping[int, Outcome]:
         """Outcomes by delivery id. Rows without one were not begun: the time was over, or one before them failed."""
         outcomes: dict[int, Outcome] = {}
+        self._made = {}
         self._erp.start([row.id for row in batch])
         end = self._monotonic() + BUDGET
         hooks = [row for row in batch if row.event_name == WEBHOOK]
-        others = [(row, plain_record(row)) for row in batch if row.event_name != WEBHOOK]
+        others = [row for row in batch if row.event_name != WEBHOOK]
         # What needs nothing of amoCRM goes first, as its trouble must not hold it up; nor may it hold up the hooks.
-        if not self._run(others, outcomes, desk, end - BUDGET / 2 if hooks else end) or not hooks:
-            return outcomes
-        try:
-            sorted_out = self._deals.sort_out(hooks, self._erp.places, desk)
-        except Stopping:
-            return outcomes
-        works = [(row, sorted_out[row.id]) for row in hooks]
-        self._run(
-            [(row, deal_record(row, work) if isinstance(work, Deal) else work) for row, work in works],
-            outcomes,
-            desk,
-            max(end, self._monotonic() + BUDGET / 2),
-        )
+        goes_on = self._run(others, plain_record, outcomes, desk, end - BUDGET / 2 if hooks else end)
+        if goes_on and hooks:
+            try:
+                works = self._works(hooks, self._deals.sort_out(hooks, self._erp.places, desk))
+                self._run(hooks, works, outcomes, desk, max(end, self._monotonic() + BUDGET / 2))
+            except Stopping:
+                pass
+        self._keep_made()
         return outcomes
+
+    def _works(self, hooks: Sequence[Delivery], works: dict[int, Work]) -> Callable[[Delivery], RecordOrEnd]:
+        """For each row of a hook its record, or what became of it. With the first row of a deal all are confirmed."""
+        groups: dict[str | None, list[Delivery]] = {}
+        for row in hooks:
+            groups.setdefault(row.key, []).append(row)
+
+        def work_of(row: Delivery) -> RecordOrEnd:
+            if group := groups.pop(row.key, None):
+                works.update(self._deals.confirm(group, {one.id: works[one.id] for one in group}))
+            work = works[row.id]
+            return deal_record(row, work) if isinstance(work, Deal) else work
+
+        return work_of
 
     def _run(
         self,
-        works: Sequence[tuple[Delivery, Record | Skipped | Later | DeliveryError]],
+        rows: Sequence[Delivery],
+        work_of: Callable[[Delivery], RecordOrEnd],
         outcomes: dict[int, Outcome],
         desk: Desk,
         end: float,
@@ -168,16 +118,18 @@ class Records:
         fresh: dict[int, Outcome] = {}
         settled_at = self._monotonic()
         outages = 0
-        for row, work in works:
+        for row in rows:
             if len(fresh) >= SETTLE_ROWS or (fresh and self._monotonic() - settled_at >= SETTLE_EVERY):
+                self._keep_made()
                 desk.settle(fresh)
                 fresh, settled_at = {}, self._monotonic()
+            if self._monotonic() > end:
+                return True
             if row.key in held:
                 continue
+            work = work_of(row)
             outcome: Outcome
             if isinstance(work, Record):
-                if self._monotonic() > end:
-                    return True
                 try:
                     outcome = self._make(row, work, desk)
                 except DeliveryError as error:
@@ -194,6 +146,12 @@ class Records:
             if row.key and (isinstance(outcome, Later) or (failed and not failed.permanent)):
                 held.add(row.key)  # what comes after it in its deal must not overtake it
         return True
+
+    def _keep_made(self) -> None:
+        """Before the deliveries themselves are settled: what is not yet on record is asked for again."""
+        if self._made:
+            self._memory.put_many(MADE, self._made)
+            self._made = {}
 
     def _make(self, row: Delivery, record: Record, desk: Desk) -> Outcome:
         paper = Paper(
@@ -213,7 +171,7 @@ class Records:
             return made
         if lead_id is not None:
             value = {"reference": made.reference, "entity_id": made.entity, "event_id": row.event_id, "at": self._now()}
-            self._memory.put(MADE, str(lead_id), value)
+            self._made[str(lead_id)] = value
         facts: dict[str, Any] = {"entity_id": made.entity, "record": record.name}
         if record.amount is not None:
             facts["amount"] = format(record.amount, "f")
@@ -223,11 +181,14 @@ class Records:
 
     def _repeat(self, row: Delivery, record: Record, paper: Paper, lead_id: int) -> Made | Skipped | None:
         """What ERP_ON_REPEAT says about a deal that has a record; None: make one."""
-        entry = self._memory.get(MADE, str(lead_id)) if self._on_repeat != "insert" else None
-        if entry is None:
+        if self._on_repeat == "insert":
             return None
-        reference, entity = str(entry.value["reference"]), str(entry.value["entity_id"])
-        if entry.value.get("event_id") == row.event_id and self._on_repeat == "skip":
+        entry = self._memory.get(MADE, str(lead_id))
+        known = self._made.get(str(lead_id)) or (entry.value if entry is not None else None)
+        if known is None:
+            return None
+        reference, entity = str(known["reference"]), str(known["entity_id"])
+        if known.get("event_id") == row.event_id and self._on_repeat == "skip":
             return Made(reference, entity, "the record was made by an earlier attempt")
         if self._on_repeat == "skip":
             reason = f"superseded: the deal has the record {reference} already (ERP_ON_REPEAT=skip)"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from service.config import Erp
-from service.destinations.records import Record
+from service.destinations.erp import Record
 
 LONGEST = 255
 """Characters that the ERP keeps of a text; the rest it would cut without a word."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from outbox.outcome import DeliveryError, Later
 from service.config import Erp
+from service.destinations.erp import Made, Paper, Record
 from service.destinations.http import NoAnswer
-from service.destinations.records import Made, Paper, Record
 from service.destinations.rukovoditel import doubts, fields
 from service.destinations.rukovoditel.client import (
     Client,
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class Rukovoditel:
-    """An ERP as service.destinations.records wants it. One process at a time."""
+    """An ERP as service.destinations.erp wants it. One process at a time."""
 
     def __init__(self, settings: Erp, client: Client, memory: Memory, now: Callable[[], float]) -> None:
         self._settings = settings

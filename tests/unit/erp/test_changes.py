@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.destinations.changes import PATIENCE, Changes, New, Same, Verdict, Wait, Witness, judge, pairs
+from service.destinations.changes import Changes
+from service.destinations.witnesses import PATIENCE, New, Same, Verdict, Wait, Witness, judge, pairs
 from tests.unit.erp.fakes import Clock, Memory
 
 T = 1_800_000_000.0

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from service.config import Erp
-from service.destinations.records import Record
+from service.destinations.erp import Record
 from service.destinations.rukovoditel import fields
 from service.destinations.rukovoditel.doubts import Insert, matching, own_row, same_amount, same_text
 

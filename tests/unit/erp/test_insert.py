@@ -8,8 +8,8 @@ import pytest
 
 from outbox.outcome import DeliveryError, Later, LeaseLost, Pause
 from service.config import Erp as Settings
+from service.destinations.erp import Made, Paper, Record
 from service.destinations.http import Http
-from service.destinations.records import Made, Paper, Record
 from service.destinations.rukovoditel.client import Client
 from service.destinations.rukovoditel.insert import Rukovoditel, key_of
 from tests.unit.erp.erp import KEY, PASSWORD, USER, Erp

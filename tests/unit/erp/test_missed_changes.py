@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from outbox.message import NewEvent, Receipt, StoreUnavailable
-from service.destinations.changes import Changes, New, Witness
+from service.destinations.changes import Changes
+from service.destinations.witnesses import New, Witness
 from service.sources.missed_changes import AHEAD, REST_AFTER_KNOWN, REST_AFTER_MISSED, Found, MissedChanges
 from tests.unit.erp.fakes import Clock, Memory
 

@@ -9,7 +9,8 @@ import pytest
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Pause, Skipped
 from service.config import Amocrm
 from service.destinations.deals import Deals, Rest
-from service.destinations.records import BUDGET, Made, Paper, Record, Records
+from service.destinations.erp import Made, Paper, Record
+from service.destinations.records import BUDGET, Records
 from tests.unit.erp.fakes import Clock, Contact, Desk, Lead, Memory, Reader, change, delivery
 
 T = 1_800_000_000.0

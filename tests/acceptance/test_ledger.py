@@ -1,4 +1,4 @@
-"""One change, one record, by the sandbox's own books: hooks lost, repeated, doubled and late, the ERP's answers lost."""
+"""One change, one record, by the sandbox's own books: hooks lost, repeated and late, the ERP's answers lost."""
 
 import pathlib
 

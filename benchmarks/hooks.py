@@ -1,4 +1,4 @@
-"""How soon webhooks are answered, 200 a second, while the worker makes records of them: `python -m benchmarks.hooks`."""
+"""How soon webhooks are answered, 200 a second, while the worker makes records: `python -m benchmarks.hooks`."""
 
 from __future__ import annotations
 

@@ -48,7 +48,10 @@ def bars(stacks: Sequence[Sequence[int]], lost: Sequence[int], top: int) -> Mark
         if dead:
             shapes.append(_bar(left, slot * part, below, dead, top, 'class="bar" fill="url(#hatch)"'))
     shapes.append('<line class="axis" x1="0" x2="100%" y1="100%" y2="100%"/>')
-    return Markup('<svg class="bars-svg" aria-hidden="true" focusable="false">{}</svg>').format(Markup("".join(shapes)))
+    kinds = "bars-svg thin" if thin else "bars-svg"
+    return Markup('<svg class="{}" aria-hidden="true" focusable="false">{}</svg>').format(
+        kinds, Markup("".join(shapes))
+    )
 
 
 def curves(slow: Sequence[float | None], usual: Sequence[float | None], top: float) -> Markup:

@@ -1,0 +1,180 @@
+"""A real Chromium before the page: every screen over a seeded world, in each language, light, dark and on a phone."""
+
+import logging
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import axe_core_python
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from outbox.message import State
+from outbox.store import Filter
+from tests.support import seeded
+from tests.support.site import OPERATOR, VIEWER, Broken, application, served
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+AXE = (pathlib.Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Addresses of the same service in several days of its life. ids: of deliveries worth a look."""
+
+    well: str
+    trouble: str
+    trying: str
+    first: str
+    broken: str
+    practice: str
+    prefixed: str
+    ids: dict[str, int]
+    world: seeded.World
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+    logging.getLogger("service").setLevel(logging.CRITICAL)
+    with ExitStack() as stack:
+
+        def world(*steps: Callable[[seeded.World], Any]) -> seeded.World:
+            one = seeded.World(tmp_path_factory.mktemp("world") / "dealpost.db")
+            stack.callback(one.store.close)
+            for step in steps:
+                step(one)
+            one.clock.now = seeded.NOON
+            return one
+
+        def serve(one: seeded.World, wired: Any = None, store: Any = None, prefix: str = "", **environ: str) -> str:
+            return stack.enter_context(served(application(one, wired, store, **environ), prefix))
+
+        well = world(lambda w: w.day(0.15), lambda w: w.latest(), lambda w: w.house())
+        trouble = world(
+            lambda w: w.day(0.15, lost=14), lambda w: w.others_lost(), lambda w: w.slow_down(), lambda w: w.house()
+        )
+        trouble.store.log_action("operator", "pause", 1, {"destination": "erp"})
+        trying = world()
+        waits = trying.trying()
+        trying.house()
+        empty = world()
+        bare = {"amocrm": seeded.Out("amocrm", ("AMOCRM_SUBDOMAIN",)), "erp": seeded.Out("erp", ("CRM_API_URL",))}
+        sandbox = {"SANDBOX": "1", "AMOCRM_BASE_URL": "http://127.0.0.1:9", "AMOCRM_SUBDOMAIN": "", "CRM_API_URL": ""}
+        yield Sites(
+            well=serve(well),
+            trouble=serve(trouble),
+            trying=serve(trying),
+            first=serve(empty, seeded.Wired(empty.store, bare)),
+            broken=serve(empty, seeded.Wired(empty.store), Broken(empty)),
+            practice=serve(well, **sandbox),
+            prefixed=serve(well, prefix="/school/post"),
+            ids={
+                "waits": waits,
+                "dead": trouble.store.list(Filter(states=(State.DEAD,), cause="stage_deleted"), 1).rows[0].id,
+                "lost": trouble.store.list(Filter(states=(State.DEAD,), cause="contact_not_found"), 1).rows[0].id,
+                "done": well.store.list(Filter(states=(State.DELIVERED,)), 1).rows[0].id,
+            },
+            world=trouble,
+        )
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def contexts(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    """One for each way to look, kept for all tests: a new one costs more than the page."""
+    made: dict[Any, BrowserContext] = {}
+
+    def context(language: str, dark: bool, width: int, scripts: bool, viewer: bool) -> BrowserContext:
+        key = (language, dark, width, scripts, viewer)
+        if key not in made:
+            name, password = VIEWER if viewer else OPERATOR
+            made[key] = browser.new_context(
+                viewport={"width": width, "height": 900},
+                color_scheme="dark" if dark else "light",
+                locale="ru-RU" if language == "ru" else "en-US",
+                http_credentials={"username": name, "password": password, "send": "always"},
+                java_script_enabled=scripts,
+                reduced_motion="reduce",
+            )
+        return made[key]
+
+    yield context
+    for one in made.values():
+        one.close()
+
+
+@pytest.fixture
+def look(contexts: Callable[..., BrowserContext]) -> Iterator[Open]:
+    """look(address, language="ru", dark=False, width=1280, scripts=True, viewer=False): a page, loaded. What the
+    browser complains about (a policy that was broken, a script that failed) fails the test."""
+    pages: list[Page] = []
+    complaints: list[str] = []
+
+    def open_page(
+        address: str,
+        language: str = "ru",
+        dark: bool = False,
+        width: int = 1280,
+        scripts: bool = True,
+        viewer: bool = False,
+    ) -> Page:
+        page = contexts(language, dark, width, scripts, viewer).new_page()
+        pages.append(page)
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        if scripts:
+            settled(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert [one for one in complaints if "status of" not in one and "ERR_FAILED" not in one] == []
+
+
+def settled(page: Page) -> None:
+    """Waits until what the page looks up by itself is there."""
+    page.wait_for_function("document.readyState === 'complete' && !document.querySelector('[aria-busy=true]')")
+
+
+def faults(page: Page) -> list[str]:
+    """What axe finds wrong, a line each."""
+    page.evaluate(AXE)
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = page.evaluate("(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}})", rules)
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary'][:200]}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+
+
+def overflow(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))

@@ -1,0 +1,181 @@
+"""What the page does by itself and by keys, and that it does without scripts all that it does with them."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from outbox.message import State
+from outbox.store import Filter
+from tests.browser.conftest import Open, Sites, settled
+from tests.support import seeded
+
+pytestmark = pytest.mark.browser
+
+REFRESH = "r"
+
+
+def refreshed(page: Page) -> None:
+    """Presses the key that refreshes and waits for the answer."""
+    with page.expect_response(lambda answer: answer.request.headers.get("x-fragment") == "1"):
+        page.keyboard.press(REFRESH)
+    page.wait_for_timeout(0)
+
+
+def test_a_refresh_shows_news_and_keeps_panels_focus_and_place(look: Open, sites: Sites) -> None:
+    page = look(sites.trouble + "/outbox", "en")
+    page.get_by_text("Show as a table").click()
+    page.get_by_role("link", name="All deliveries of the last 24 hours").focus()
+    page.evaluate("window.scrollTo(0, 700)")
+    page.evaluate("document.querySelector('#coming').dataset.kept = 'yes'")
+    world = sites.world
+    try:
+        world.clock.now += 1
+        refreshed(page)
+        expect(page.locator("#updated")).to_have_text("14:36:09")
+    finally:
+        world.clock.now -= 1
+    assert page.locator("#chart-table").get_attribute("open") is not None
+    assert page.evaluate("document.activeElement.textContent") == "All deliveries of the last 24 hours"
+    assert page.evaluate("window.scrollY") == 700
+    assert page.locator("#coming").count() == 1
+
+
+def test_it_refreshes_by_itself_until_it_is_stopped(look: Open, sites: Sites) -> None:
+    page = look("about:blank")
+    page.clock.install()
+    page.goto(sites.well + "/outbox")
+    with page.expect_response(lambda answer: answer.request.headers.get("x-fragment") == "1"):
+        page.clock.run_for(5100)
+    page.get_by_role("button", name="Остановить").click()
+    expect(page.get_by_role("button", name="Обновлять")).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(30_000)
+    assert asked == []
+    with page.expect_response(lambda answer: answer.request.headers.get("x-fragment") == "1"):
+        page.get_by_role("button", name="Обновлять").click()
+
+
+def test_the_countdown_counts_and_is_not_read_aloud(look: Open, sites: Sites) -> None:
+    page = look("about:blank", "en")
+    page.clock.install()
+    page.goto(sites.trouble + "/outbox")
+    count = page.locator(".countdown b")
+    expect(count).to_have_text("40\u00a0s")
+    page.clock.run_for(3000)
+    expect(count).to_have_text("37\u00a0s")
+    assert page.locator("#spoken").inner_text() == ""
+
+
+def test_a_lost_server_is_told_and_the_figures_stay(look: Open, sites: Sites) -> None:
+    page = look(sites.well + "/outbox", "en")
+    page.route("**/*", lambda route: route.abort())
+    page.keyboard.press(REFRESH)
+    expect(page.locator("#spoken")).to_have_text("No answer from the server. These are old figures.")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("All delivered.")
+    page.unroute("**/*")
+    refreshed(page)
+    expect(page.locator("#main")).not_to_have_class(re.compile("stale"))
+
+
+def test_keys_search_and_help(look: Open, sites: Sites) -> None:
+    page = look(sites.well + "/outbox", "en")
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    page.keyboard.type("student1@example.com")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/outbox/deliveries\?q=student1"))
+    page.locator("body").press("?")
+    expect(page.get_by_role("dialog", name="Keys and words")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_the_question_comes_in_a_dialog_and_going_back_returns_the_focus(look: Open, sites: Sites) -> None:
+    page = look(sites.trouble + "/outbox/deliveries?state=dead&cause=stage_deleted", "en")
+    page.get_by_role("button", name="Send 14…", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Send 14 deliveries again?")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("link", name="Go back").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_role("button", name="Send 14…", exact=True)).to_be_focused()
+
+
+def test_ticking_counts_and_only_the_ticked_are_asked_about(look: Open, sites: Sites) -> None:
+    page = look(sites.trouble + "/outbox/deliveries?state=dead&cause=stage_deleted", "en")
+    page.get_by_role("checkbox", name=re.compile("Студент 3,")).uncheck()
+    expect(page.get_by_text("Selected: 13")).to_be_visible()
+    everything = page.get_by_role("checkbox", name="Select all on this page")
+    everything.check()
+    everything.uncheck()
+    expect(page.locator(".bulk .main")).to_be_disabled()
+    page.get_by_role("checkbox", name=re.compile("Студент 5,")).check()
+    page.get_by_role("button", name="Do not send 1…").click()
+    expect(page.get_by_role("dialog", name="Cancel 1 delivery?")).to_be_visible()
+
+
+def test_the_preview_and_the_checks_are_looked_up_by_the_page(look: Open, sites: Sites) -> None:
+    page = look(f"{sites.trying}/outbox/{sites.ids['waits']}", "en")
+    expect(page.locator("#preview")).to_contain_text("will be")
+    page = look(sites.well + "/outbox/connections", "en")
+    expect(page.locator("#checks")).to_contain_text("in order")
+
+
+def test_a_stage_can_be_chosen_in_the_place_of_the_fault(look: Open, sites: Sites) -> None:
+    page = look(sites.trouble + "/outbox", "en")
+    choice = page.get_by_label("Where to move deals after lesson 2")
+    expect(choice.locator("option")).to_have_count(7)
+    choice.select_option(label="Урок 3 пройден")
+    with page.expect_response(lambda answer: answer.request.headers.get("x-fragment") == "1"):
+        page.clock.install()
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press(REFRESH)
+    expect(choice).to_have_value(str(seeded.LESSON_STAGE[3]))
+
+
+@pytest.mark.parametrize("prefix", ["", "prefixed"])
+def test_everything_works_without_scripts(look: Open, sites: Sites, prefix: str) -> None:
+    base = sites.prefixed if prefix else sites.trouble
+    page = look(base + "/outbox", "en", scripts=False)
+    page.get_by_role("link", name="Deliveries", exact=False).first.click()
+    page.get_by_label("Where to").select_option("amocrm")
+    page.get_by_role("button", name="Show").click()
+    expect(page).to_have_url(re.compile("destination=amocrm"))
+    page.get_by_role("link", name=re.compile("^Delivered")).click()
+    page.locator("td.name a").first.click()
+    expect(page.get_by_text("How it went")).to_be_visible()
+    page.get_by_role("button", name="Русский").click()
+    expect(page.get_by_text("Как шла отправка")).to_be_visible()
+    page.get_by_role("button", name="English").click()
+
+
+def test_a_bulk_retry_without_scripts_goes_through_a_page_of_its_own(look: Open, sites: Sites) -> None:
+    page = look(sites.trouble + "/outbox/deliveries?state=dead&cause=erp_refused", "en", scripts=False)
+    page.get_by_role("button", name="Do not send 1…").click()
+    expect(page.get_by_role("heading", name="Cancel 1 delivery?")).to_be_visible()
+    page.get_by_role("button", name="Do not send 1").click()
+    expect(page.get_by_text("1 delivery cancelled.")).to_be_visible()
+    refused = Filter(states=(State.DISCARDED,), cause="erp_refused")
+    one = sites.world.store.list(refused, 1).rows[0].id
+    page.goto(f"{sites.trouble}/outbox/{one}")
+    page.get_by_role("button", name="Send now").click()
+    expect(page.get_by_text("It goes out now.")).to_be_visible()
+
+
+def test_focus_is_never_under_the_bar(look: Open, sites: Sites) -> None:
+    page = look(sites.trouble + "/outbox/deliveries?state=dead&cause=stage_deleted", "en")
+    page.set_viewport_size({"width": 1280, "height": 500})
+    for box in page.locator("input[name=id]").all():
+        box.focus()
+        ring, bar = box.bounding_box(), page.locator(".bulk").bounding_box()
+        assert ring and bar
+        assert ring["y"] + ring["height"] <= bar["y"] or ring["y"] >= bar["y"] + bar["height"]
+
+
+def test_targets_are_large_enough_on_a_phone(look: Open, sites: Sites) -> None:
+    page = look(sites.trouble + "/outbox", width=390)
+    settled(page)
+    for button in page.locator("#main .button:visible").all():
+        box = button.bounding_box()
+        assert box and box["height"] >= 36, button.inner_text()

@@ -1,0 +1,86 @@
+"""Every screen and state, in both languages, light, dark and on phones: nothing for axe to find, nothing sticks out."""
+
+import os
+import pathlib
+
+import pytest
+
+from tests.browser.conftest import Open, Sites, faults, overflow
+
+pytestmark = pytest.mark.browser
+
+PICTURES = os.environ.get("PICTURES")
+"""A folder for pictures of all screens, for a person to look at."""
+
+SCREENS = {
+    "overview": ("well", "/outbox"),
+    "overview-week": ("well", "/outbox?chart=week"),
+    "trouble": ("trouble", "/outbox"),
+    "first": ("first", "/outbox"),
+    "broken": ("broken", "/outbox"),
+    "practice": ("practice", "/outbox/log"),
+    "list": ("trouble", "/outbox/deliveries"),
+    "list-bulk": ("trouble", "/outbox/deliveries?state=dead&cause=stage_deleted"),
+    "list-waiting": ("trouble", "/outbox?state=pending&destination=amocrm"),
+    "list-empty": ("trouble", "/outbox/deliveries?q=nobody@example.org"),
+    "confirm": ("trouble", "/outbox/confirm?act=retry&state=dead&cause=stage_deleted"),
+    "delivery": ("trying", "/outbox/{waits}"),
+    "delivery-dead": ("trouble", "/outbox/{dead}"),
+    "delivery-done": ("well", "/outbox/{done}"),
+    "correct": ("trouble", "/outbox/{lost}/correct"),
+    "cancel": ("trouble", "/outbox/{dead}/discard"),
+    "students": ("well", "/outbox/students"),
+    "journey": ("well", "/outbox/students/journey?email=student1@example.com"),
+    "journey-nobody": ("well", "/outbox/students/journey?email=nobody@example.org"),
+    "connections": ("trouble", "/outbox/connections"),
+    "pause": ("trouble", "/outbox/pause/amocrm"),
+    "log": ("trouble", "/outbox/log"),
+    "log-empty": ("first", "/outbox/log"),
+    "help": ("well", "/outbox/help"),
+    "missing": ("well", "/outbox/99999"),
+}
+LOOKS = {
+    "ru-light": ("ru", False, 1280),
+    "en-dark": ("en", True, 1280),
+    "ru-dark-phone": ("ru", True, 390),
+    "en-light-small": ("en", False, 320),
+}
+
+
+def address(sites: Sites, name: str) -> str:
+    site, path = SCREENS[name]
+    return str(getattr(sites, site)) + path.format(**sites.ids)
+
+
+@pytest.mark.parametrize("dress", LOOKS)
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_screen_has_nothing_for_axe_to_find(look: Open, sites: Sites, name: str, dress: str) -> None:
+    language, dark, width = LOOKS[dress]
+    page = look(address(sites, name), language, dark, width)
+    if PICTURES:
+        page.screenshot(path=pathlib.Path(PICTURES) / f"{name}-{dress}.png", full_page=True)
+    assert faults(page) == []
+    assert overflow(page) <= 0
+    assert page.locator("h1").count() == 1
+    assert page.locator("html").get_attribute("lang") == language
+
+
+def test_a_viewers_page_says_so_and_has_no_buttons_that_change(look: Open, sites: Sites) -> None:
+    page = look(sites.trouble + "/outbox", viewer=True)
+    assert page.get_by_text("Вы смотрите без права менять.").is_visible()
+    assert page.get_by_role("button", name="Сохранить и отправить").count() == 0
+    assert faults(page) == []
+
+
+@pytest.mark.parametrize("name", ["trouble", "list-bulk", "delivery", "journey", "connections"])
+def test_nothing_sticks_out_at_any_width(look: Open, sites: Sites, name: str) -> None:
+    page = look(address(sites, name))
+    for width in (320, 600, 859, 861, 1000, 1179, 1181, 1600):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert overflow(page) <= 0, width
+
+
+def test_large_text_does_not_stick_out_either(look: Open, sites: Sites) -> None:
+    page = look(sites.trouble + "/outbox", width=640)
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    assert overflow(page) <= 0

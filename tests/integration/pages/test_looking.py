@@ -1,0 +1,279 @@
+"""What the pages say, to whom, and what they never let through."""
+
+import re
+import sqlite3
+from typing import Any
+
+import pytest
+
+from outbox.message import State
+from outbox.store import Filter
+from tests.integration.pages.conftest import Visitor, plain
+from tests.support import seeded
+from tests.support.site import OPERATOR, VIEWER, Broken, application
+
+PAGES = (
+    "/outbox", "/outbox/deliveries", "/outbox/deliveries?state=dead&cause=stage_deleted", "/outbox/students",
+    "/outbox/students/journey?email=student1@example.com", "/outbox/connections", "/outbox/log", "/outbox/help",
+    "/outbox/confirm?act=retry&state=dead", "/outbox/connections/checks", "/outbox/connections/stages",
+)  # fmt: skip
+
+
+def first_dead(world: seeded.World) -> int:
+    return world.store.list(Filter(states=(State.DEAD,), cause="stage_deleted"), 1).rows[0].id
+
+
+def test_the_overview_says_the_worst_first_and_what_passes_by_itself(trouble, visitor: Visitor) -> None:
+    text = visitor.text("/outbox")
+    assert "3 students wait longer than 5 minutes, 18 deliveries did not arrive." in text
+    assert "Those who wait go out by themselves in 40 seconds, the others need you." in text
+    assert "Needs your decision" in text and "Passes by itself" in text
+    assert "The stage “Урок 2 пройден” is gone from the funnel" in text
+    assert "amoCRM asks to slow down" in text and "Paused, 40 s left" in text
+    assert "0 of 3 requests per second, usually 6" in text
+
+
+def test_a_healthy_day_is_one_calm_sentence(world: seeded.World, visitor: Visitor) -> None:
+    world.day(scale=0.1)
+    world.latest()
+    world.house()
+    text = visitor.text("/outbox")
+    assert "All delivered. The last lesson reached amoCRM 11 seconds ago." in text
+    assert "Needs your decision" not in text and "Passes by itself" not in text
+    assert "already on “Урок 3 пройден”" in text and "record 4812, ₽24,900" in text
+
+
+def test_it_speaks_russian_with_right_plurals(trouble, visitor: Visitor) -> None:
+    visitor.language = "ru"
+    text = visitor.text("/outbox")
+    assert "3 ученика ждут дольше 5 минут, 18 отправок не дошли." in text
+    assert "Ждущие уйдут сами через 40 секунд, остальным нужны вы." in text
+
+
+@pytest.mark.parametrize(
+    "query", ["state=dead", "destination=erp", "q=student1@example.com", "when=day", "event=crm/create-deal"]
+)
+def test_a_filter_on_the_overview_shows_the_list(trouble, visitor: Visitor, query: str) -> None:
+    answer = visitor.get(f"/outbox?{query}")
+    assert answer.status_code == 200 and "data-bulk" in answer.text and "Coming in" not in answer.text
+
+
+def test_filters_narrow_and_a_mistyped_one_does_not_hurt(trouble, visitor: Visitor) -> None:
+    assert "The ERP did not accept the record" in visitor.text("/outbox?state=dead&destination=erp")
+    assert "finished lesson" not in visitor.text("/outbox?state=dead&destination=erp")
+    for query in (
+        "state=nonsense",
+        "after=x",
+        "since=never",
+        "deal=1e9",
+        "max_id=-5",
+        "when=aeon",
+        "select=x",
+        "q=%00",
+    ):
+        assert visitor.get(f"/outbox/deliveries?{query}").status_code == 200, query
+
+
+def test_a_list_is_paged_by_key_and_says_what_it_holds(world: seeded.World, visitor: Visitor) -> None:
+    world.day(scale=0.25)
+    page = visitor.get("/outbox/deliveries")
+    older = re.search(r'href="([^"]*after=\d+[^"]*)"', page.text)
+    assert older
+    seen = set(re.findall(r'href="/outbox/(\d+)"', page.text))
+    rest = set(re.findall(r'href="/outbox/(\d+)"', visitor.get(older[1].replace("&amp;", "&")).text))
+    assert seen and rest and not seen & rest
+
+
+def test_nothing_found_repeats_the_filter_and_offers_to_drop_it(trouble, visitor: Visitor) -> None:
+    text = visitor.text("/outbox/deliveries?q=nobody@example.org")
+    assert "Nothing fits this filter." in text and "Drop the filter" in text
+
+
+def test_a_delivery_shows_its_attempts_exactly_and_hides_secrets(world: seeded.World, visitor: Visitor) -> None:
+    one = world.trying()
+    page = visitor.get(f"/outbox/{one}").text
+    text = plain(page)
+    assert "Attempt 4. amoCRM does not answer (503)" in text and "amoCRM asked to wait 1 min" in text
+    assert "it does not count as an attempt" in text and "Attempt 5 — next" in text
+    assert f'<span class="n">{seeded.PEOPLE[30][2]}</span>' in page and '<span class="secret">hidden</span>' in page
+    assert "https://school.amocrm.ru/leads/detail/" in page
+
+
+def test_the_preview_says_what_would_change(world: seeded.World, visitor: Visitor) -> None:
+    one = world.trying()
+    text = visitor.text(f"/outbox/{one}/preview", **{"X-Fragment": "1"})
+    assert "now Оплатил" in text and "will be Урок 1 пройден" in text
+
+
+def test_a_students_way_has_its_stages_and_its_lanes(world: seeded.World, visitor: Visitor) -> None:
+    person = seeded.PEOPLE[0]
+    world.record(person, seeded.NOON - 3 * seeded.DAY, 4790)
+    world.deliver(person, seeded.NOON - seeded.HOUR, 1)
+    world.house()
+    text = visitor.text(f"/outbox/students/journey?email={person[1]}")
+    assert "Everything arrived. The deal is on the stage “Урок 1 пройден” since 13:36." in text
+    assert "“Оплатил” → “Урок 1 пройден”" in text
+    by_deal = visitor.text(f"/outbox/students/journey?deal={person[2]}")
+    assert "Record 4790 was made" in by_deal and "“Новая заявка” → “Оплатил”" in by_deal
+
+
+def test_only_who_signed_in_sees_anything(trouble, visitor: Visitor) -> None:
+    one = first_dead(trouble)
+    for auth in (None, ("operator", "wrong")):
+        visitor.auth = auth
+        for path in (*PAGES, f"/outbox/{one}", f"/outbox/{one}/preview", "/outbox/99"):
+            assert visitor.get(path).status_code in (401, 429), path
+
+
+def test_the_viewer_sees_all_and_changes_nothing(trouble, visitor: Visitor) -> None:
+    one = first_dead(trouble)
+    visitor.auth = VIEWER
+    for path in (*PAGES, f"/outbox/{one}"):
+        page = visitor.get(path)
+        assert page.status_code == 200, path
+        assert "right to change" in page.text
+        for form in re.findall(r"<form[^>]*method=\"post\"[^>]*action=\"([^\"]+)\"", page.text):
+            assert form.endswith("/outbox/language"), (path, form)
+    own = [f"/outbox/{one}/{what}" for what in ("retry", "discard", "correct")]
+    shared = [
+        f"/outbox/{what}"
+        for what in ("pause/amocrm", "resume/amocrm", "do", "connections/stages", "connections/webhook")
+    ]
+    for path in own + shared:
+        assert visitor.press(path).status_code == 403, path
+    assert trouble.store.count(Filter(states=(State.DEAD,))) == 18
+
+
+def test_no_page_holds_a_script_or_a_style_of_its_own(trouble, visitor: Visitor) -> None:
+    for path in (*PAGES, f"/outbox/{first_dead(trouble)}"):
+        answer = visitor.get(path)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "unsafe" not in policy and "default-src 'none'" in policy
+        assert not re.search(r"<script(?![^>]*\bsrc=)", answer.text), path
+        assert not re.search(r"\sstyle=|\son\w+=|<style|javascript:", answer.text), path
+        assert not re.search(r"(?:src|href)=\"(?:https?:)?//(?!school\.amocrm\.ru|erp\.example\.com)", answer.text), (
+            path
+        )
+
+
+def test_what_students_write_is_shown_as_text(world: seeded.World, visitor: Visitor) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+    one = world.accept("crm/create-deal", (evil, "x@example.com", 7), seeded.NOON, "erp")
+    for path in ("/outbox", f"/outbox/{one}", "/outbox/deliveries", "/outbox/students", f"/outbox/deliveries?q={evil}"):
+        page = visitor.get(path).text
+        assert "<script>alert" not in page and "<img" not in page
+
+
+@pytest.mark.parametrize("prefix", ["", "/school/post"])
+def test_every_address_stays_under_the_prefix(trouble, visitor: Visitor, prefix: str) -> None:
+    visitor.prefix = prefix
+    for path in (*PAGES, f"/outbox/{first_dead(trouble)}"):
+        page = visitor.get(path).text
+        addresses = re.findall(r"(?:href|src|action|data-load|data-load-once|data-live|data-help)=\"(/[^\"]*)\"", page)
+        assert addresses
+        assert all(one.startswith((f"{prefix}/outbox", f"{prefix}/oauth")) for one in addresses), path
+    assert visitor.press("/outbox/pause/erp").headers["Location"] == f"{prefix}/outbox"
+
+
+def test_the_language_is_remembered_and_goes_before_the_setting(world: seeded.World) -> None:
+    visitor = Visitor(application(world, LOCALE="ru").test_client(), language="en")
+    assert 'lang="ru"' in visitor.get("/outbox/help").text
+    answer = visitor.press("/outbox/language", language="en", back="/outbox/log?after=5")
+    assert answer.status_code == 303 and answer.headers["Location"] == "/outbox/log?after=5"
+    assert 'lang="en"' in visitor.get("/outbox/help").text
+
+
+@pytest.mark.parametrize(
+    "back", ["https://evil.example/", "//evil.example", "/\\evil.example", "/outbox@evil", "javascript:1"]
+)
+def test_the_switch_leads_back_to_this_site_only(world: seeded.World, visitor: Visitor, back: str) -> None:
+    location = visitor.press("/outbox/language", language="ru", back=back).headers["Location"]
+    assert location.startswith("/outbox") and "//" not in location
+
+
+def test_a_first_visit_names_the_next_step(world: seeded.World) -> None:
+    wired = seeded.Wired(
+        world.store, {"amocrm": seeded.Out("amocrm", ("AMOCRM_SUBDOMAIN",)), "erp": seeded.Out("erp", ("CRM_API_URL",))}
+    )
+    text = Visitor(application(world, wired).test_client()).text("/outbox")
+    assert "Dealpost is ready to take lessons." in text and "Connect amoCRM" in text
+    assert "https://post.example.com/api/tripwire/complete" in text
+
+
+def test_an_unconfigured_destination_is_named_while_its_rows_wait(world: seeded.World) -> None:
+    world.accept("lesson.completed", seeded.PEOPLE[0], seeded.NOON - 30)
+    world.clock.now = seeded.NOON
+    world.house()
+    wired = seeded.Wired(world.store, {"amocrm": seeded.Out("amocrm", ("AMOCRM_SUBDOMAIN",)), "erp": seeded.Out("erp")})
+    text = Visitor(application(world, wired).test_client()).text("/outbox")
+    assert "amoCRM is not set up yet. 1 delivery waits and goes out by itself after that." in text
+    assert "Waits for the connection" in text
+
+
+def test_a_silent_worker_is_on_every_page(trouble, visitor: Visitor) -> None:
+    trouble.clock.now += 400
+    for path in ("/outbox", "/outbox/deliveries", "/outbox/connections"):
+        assert "The sending process has been silent for 6 min 42 s." in visitor.text(path)
+    assert "Nothing is being sent: the sending process is silent." in visitor.text("/outbox")
+
+
+def test_practice_mode_is_on_every_page(world: seeded.World) -> None:
+    app = application(
+        world,
+        SANDBOX="1",
+        AMOCRM_BASE_URL="http://127.0.0.1:9",
+        AMOCRM_SUBDOMAIN="",
+        CRM_API_URL="http://127.0.0.1:9/api/rest.php",
+    )
+    text = Visitor(app.test_client(), language="ru").text("/outbox/log")
+    assert "Учебный режим: настоящие сделки не меняются." in text
+
+
+@pytest.mark.parametrize(
+    "path", ["/outbox", "/outbox/deliveries", "/outbox/5", "/outbox/students", "/outbox/connections", "/outbox/log"]
+)
+def test_a_store_that_cannot_be_read_is_told_in_words(world: seeded.World, path: str) -> None:
+    app = application(world, seeded.Wired(world.store), Broken(world))
+    answer = Visitor(app.test_client()).get(path)
+    text = plain(answer.text)
+    assert answer.status_code == 503
+    assert "The server's disk is full, the store does not open." in text
+    assert "those accepted before are safe" in text and "Traceback" not in answer.text
+
+
+def test_a_driver_fault_is_told_in_words_with_the_last_figures(
+    trouble, visitor: Visitor, app: Any, monkeypatch: Any
+) -> None:
+    visitor.get("/outbox")
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(type(trouble.store), "tallies", fails)
+    answer = visitor.get("/outbox")
+    assert answer.status_code == 503
+    assert "Figures of 14:36:08." in plain(answer.text) and "amoCRM 12 wait" in plain(answer.text)
+
+
+def test_what_is_not_there_is_told_in_words(world: seeded.World, visitor: Visitor) -> None:
+    for path in ("/outbox/999", "/outbox/99999999999999999999999", "/outbox/nothing", "/outbox/999/preview"):
+        answer = visitor.get(path)
+        assert answer.status_code == 404, path
+        assert "/outbox/static" in answer.text or path == "/outbox/nothing"
+
+
+def test_a_fragment_is_the_middle_of_the_same_page(trouble, visitor: Visitor) -> None:
+    part = visitor.get("/outbox", **{"X-Fragment": "1"})
+    assert part.text.lstrip().startswith("<header") and 'id="main"' in part.text and "<html" not in part.text
+    assert "X-Fragment" in part.headers["Vary"]
+
+
+def test_a_page_refreshes_without_scripts_only_when_asked(trouble, visitor: Visitor) -> None:
+    assert "http-equiv" not in visitor.get("/outbox").text
+    assert '<meta http-equiv="refresh" content="15">' in visitor.get("/outbox?refresh=15").text
+    assert "http-equiv" not in visitor.get("/outbox?refresh=0").text
+
+
+def test_the_operator_is_asked_with_a_password_that_is_checked(world: seeded.World, visitor: Visitor) -> None:
+    visitor.auth = (OPERATOR[0], VIEWER[1])
+    assert visitor.get("/outbox").status_code == 401

@@ -9,6 +9,7 @@ from service.authentication import is_secret
 from service.house import dealpost
 from service.problems import Refusal, not_stored
 from service.sources.amocrm_webhook_events import hook_events
+from service.sources.intake import read_body
 
 bp = Blueprint("amocrm_webhook", __name__)
 
@@ -48,7 +49,7 @@ def _take(secret: str) -> Response:
         raise Refusal(401, mend, headers={"WWW-Authenticate": 'Webhook realm="Dealpost"'})
     now = house.store.now()
     events = hook_events(
-        request.get_data(cache=False),
+        read_body(request),
         configured_subdomain=house.settings.amocrm.subdomain,
         account_id=house.wiring.account_id(),
         now=now,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from flask import Request, Response
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from outbox.message import Conflict, Dedupe, Json, NewEvent, Receipt, StoreUnavailable, new_id
 from service.house import dealpost
@@ -20,6 +22,16 @@ DEPTH = 64
 ID_MAX = 255
 
 
+def read_body(request: Request) -> bytes:
+    """The whole body. Raises RequestEntityTooLarge beyond the limit."""
+    body = request.get_data(cache=False)
+    # One that comes in chunks tells no length, and what is beyond the limit would be cut off without a word.
+    whole = request.content_length is not None or len(body) < (request.max_content_length or math.inf)
+    if not whole and request.environ["wsgi.input"].read(1):
+        raise RequestEntityTooLarge
+    return body
+
+
 def read_json(request: Request, any_type: bool = False) -> Any:
     """The body. Raises Refusal 400 for what is no JSON, 415 for another content type, 422 for broken Unicode.
 
@@ -28,7 +40,7 @@ def read_json(request: Request, any_type: bool = False) -> Any:
     kind = "" if request.environ.get("CONTENT_TYPE") == "application/json" else request.mimetype
     if kind and not any_type and kind != "application/json" and not kind.endswith("+json"):
         raise Refusal(415, f"Got Content-Type {kind}; expected application/json.")
-    body = request.get_data(cache=False)
+    body = read_body(request)
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:

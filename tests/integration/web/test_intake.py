@@ -1,5 +1,6 @@
 """The ways in that take JSON, by the contract's shapes, refusals and rules of deduplication."""
 
+import io
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -279,6 +280,20 @@ def test_half_a_character_is_named(web, path):
 def test_a_body_over_one_mib_is_refused(web, path):
     body = b'{"x":"' + b"y" * (1024 * 1024) + b'"}'
     problem(web.post(path, data=body, content_type="application/json", headers=KEY), 413)
+
+
+@pytest.mark.parametrize("beyond, status", [(0, 202), (1, 413)])
+def test_a_body_in_chunks_is_not_cut_at_the_limit_but_refused(web, store, beyond, status):
+    start = b'{"name": "crm/create-deal", "data": {"dealName": "Course", "note": "'
+    body = start + b"a" * (2**20 + beyond - len(start) - 3) + b'"}}'
+    answer = web.post(
+        "/api/events",
+        input_stream=io.BytesIO(body),
+        headers={**KEY, "Content-Type": "application/json", "Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert answer.status_code == status, answer.text
+    assert count(store) == (status == 202)
 
 
 def test_a_body_of_just_one_mib_is_taken(post):

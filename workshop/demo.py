@@ -88,37 +88,40 @@ class Demo:
         told = f"{status} in {(time.monotonic() - started) * 1000:.0f} ms"
         if status not in (200, 202):
             raise Refused(f"POST {shown or path}: {status} {answer}")
-        for what, look in meant:
-            self.keep(Sending(f"POST {shown or path}", what, look, started, told))
+        self.keep([Sending(f"POST {shown or path}", what, look, started, told) for what, look in meant])
 
     def move_by_hand(self, email: str, stage: str) -> None:
         """A manager moves a deal in amoCRM, which then sends its webhook, form-encoded."""
         deal = self.deal_of(email)
         status_id = self.sandbox.amocrm.stage_named(stage).id
-        self.keep(
-            Sending(
-                "POST /webhooks/amocrm/<secret>",
-                f"a manager moved {deal.name!r}",
-                self.recorded(deal.name, str(int(deal.price))),
-            )
-        )
+        record = self.recorded(deal.name, str(int(deal.price)))
         self.sandbox.amocrm.move_deal(deal.id, status_id)
+        self.keep([Sending("POST /webhooks/amocrm/<secret>", f"a manager moved {deal.name!r}", record)])
 
-    def keep(self, sending: Sending) -> None:
-        self.sent.append(sending)
-        print(f"  sent  {sending.way_in:32} {sending.what}  {sending.answer}".rstrip(), flush=True)
-        time.sleep(self.pace)
+    def keep(self, sendings: list[Sending]) -> None:
+        """Watches for them from now on, and pauses for the pace."""
+        self.sent += sendings
+        for one in sendings:
+            print(f"  sent  {one.way_in:32} {one.what}  {one.answer}".rstrip(), flush=True)
+        until = time.monotonic() + self.pace
+        while time.monotonic() < until:
+            self.look()
+            time.sleep(0.05)
 
     def wait(self, seconds: float, dead: Callable[[], tuple[str, int] | None]) -> None:
         """Until everything arrived, a process died, or patience ends."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not dead():
-            for one in self.sent:
-                one.arrived = one.arrived or one.look()
-                one.took = one.took or (time.monotonic() - one.sent_at if one.arrived else 0.0)
-            if all(one.arrived for one in self.sent):
+            if self.look():
                 return
             time.sleep(0.05)
+
+    def look(self) -> bool:
+        """Notes what has arrived since; whether everything has."""
+        for one in self.sent:
+            one.arrived = one.arrived or one.look()
+            one.took = one.took or (time.monotonic() - one.sent_at if one.arrived else 0.0)
+        return all(one.arrived for one in self.sent)
 
     # The sandbox's books
 

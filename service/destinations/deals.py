@@ -26,6 +26,9 @@ ECHO_SECONDS_UNTIMED = 2 * 3600.0
 WAITS = {"forbidden": 3600.0, "unpaid": 3600.0, "reconnect": 600.0, "settings": 600.0}
 """Seconds until amoCRM is asked again after it, or we, refused; the rest: see Deals._later."""
 
+QUIET = {"forbidden": 3600.0, "unpaid": 600.0, "reconnect": 30.0, "settings": 60.0, "rate": 5.0}
+"""Seconds for which amoCRM is not asked at all after it refused; 15 for everything else."""
+
 SUPERSEDED = "superseded: the same change as "
 
 SHOWN = 10
@@ -79,6 +82,8 @@ class Deals:
         self._account_id = account_id
         self._resting = resting
         self._noting = noting
+        self._trouble: DeliveryError | None = None  # amoCRM's, when it was asked last
+        self._asked_again_at = 0.0
         self.changes = Changes(memory, now)
 
     def sort_out(self, rows: Sequence[Delivery], places: frozenset[str], desk: Desk) -> dict[int, Work]:
@@ -104,9 +109,9 @@ class Deals:
             for row in left:
                 found[row.id] = self._rest(row, rest)
             return found
-        try:
-            self._read(left, places, desk, self._reader, found)
-        except DeliveryError as error:
+        if (error := self._trouble) is None or self._now() >= self._asked_again_at:
+            error = self._try_to_read(left, places, desk, self._reader, found)
+        if error is not None:
             for row in left:
                 found.setdefault(row.id, self._later(row, error))
         return found
@@ -150,6 +155,20 @@ class Deals:
         if self._settings.webhook_echoes == "skip" and self._is_echo(row, lead_id):
             return Skipped("echo: Dealpost itself moved the deal (WEBHOOK_ECHOES=skip)", lead_id=lead_id)
         return None
+
+    def _try_to_read(
+        self, rows: Sequence[Delivery], places: frozenset[str], desk: Desk, reader: Reader, found: dict[int, Work]
+    ) -> DeliveryError | None:
+        """Fills in `found` as far as amoCRM allows. -> its trouble, which is remembered: each new hook would otherwise
+        ask again, and hold up the other records until the end of its time."""
+        try:
+            self._read(rows, places, desk, reader, found)
+            self._trouble = None
+        except DeliveryError as error:
+            kind = error.pause.kind if error.pause else ""
+            self._trouble = error
+            self._asked_again_at = self._now() + max(QUIET.get(kind, 15.0), error.retry_after or 0.0)
+        return self._trouble
 
     def _is_echo(self, row: Delivery, lead_id: int) -> bool:
         entry = self._memory.get(ECHOES, str(lead_id))

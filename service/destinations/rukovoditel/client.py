@@ -154,6 +154,19 @@ class Client:
         user = data if isinstance(data, Mapping) else {}
         return _text(user.get("name")) or _text(user.get("username"))
 
+    def unknown_fields(self, *, total: float | None = None) -> tuple[str, ...]:
+        """Configured fields that the ERP does not show in the configured entity, as far as it has a row to show. Raises
+        DeliveryError, also for an entity that it does not have."""
+        settings = self._settings
+        names = [settings.field_name, settings.field_amount, settings.field_key, *(name for name, _ in settings.fields)]
+        numbers = [name.removeprefix("field_") for name in names if name]
+        parameters = {"entity_id": settings.entity_id, "select_fields": ",".join(numbers), "limit": 1}
+        try:
+            rows = rows_of(self.call("select", parameters, total=total).data)
+        except (Refused, Garbled, NoAnswer) as fault:
+            raise error_of(fault) from None
+        return tuple(f"field_{one}" for one in numbers if rows and one not in rows[0])
+
 
 def error_of(fault: Refused | Garbled | NoAnswer, *, own_entity: bool = False) -> DeliveryError:
     """The error of a request. own_entity: the entity came with the event, not from the settings."""

@@ -354,3 +354,27 @@ def test_what_is_remembered_does_not_grow(plain: House) -> None:
     assert len(plain.memory.items("erp-made")) <= 8
     assert len(plain.memory.items("erp-inserts")) == 1
     assert plain.memory.kept["erp-inserts", "open"].value.keys() <= {"29"}
+
+
+def test_fields_that_the_ERP_does_not_have() -> None:
+    house = House(field_key="field_1041", fields=(("field_1050", "{stage}"),))
+    client = Client(house.settings, cast(Http, house.erp), house.clock)
+    house.erp.select = lambda body: house.erp.said(house.erp.rows)  # type: ignore[method-assign]
+    assert client.unknown_fields() == ()
+    house.erp.add(**{"1039": "x", "1040": "1", "1041": ""})
+    assert client.unknown_fields() == ("field_1050",)
+    assert house.erp.calls[-1]["select_fields"] == "1039,1040,1041,1050"
+    house.erp.entities = set()
+    with pytest.raises(DeliveryError) as caught:
+        client.unknown_fields()
+    assert caught.value.cause == "erp_settings"
+
+
+def test_signing_in() -> None:
+    house = House()
+    client = Client(house.settings, cast(Http, house.erp), house.clock)
+    assert client.login() == "Dealpost"
+    wrong = Client(Settings(url=house.settings.url, key="wrong"), cast(Http, house.erp), house.clock)
+    with pytest.raises(DeliveryError) as caught:
+        wrong.login()
+    assert caught.value.cause == "erp_settings"

@@ -267,6 +267,18 @@ def test_amocrms_trouble_is_not_the_ERPs(error: DeliveryError, least: float) -> 
     assert house.desk.begun == [2]
 
 
+def test_after_amocrms_trouble_each_new_hook_does_not_ask_again() -> None:
+    house = House(Reader({1: Lead(1), 2: Lead(2)}, error=DeliveryError("down", cause="amocrm_down", outage=True)))
+    house.deliver(change(1, at=T))
+    house.reader.error = None
+    house.clock.now += 14
+    assert isinstance(house.deliver(change(2, 2, at=T))[2], Later)
+    assert house.reader.asked == []
+    house.clock.now += 1
+    assert isinstance(house.deliver(change(2, 2, at=T))[2], Delivered)
+    assert isinstance(house.deliver(change(1, at=T))[1], Delivered)
+
+
 def test_an_old_row_asks_a_silent_amocrm_seldom() -> None:
     house = House(Reader(error=DeliveryError("down", cause="amocrm_down", outage=True)))
     outcome = house.deliver(change(1, at=T, received_at=T - 86400))[1]

@@ -38,6 +38,22 @@ accesslog = None
 chdir = str(FOLDER)
 
 
+# --- settings that cannot be used -------------------------------------------------------------------------------------
+
+
+def on_starting(server: Any) -> None:
+    # Here, before any worker: each of them would say it again, and gunicorn would add a traceback of its own.
+    sys.path.insert(0, str(FOLDER))
+    from service.config import ConfigError
+    from service.environment import read_settings
+
+    try:
+        read_settings()
+    except ConfigError as error:
+        print(error, file=sys.stderr, flush=True)
+        sys.exit(2)
+
+
 # --- each worker on its own CPU ---------------------------------------------------------------------------------------
 # Threads that wake each other across CPUs under one interpreter lock cost more than the storage does. Off with more
 # workers than CPUs, where it would pile them up, and on Heroku-like hosts, where the CPUs belong to many neighbours.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import FOLDER, PYTHON, Process, Processes, bare_environ, free_port
+from tests.support.processes import FOLDER, PYTHON, Process, Processes, bare_environ, free_port, run
 from tests.support.waiting import eventually
 
 APP = """
@@ -41,6 +41,7 @@ def house(tmp_path: pathlib.Path) -> pathlib.Path:
     folder = tmp_path / "house"
     folder.mkdir()
     shutil.copy(FOLDER / "gunicorn.conf.py", folder)
+    (folder / "service").symlink_to(FOLDER / "service")
     (folder / "wsgi.py").write_text(APP)
     (folder / "scheduler.py").write_text(SCHEDULER)
     return folder
@@ -48,7 +49,7 @@ def house(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def serve(started: Processes, house: pathlib.Path, port: int = 0, **settings: str) -> Process:
     port = port or free_port()
-    environ = bare_environ(**{"PORT": str(port), **settings})
+    environ = bare_environ(**{"PORT": str(port), "DATABASE_URL": f"sqlite:///{house}/dealpost.db", **settings})
     process = started.start("gunicorn", [PYTHON, "-m", "gunicorn", "wsgi:app"], environ, cwd=house)
     process.url = f"http://127.0.0.1:{port}"
     started.ready(process, "/")
@@ -83,7 +84,7 @@ def test_each_worker_has_a_cpu_of_its_own_and_an_heir_takes_it_over(started: Pro
 
 
 @pytest.mark.parametrize(
-    "settings", [{"PIN_WORKERS": "0"}, {"DYNO": "web.1"}, {"WEB_CONCURRENCY": str(CPUS + 1)}], ids=str
+    "settings", [{"PIN_WORKERS": "0"}, {"DYNO": "web.1", "ALLOW_EPHEMERAL": "1"}, {"WEB_CONCURRENCY": str(CPUS + 1)}], ids=str
 )
 def test_workers_are_not_pinned(started: Processes, house: pathlib.Path, settings: dict[str, str]) -> None:
     process = serve(started, house, **settings)
@@ -149,3 +150,15 @@ def test_kept_connections_do_not_hold_up_the_end(started: Processes, house: path
         assert process.stop(within=10) == 0
     finally:
         kept.close()
+
+
+def test_settings_that_cannot_be_used_are_said_once_and_stop_the_start(tmp_path: pathlib.Path) -> None:
+    environ = bare_environ(
+        PORT=str(free_port()), DATABASE_URL=f"sqlite:///{tmp_path}/dealpost.db", AMOCRM_RPS="fast", TIMEZONE="Mars"
+    )
+    ended = run([PYTHON, "-m", "gunicorn", "wsgi:app"], environ, within=30)
+    assert ended.code == 2
+    assert ended.text.count("The settings cannot be used") == 1
+    assert "AMOCRM_RPS" in ended.text
+    assert "TIMEZONE" in ended.text
+    assert "Traceback" not in ended.text

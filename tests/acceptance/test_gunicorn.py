@@ -84,7 +84,9 @@ def test_each_worker_has_a_cpu_of_its_own_and_an_heir_takes_it_over(started: Pro
 
 
 @pytest.mark.parametrize(
-    "settings", [{"PIN_WORKERS": "0"}, {"DYNO": "web.1", "ALLOW_EPHEMERAL": "1"}, {"WEB_CONCURRENCY": str(CPUS + 1)}], ids=str
+    "settings",
+    [{"PIN_WORKERS": "0"}, {"DYNO": "web.1", "ALLOW_EPHEMERAL": "1"}, {"WEB_CONCURRENCY": str(CPUS + 1)}],
+    ids=str,
 )
 def test_workers_are_not_pinned(started: Processes, house: pathlib.Path, settings: dict[str, str]) -> None:
     process = serve(started, house, **settings)

@@ -11,7 +11,7 @@ from typing import Any
 
 import axe_core_python
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from outbox.message import State
 from outbox.store import Filter
@@ -77,9 +77,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
             lambda w: w.day(0.15, lost=14), lambda w: w.others_lost(), lambda w: w.slow_down(), lambda w: w.house()
         )
         trouble.store.log_action("operator", "pause", 1, {"destination": "erp"})
-        trying = world()
-        waits = trying.trying()
-        trying.house()
+        trying = world(lambda w: w.trying(), lambda w: w.house())
         empty = world()
         bare = {"amocrm": seeded.Out("amocrm", ("AMOCRM_SUBDOMAIN",)), "erp": seeded.Out("erp", ("CRM_API_URL",))}
         sandbox = {"SANDBOX": "1", "AMOCRM_BASE_URL": "http://127.0.0.1:9", "AMOCRM_SUBDOMAIN": "", "CRM_API_URL": ""}
@@ -92,7 +90,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
             practice=serve(well, **sandbox),
             prefixed=serve(well, prefix="/school/post"),
             ids={
-                "waits": waits,
+                "waits": trying.store.list(Filter(), 1).rows[0].id,
                 "dead": trouble.store.list(Filter(states=(State.DEAD,), cause="stage_deleted"), 1).rows[0].id,
                 "lost": trouble.store.list(Filter(states=(State.DEAD,), cause="contact_not_found"), 1).rows[0].id,
                 "done": well.store.list(Filter(states=(State.DELIVERED,)), 1).rows[0].id,
@@ -160,7 +158,7 @@ def look(contexts: Callable[..., BrowserContext]) -> Iterator[Open]:
 
 def settled(page: Page) -> None:
     """Waits until what the page looks up by itself is there."""
-    page.wait_for_function("document.readyState === 'complete' && !document.querySelector('[aria-busy=true]')")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
 
 
 def faults(page: Page) -> list[str]:

@@ -19,7 +19,6 @@ def refreshed(page: Page) -> None:
     """Presses the key that refreshes and waits for the answer."""
     with page.expect_response(lambda answer: answer.request.headers.get("x-fragment") == "1"):
         page.keyboard.press(REFRESH)
-    page.wait_for_timeout(0)
 
 
 def test_a_refresh_shows_news_and_keeps_panels_focus_and_place(look: Open, sites: Sites) -> None:

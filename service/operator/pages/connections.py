@@ -133,6 +133,8 @@ def _permission(token: Any, now: float) -> tuple[str, float, str] | None:
 
 def _connected_by(token: Any) -> str:
     name = getattr(token, "who", "")
+    if name == "settings":
+        return _("connected by the settings")
     return _("connected by %(who)s", who=name) if name else ""
 
 

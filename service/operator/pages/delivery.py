@@ -17,6 +17,7 @@ from service.house import Dealpost, dealpost
 from service.operator import words
 from service.operator.pages import places, rows, sentence, timeline
 from service.operator.pages.blueprint import back_to, bp, show, who
+from service.operator.pages.students import whole
 from service.routing import AMOCRM, ERP, normal_email
 
 LATEST = 2**63 - 1
@@ -155,7 +156,7 @@ def links(house: Dealpost, one: Delivery) -> list[Link]:
         found.append(Link(_("Record %(id)s in the ERP", id=one.reference), "", url))
     if one.email or lead:
         name = rows.person(one)
-        events = house.store.events_of(one.email, None if one.email else lead, 200)
+        events = whole(house, one.email or "", lead)
         note = ngettext("%(num)s event", "%(num)s events", len(events))
         values = {"email": one.email} if one.email else {"deal": lead}
         found.append(

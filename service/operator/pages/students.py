@@ -21,6 +21,8 @@ from service.routing import AMOCRM, ERP
 
 PAGE = 50
 EVENTS = 200
+DEALS = 5
+"""Of so many of a student's deals at most the events are looked up."""
 
 
 @bp.get("/students")
@@ -89,7 +91,7 @@ def journey() -> Response:
     email = request.args.get("email", "").strip().casefold()[:254]
     deal = request.args.get("deal", "")
     lead_id = int(deal) if deal.isascii() and deal.isdigit() and len(deal) < 19 else None
-    events = house.store.events_of(email or None, lead_id, EVENTS) if email or lead_id else []
+    events = whole(house, email, lead_id)
     every = [one for event in events for one in event.deliveries]
     name = next((rows.person(one) for one in every if one.person or one.facts.get("contact_name")), "")
     name = name or email or (_("Deal %(id)s", id=lead_id) if lead_id else _("Nobody"))
@@ -110,6 +112,17 @@ def journey() -> Response:
         found=len(events),
         most=EVENTS,
     )
+
+
+def whole(house: Dealpost, email: str, lead_id: int | None) -> list[Event]:
+    """All events of a student, with those that only name the student's deals, or of a deal; newest first."""
+    if not email:
+        return house.store.events_of(None, lead_id, EVENTS) if lead_id else []
+    found = {event.id: event for event in house.store.events_of(email, None, EVENTS)}
+    leads = {rows.lead(one) for event in found.values() for one in event.deliveries}
+    for lead in sorted(one for one in leads if one)[:DEALS]:
+        found.update({event.id: event for event in house.store.events_of(None, lead, EVENTS)})
+    return sorted(found.values(), key=lambda event: (event.received_at, event.id), reverse=True)[:EVENTS]
 
 
 def _records(house: Dealpost, every: Sequence[Delivery]) -> list[tuple[str, str]]:

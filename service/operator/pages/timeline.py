@@ -89,7 +89,8 @@ def _attempt(attempt: Attempt, number: int, title: str, newest_failed: bool) -> 
     head, text, note = _told(attempt, number, title)
     if attempt.outcome == "failed" and not newest_failed:
         note = ""  # it would be the same under each
-    took = "" if attempt.finished_at is None else words.duration(attempt.finished_at - attempt.at)
+    seconds = 0.0 if attempt.finished_at is None else attempt.finished_at - attempt.at
+    took = words.duration(seconds) if seconds >= 0.05 else ""
     secret = _("hidden")
     return Step(
         "node", icon, tone, words.clock(attempt.at, seconds=True), words.exact(attempt.at), head, text, note, took,

@@ -77,9 +77,14 @@ def look(house: Dealpost, all_places: Sequence[Place], now: float) -> Trouble:
     passing += [
         _retrying(house, group, now)
         for group in groups
-        if group.state == State.PENDING and group.destination not in resting
+        if group.state == State.PENDING and group.destination not in resting and _long(group, now)
     ]
     return Trouble(tuple(needs), tuple(passing), dead, sum(one.count for one in passing))
+
+
+def _long(group: CauseGroup, now: float) -> bool:
+    """A row that failed a moment ago is on its way, not in trouble."""
+    return any(now - one.received_at > words.LATE for one in group.sample)
 
 
 def dead_group(house: Dealpost, group: CauseGroup, now: float) -> Need:

@@ -175,7 +175,7 @@
   function loadAll() {
     for (const one of every("[data-load-once]")) {
       if (one.dataset.mine) continue;
-      load(one, one.dataset.loadOnce, (page) => find("#preview-found", page) || find("#main", page));
+      load(one, one.dataset.loadOnce, (page) => find("[data-found]", page));
     }
     for (const one of every("select[data-load]")) {
       if (one.dataset.mine) continue;
@@ -250,7 +250,7 @@
       const target = find("#" + one.dataset.reload);
       if (!target) return;
       event.preventDefault();
-      load(target, target.dataset.loadOnce || one.href, (page) => find("#preview-found", page) || find("#" + target.id, page) || find("#main", page));
+      load(target, one.dataset.from || one.href, (page) => find("[data-found]", page));
     } else if ((one = on("[data-copy]"))) {
       const text = find("#" + one.dataset.copy).textContent.trim();
       navigator.clipboard.writeText(text).then(() => { find("#spoken").textContent = say.copied; one.title = say.copied; }).catch(() => {});

@@ -277,3 +277,22 @@ def test_a_page_refreshes_without_scripts_only_when_asked(trouble, visitor: Visi
 def test_the_operator_is_asked_with_a_password_that_is_checked(world: seeded.World, visitor: Visitor) -> None:
     visitor.auth = (OPERATOR[0], VIEWER[1])
     assert visitor.get("/outbox").status_code == 401
+
+
+def test_a_students_way_holds_also_what_only_names_the_deal(world: seeded.World, visitor: Visitor) -> None:
+    person = seeded.PEOPLE[0]
+    world.deliver(person, seeded.NOON - seeded.HOUR, 1)
+    world.record(person, seeded.NOON - 60, 4791)
+    text = visitor.text(f"/outbox/students/journey?email={person[1]}")
+    assert "Finished lesson 1" in text and "Record 4791 was made" in text
+
+
+def test_what_failed_a_moment_ago_is_on_its_way_and_no_trouble(world: seeded.World, visitor: Visitor) -> None:
+    one = world.accept("lesson.completed", seeded.PEOPLE[0], seeded.NOON - 9)
+    world.end(one, "amocrm", State.PENDING, cause="contact_not_found", reason="not_found: no", due_at=seeded.NOON + 20)
+    world.clock.now = seeded.NOON
+    world.house()
+    assert "Passes by itself" not in visitor.text("/outbox")
+    world.clock.now += 400
+    world.store.memory.put("process", "worker.1", {"name": "w", "kind": "worker", "heartbeat_at": world.clock.now})
+    assert "Passes by itself" in visitor.text("/outbox")

@@ -27,11 +27,15 @@ class Running:
     def __init__(self, sandbox: Sandbox, folder: Path, **settings: str) -> None:
         self.sandbox = sandbox
         self.offset = 0.0
-        self.alerts: list[tuple[str, Any]] = []
         given = {**defaults.SETTINGS(sandbox.base_url), "AMOCRM_RPS": "50", **settings}
         self.settings = config.load(given).amocrm
         self.store = SqliteStore(str(folder / "dealpost.db"), now=lambda: time.time() + self.offset)
         self.store.migrate()
+        self.start()
+
+    def start(self) -> None:
+        """A worker's lane over the store."""
+        self.alerts: list[tuple[str, Any]] = []
         self.keys = [Fernet.generate_key().decode()]
         self.account = self.another()
         self.lane = Lane(

@@ -1,0 +1,195 @@
+"""Many unknown students: the pipeline's pages instead of one search each, bounded, resumable, verified."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import Sandbox, defaults
+from service.destinations.amocrm import directory as directory_module
+from service.destinations.amocrm import pages as pages_module
+from tests.integration.amocrm.running import NEW, ONE, Running
+
+
+def emails(count: int) -> list[str]:
+    return [f"learner-{number}@example.com" for number in range(1, count + 1)]
+
+
+def paths(running: Running) -> Counter[str]:
+    return Counter(running.requests())
+
+
+def test_a_launch_costs_a_fraction_of_a_request_each_and_the_next_lesson_less(running: Running) -> None:
+    running.sandbox.seed(contacts=2000, students=1000, stage=NEW)
+    running.warm()
+    events = running.lessons([(email, 1) for email in emails(1000)])
+    running.drain()
+    assert running.states(events) == {"delivered": 1000}
+    # five pages of deals (one with the furnished students), five of their contacts, four guards, twenty writes
+    assert paths(running) == {
+        "GET /api/v4/account": 1,
+        "GET /api/v4/leads": 9,
+        "GET /api/v4/contacts": 5,
+        "PATCH /api/v4/leads": 20,
+    }
+    running.sandbox.log.clear()
+    events = running.lessons([(email, 2) for email in emails(1000)])
+    running.drain()
+    assert running.states(events) == {"delivered": 1000}
+    assert paths(running) == {"GET /api/v4/leads": 4, "PATCH /api/v4/leads": 20}
+
+
+def test_an_hour_later_their_contacts_are_checked_too(running: Running) -> None:
+    running.sandbox.seed(students=500, stage=NEW)
+    running.lessons([(email, 1) for email in emails(500)])
+    running.drain()
+    running.offset += 3000
+    running.sandbox.log.clear()
+    events = running.lessons([(email, 2) for email in emails(500)])
+    running.drain()
+    assert running.states(events) == {"delivered": 500}
+    assert paths(running)["GET /api/v4/contacts"] == 2 and sum(paths(running).values()) <= 16
+
+
+def test_who_is_not_on_the_pages_is_searched_for(running: Running) -> None:
+    account = running.sandbox.amocrm
+    running.sandbox.seed(students=60, stage=NEW)
+    for deal in list(account.deals.values())[-2:]:
+        account.move_deal(deal.id, defaults.WON)
+    running.warm()
+    events = running.lessons([(email, 1) for email in [*emails(60), "nobody-1@x.ru", "nobody-2@x.ru"]])
+    running.drain()
+    assert running.states(events) == {"delivered": 58, "skipped deal_closed": 2, "pending not_found": 2}
+    assert sum(paths(running).values()) == 1 + 1 + 1 + 4 + 1 + 2  # account, page, contacts, searches, guard, writes
+
+
+def test_a_student_with_deals_on_several_pages_has_the_latest_moved(running: Running) -> None:
+    account = running.sandbox.amocrm
+    contact = account.add_contact("Анна", "anna@example.com")
+    older = account.add_deal("старая, но свежее изменена", 1, NEW, contact_ids=[contact.id])
+    running.sandbox.seed(students=600, stage=NEW)
+    twin = account.add_contact("Анна 2", "anna@example.com")
+    newer = account.add_deal("новая", 1, NEW, contact_ids=[twin.id])
+    older.updated_at = newer.updated_at + 50
+    running.warm()
+    events = running.lessons([(email, 1) for email in ["anna@example.com", *emails(600)]])
+    running.drain()
+    assert running.states(events) == {"delivered": 601}
+    assert (older.status_id, newer.status_id) == (ONE, NEW)
+    assert sum(paths(running).values()) < 40
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_where_filters_are_ignored_everybody_is_searched_for(running: Running, told: bool) -> None:
+    account = running.sandbox.amocrm
+    other = account.add_pipeline("Другая", ["Начало"])
+    stranger = account.add_contact("Чужой", "stranger@example.com")
+    elsewhere = account.add_deal("x", 1, None, other.id, contact_ids=[stranger.id])
+    before = elsewhere.status_id
+    deals = running.students(30)
+    running.sandbox.set(filters_enabled=False)
+    if not told:  # amoCRM does not say so, only its rows do
+        running.store.memory.put("account", "filters", {"enabled": True})
+    running.warm()
+    events = running.lessons([(email, 1) for email in [*deals, "stranger@example.com"]])
+    running.drain()
+    assert running.states(events) == {"delivered": 30, "pending not_found": 1}
+    assert {running.stage(deal) for deal in deals.values()} == {ONE} and elsewhere.status_id == before
+    found = paths(running)
+    assert found["GET /api/v4/contacts"] == 31
+    assert found["GET /api/v4/leads"] == (0 if told else 1)
+
+
+def test_reading_pages_is_bounded_by_what_it_may_save_and_goes_on_where_it_stopped(running: Running) -> None:
+    running.sandbox.seed(students=3000, stage=NEW)
+    running.warm()
+    wanted = emails(3000)[:30]  # they are on the last pages: the newest deals come first
+    events = running.lessons([(email, 1) for email in wanted])
+    running.drain()
+    assert running.states(events) == {"delivered": 30}
+    found = paths(running)
+    # 15 requests for pages, which did not reach the end; then 30 searches
+    assert found["GET /api/v4/contacts"] == 30 + 7 and sum(found.values()) == 1 + 14 + 30 + 1 + 1
+    running.sandbox.log.clear()
+    events = running.lessons([(email, 1) for email in emails(3000)[1000:1250]])
+    running.drain()
+    assert running.states(events) == {"delivered": 250}
+    found = paths(running)
+    assert found["GET /api/v4/leads"] == 6 + 1 and found["GET /api/v4/contacts"] == 6  # the rest of 13 pages
+
+
+def test_a_reading_that_was_broken_off_long_ago_begins_anew(running: Running) -> None:
+    running.sandbox.seed(students=3000, stage=NEW)
+    running.lessons([(email, 1) for email in emails(3000)[:30]])
+    running.drain()
+    running.offset += 1000
+    running.sandbox.log.clear()
+    running.lessons([(email, 1) for email in emails(3000)[1000:1250]])
+    running.drain()
+    page = next(one for one in running.sandbox.log.entries(method="GET") if one.path == "/api/v4/leads")
+    assert "&page=1&" in page.query
+
+
+def test_pages_have_a_limit_a_day(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages_module, "A_DAY", 4)
+    running.sandbox.seed(students=3000, stage=NEW)
+    running.warm()
+    events = running.lessons([(email, 1) for email in emails(3000)[:40]])
+    running.drain()
+    assert running.states(events) == {"delivered": 40}
+    assert paths(running)["GET /api/v4/contacts"] == 2 + 40
+    events = running.lessons([(email, 1) for email in emails(3000)[100:140]])
+    running.sandbox.log.clear()
+    running.drain()
+    assert running.states(events) == {"delivered": 40} and paths(running)["GET /api/v4/contacts"] == 40
+
+
+def test_many_searches_are_spread_over_passes(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory_module, "SEARCHES", 10)
+    events = running.lessons([(f"nobody-{number}@x.ru", 1) for number in range(25)])
+    running.drain()
+    assert running.states(events) == {"pending not_found": 25}
+
+
+def test_searches_that_trickle_in_earn_the_reading_by_pages(running: Running) -> None:
+    running.sandbox.seed(students=200, stage=NEW)
+    running.warm()
+    wanted = emails(200)
+    for start in range(0, 60, 3):
+        events = running.lessons([(email, 1) for email in wanted[start : start + 3]])
+        running.drain()
+        assert running.states(events) == {"delivered": 3}
+    searches = [entry for entry in running.sandbox.log.entries(path="/api/v4/contacts") if "query=" in entry.query]
+    assert len(searches) == 21
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[Running]:
+    with Sandbox() as sandbox:
+        running = Running(sandbox, tmp_path, AMOCRM_RPS="6")
+        yield running
+        running.store.close()
+
+
+def test_at_real_limits_no_second_has_more_than_six(limited: Running) -> None:
+    deals = limited.students(30)
+    events = limited.lessons([(email, lesson) for email in list(deals)[:4] for lesson in (1, 2, 3)])
+    limited.drain()
+    assert limited.states(events) == {"delivered": 12}
+    log = limited.sandbox.log
+    assert log.max_in_window(1.0, part="amocrm") <= 6 and log.count(status=429) == 0
+
+
+def test_after_a_wait_a_student_s_lessons_still_go_in_order(running: Running) -> None:
+    deals = running.students(3)
+    running.sandbox.faults.add("status", status=429, retry_after=5.0)
+    names = list(deals)
+    running.lessons([(names[0], 1), (names[1], 1), (names[2], 1), (names[0], 2)])
+    running.drain()
+    running.offset += 10
+    running.drain()
+    changes = [change.after for change in running.sandbox.amocrm.changes if change.entity_id == deals[names[0]]]
+    assert [place[1] for place in changes if place] == [NEW, ONE, defaults.STAGE_LESSON_2]

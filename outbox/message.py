@@ -123,7 +123,8 @@ class Delivery:
 
     failures: attempts that counted. interrupted: the last attempt was open when its worker died.
     facts: what destinations learnt (amocrm: lead_id, contact_name, pipeline_id, from_status, to_status, names;
-        erp: entity_id, record name, amount): for the page and for the next attempt.
+        erp: entity_id, record name, amount; note: words for a person about a delivery that went through): for the
+        page and for the next attempt.
     """
 
     id: int

@@ -159,7 +159,7 @@ def success(row: Delivery, outcome: Delivered | Skipped, exchanges: tuple[Mappin
         State.SKIPPED if skipped else State.DELIVERED,
         "skipped" if skipped else "delivered",
         reason=outcome.reason if isinstance(outcome, Skipped) else "",
-        detail=outcome.reason if isinstance(outcome, Skipped) else "",
+        detail=outcome.reason if isinstance(outcome, Skipped) else str(outcome.facts.get("note") or ""),
         reference=outcome.reference,
         facts=outcome.facts,
         person=outcome.person,

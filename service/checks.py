@@ -224,11 +224,19 @@ def _erp(house: Dealpost) -> Iterator[Check]:
         return
     yield Check("ERP", OK, words or _("the login works"))
     erp = house.settings.erp
-    yield Check(
-        "ERP_ENTITY_ID",
-        OK,
-        f"{erp.entity_id}: {erp.field_name}, {erp.field_amount}" + (f", {erp.field_key}" if erp.field_key else ""),
+    fields = ", ".join(
+        filter(None, (erp.field_name, erp.field_amount, erp.field_key, *(pair[0] for pair in erp.fields)))
     )
+    try:
+        unknown = house.wiring.unknown_erp_fields(DEADLINE)
+    except DeliveryError as error:
+        yield _failed("ERP_ENTITY_ID", error)
+    else:
+        if unknown:  # only a hint: an ERP may leave out what is empty
+            words = _("the ERP does not show %(fields)s in entity %(id)s", fields=", ".join(unknown), id=erp.entity_id)
+            yield Check("ERP_ENTITY_ID", NOTE, words, _("Look whether these fields are there."))
+        else:
+            yield Check("ERP_ENTITY_ID", OK, f"{erp.entity_id}: {fields}")
     if not erp.field_key:
         words = _("not set: after a broken connection a record may need a person's look")
         yield Check("ERP_FIELD_KEY", NOTE, words, _("Name a unique text field, and no record is ever made twice."))

@@ -223,6 +223,10 @@ class Wiring:
         """Sign in to the ERP. -> its name for our user. Raises DeliveryError."""
         return self._erp_client.login(total=deadline)
 
+    def unknown_erp_fields(self, deadline: float = 10.0) -> tuple[str, ...]:
+        """Configured fields that the ERP does not show. Raises DeliveryError, also for an unknown entity."""
+        return self._erp_client.unknown_fields(total=deadline)
+
     def ping(self) -> bool:
         """Tell HEARTBEAT_URL that the worker lives. -> whether somebody was told."""
         if not self.settings.heartbeat_url:

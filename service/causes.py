@@ -62,7 +62,8 @@ CAUSES: dict[str, Cause] = {
     "amocrm_slow_down": Cause(
         N_("amoCRM asks to slow down"),
         N_(
-            "The account has too many requests, other integrations' included. We wait as long as it asks, then go on more slowly."
+            "The account has too many requests, other integrations' included. We wait as long as it asks, then go"
+            " on more slowly."
         ),
         NOBODY,
         "",
@@ -93,7 +94,8 @@ CAUSES: dict[str, Cause] = {
         N_("amoCRM refuses all our requests. All deliveries wait; we ask again once an hour, then more seldom."),
         SUPPORT,
         N_(
-            "Write to amoCRM's support. A ready text: account %(account)s, our address %(address)s, since %(since)s: requests of the integration are answered with 403. Please lift the block."
+            "Write to amoCRM's support. A ready text: account %(account)s, our address %(address)s, since "
+            "%(since)s: requests of the integration are answered with 403. Please lift the block."
         ),
     ),
     "amocrm_rights": Cause(
@@ -148,7 +150,8 @@ CAUSES: dict[str, Cause] = {
     "erp_settings": Cause(
         N_("The ERP does not accept our key, user or fields"),
         N_(
-            "All records wait. We ask again once an hour, and at once when the settings change. The ERP's own words: %(detail)s"
+            "All records wait. We ask again once an hour, and at once when the settings change. The ERP's own "
+            "words: %(detail)s"
         ),
         DEVELOPER,
         N_("Check the ERP's key, user, password, entity and fields (`flask check`)."),

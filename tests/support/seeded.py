@@ -26,6 +26,7 @@ STAGES = {
     142: "Успешно",
     143: "Не реализовано",
 }
+FUNNEL = ["Продажи", "Школа"]  # and the account's name
 LESSON_STAGE = {1: 61530111, 2: 61530114, 3: 61530117}
 PEOPLE = [(f"Студент {n}", f"student{n}@example.com", 31240000 + n * 37) for n in range(1, 61)]
 # Deliveries in each hour of the last day, the busy evening first.
@@ -79,17 +80,17 @@ class Wired:
             who="operator",
             host="school.amocrm.ru",
             account_id=1,
-            account_name="Школа",
+            account_name=FUNNEL[1],
             detail="",
         )
 
         self.amocrm = SimpleNamespace(
             pipelines=SimpleNamespace(
-                all=lambda **_: [SimpleNamespace(id=PIPELINE, name="Продажи")], target=self._target
+                all=lambda **_: [SimpleNamespace(id=PIPELINE, name=FUNNEL[0])], target=self._target
             ),
             tokens=SimpleNamespace(status=self.token_status),
             client=SimpleNamespace(
-                noting=lambda note: nullcontext(), account=lambda deadline: {"name": "Школа", "id": 1}
+                noting=lambda note: nullcontext(), account=lambda deadline: {"name": FUNNEL[1], "id": 1}
             ),
         )
 
@@ -97,7 +98,7 @@ class Wired:
         status_id = LESSON_STAGE[lesson]
         return SimpleNamespace(
             lesson=lesson,
-            pipeline_name="Продажи",
+            pipeline_name=FUNNEL[0],
             status_id=status_id,
             name=STAGES[status_id],
             known=True,
@@ -129,9 +130,9 @@ class Wired:
     def preview(self, delivery: Delivery) -> Any:
         return SimpleNamespace(
             verdict="move",
-            pipeline_name="Продажи",
-            from_name="Оплатил",
-            to_name="Урок 1 пройден",
+            pipeline_name=FUNNEL[0],
+            from_name=STAGES[61530105],
+            to_name=STAGES[61530111],
             lead_id=delivery.lead_id,
         )
 
@@ -245,7 +246,7 @@ class World:
         return {
             "lesson": lesson,
             "pipeline_id": PIPELINE,
-            "pipeline_name": "Продажи",
+            "pipeline_name": FUNNEL[0],
             "from_status": before,
             "from_name": STAGES[before],
             "to_status": to,
@@ -346,7 +347,7 @@ class World:
             [
                 {
                     "id": PIPELINE,
-                    "name": "Продажи",
+                    "name": FUNNEL[0],
                     "sort": 1,
                     "is_main": True,
                     "is_archive": False,
@@ -361,7 +362,7 @@ class World:
     def lose(self, place: int, at: float) -> int:
         """A lesson whose stage was deleted."""
         person = PEOPLE[place]
-        params = {"lesson": 2, "stage": "Урок 2 пройден", "detail": "NotSupportedChoice"}
+        params = {"lesson": 2, "stage": STAGES[LESSON_STAGE[2]], "detail": "NotSupportedChoice"}
         one = self.accept("lesson.completed", person, at, lesson=2)
         self.end(
             one,

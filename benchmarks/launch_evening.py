@@ -1,0 +1,101 @@
+"""A school's launch: 10,000 students finish a lesson, amoCRM lets 7 requests a second through, a worker is killed.
+
+`python -m benchmarks.launch_evening`; all figures are from the sandbox's own log of requests. Exits 1 when one misses
+its mark.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+
+import requests
+
+from benchmarks._workers import LIMIT, RPS, Workers
+from sandbox import Sandbox, defaults
+
+FIRST, NEXT = 0.05, 0.03
+"""The marks: amoCRM requests per event for students unknown so far, and for the same students' next lesson."""
+
+
+def round_of(workers: Workers, sandbox: Sandbox, emails: list[str], lesson: int, kill: bool) -> tuple[int, float]:
+    """-> amoCRM requests and seconds from the first event to the last delivery."""
+    before = sandbox.log.count(part="amocrm")
+    done = workers.delivered()
+    start = time.monotonic()
+    workers.lessons(emails, lesson)
+    if kill:
+        workers.wait_for(done + len(emails) // 3, within=300)
+        workers.processes[0].kill()
+        workers.processes[0].wait()
+    workers.wait_for(done + len(emails), within=600)
+    return sandbox.log.count(part="amocrm") - before, time.monotonic() - start
+
+
+def three_requests(sandbox: Sandbox, emails: list[str], status_id: int) -> float:
+    """The usual code: find the contact, read its deal, write the stage, at the same pace. -> requests per event."""
+    token = sandbox.oauth.new_long_lived()
+    before = sandbox.log.count(part="amocrm")
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {token}"
+    url = f"{sandbox.base_url}/api/v4"
+
+    def paced(method: str, path: str, **what: object) -> requests.Response:
+        time.sleep(1.0 / RPS)
+        return session.request(method, url + path, timeout=10, **what)  # type: ignore[arg-type]
+
+    for email in emails:
+        contact = paced("GET", "/contacts", params={"query": email, "with": "leads"}).json()["_embedded"]["contacts"][0]
+        deal = paced("GET", f"/leads/{contact['_embedded']['leads'][0]['id']}").json()
+        place = {"id": deal["id"], "status_id": status_id, "pipeline_id": deal["pipeline_id"]}
+        paced("PATCH", "/leads", json=[place]).raise_for_status()
+    return (sandbox.log.count(part="amocrm") - before) / len(emails)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--students", type=int, default=10_000)
+    parser.add_argument("--contacts", type=int, default=100_000)
+    parser.add_argument("--sample", type=int, default=50, help="events of the three-requests way")
+    asked = parser.parse_args()
+    count = asked.students
+    emails = [f"learner-{number}@example.com" for number in range(1, count + 1)]
+    with tempfile.TemporaryDirectory() as folder, Sandbox(limit_rps=LIMIT) as sandbox:
+        sandbox.seed(contacts=asked.contacts - count, students=count)
+        workers = Workers(sandbox, folder)
+        try:
+            workers.start()
+            time.sleep(3)  # the first one has the lane, and is the one that is killed
+            workers.start()
+            first, first_seconds = round_of(workers, sandbox, emails, 1, kill=True)
+            following, next_seconds = round_of(workers, sandbox, emails, 2, kill=False)
+        finally:
+            workers.stop()
+        most = sandbox.log.max_in_window(1.0, part="amocrm")
+        refused = sandbox.log.count(part="amocrm", status=429)
+        stages = {deal.status_id for deal in sandbox.amocrm.deals.values() if deal.name.startswith("Курс ")}
+        moved = sum(deal.status_id == defaults.STAGE_LESSON_2 for deal in sandbox.amocrm.deals.values())
+        usual = three_requests(sandbox, emails[: asked.sample], defaults.STAGE_LESSON_3)
+    print(
+        f"{asked.contacts:,} contacts, {count:,} of them students with open deals; {LIMIT} requests a second allowed,"
+    )
+    print(f"AMOCRM_RPS={RPS}, two workers, the one that was sending killed after a third of lesson 1.\n")
+    print("| | amoCRM requests | per event | the mark | of the usual way | seconds |\n|---|---|---|---|---|---|")
+    for name, used, mark, seconds in (
+        ("lesson 1, students unknown so far", first, FIRST, first_seconds),
+        ("lesson 2, the same students", following, NEXT, next_seconds),
+    ):
+        part = used / count
+        print(f"| {name} | {used} | {part:.4f} | {mark} | 1/{usual / part:.0f} | {seconds:.0f} |")
+    sample = f"| the usual way, {asked.sample} events | {usual * asked.sample:.0f} | {usual:.1f} | | 1 | "
+    print(sample + f"{count * usual / RPS:,.0f} for all {count:,} |")
+    print(f"\nMost requests in any one second: {most} of {LIMIT}. Answered with 429: {refused}.")
+    print(f"Deals on the stage of lesson 2 at the end: {moved:,}.")
+    good = first / count <= FIRST and following / count <= NEXT and most <= LIMIT and not refused and moved >= count
+    return 0 if good and stages else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

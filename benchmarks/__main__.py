@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
-DOCS = HERE.parent / "docs" / "benchmarks.md"
+DOCS = (HERE.parent / "docs" / "benchmarks.md", HERE.parent / "docs" / "ru" / "benchmarks.md")
 
 
 def names() -> list[str]:
@@ -43,7 +43,7 @@ def written(text: str, name: str, output: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"which ones: {', '.join(names())}")
-    parser.add_argument("--write", action="store_true", help="put the results into docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="put the results into docs/benchmarks.md, in both languages")
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(names()):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
@@ -53,7 +53,8 @@ def main() -> int:
         if code:
             failed.append(name)
         elif asked.write:
-            DOCS.write_text(written(DOCS.read_text() if DOCS.exists() else "# Benchmarks\n", name, output))
+            for page in DOCS:
+                page.write_text(written(page.read_text(), name, output))
     if failed:
         print(f"\nmissed their mark: {', '.join(failed)}", flush=True)
     return 1 if failed else 0

@@ -139,9 +139,20 @@ class TokenOwner:
         due = self.due_at()
         if connection.long_lived or (not force and (due is None or self._now() < due)):
             return False
+        refused = force and self._trouble().get("cause") == "amocrm_reconnect"
         if force:
             self._memory.delete(TROUBLE[0], [TROUBLE[1]])
-        return self._renew(connection.access) != connection.access
+        changed = self._renew(connection.access) != connection.access
+        if changed and refused:
+            self._begin_anew()
+        return changed
+
+    def _begin_anew(self) -> None:
+        """After a refresh by hand what waits for another pair goes out, as after a connect."""
+        kept = self._vault.load()
+        if kept is not None and kept.readable:
+            generation = fingerprint(kept.connection.generation, str(self._now()))[:16]
+            self._vault.save(replace(kept.connection, generation=generation), kept.version)
 
     def due_at(self) -> float | None:
         """When `refresh` has something to do: at half the access token's life, weekly at least. None: never."""

@@ -205,6 +205,19 @@ def test_an_operator_need_not_wait() -> None:
     assert house.tokens.refresh(force=True) and house.tokens.access_token() == "access-1"
 
 
+def test_what_waits_for_another_pair_goes_out_after_a_refresh_by_hand_and_after_no_other() -> None:
+    house = House(Endpoint())
+    house.tokens.access_token()
+    before = house.tokens.generation
+    house.tokens.note_answer(good=False)
+    house.clock.at += DAY
+    assert house.tokens.refresh() and house.tokens.generation == before
+    house.tokens.note_answer(good=False)
+    assert house.tokens.refresh(force=True) and house.tokens.generation != before
+    before = house.tokens.generation
+    assert house.tokens.refresh(force=True) and house.tokens.generation == before
+
+
 def test_a_wait_that_the_endpoint_asks_for_holds_for_all_requests() -> None:
     endpoint = Endpoint()
     endpoint.next = [(429, {"retry_after": 300})]

@@ -14,6 +14,7 @@ from service.config import Amocrm
 from service.destinations.amocrm import outcomes
 from service.destinations.amocrm.client import CONNECT, TOTAL, AmocrmClient
 from service.destinations.amocrm.connect import Connect
+from service.destinations.amocrm.custody import Custody
 from service.destinations.amocrm.directory import Directory
 from service.destinations.amocrm.echoes import Echoes
 from service.destinations.amocrm.guard import choose, judge
@@ -25,6 +26,7 @@ from service.destinations.amocrm.resolving import Deals
 from service.destinations.amocrm.rows import Contact, Lead, Pipeline
 from service.destinations.amocrm.token_endpoint import TokenEndpoint
 from service.destinations.amocrm.tokens import TokenOwner
+from service.destinations.amocrm.trouble import Trouble
 from service.destinations.amocrm.vault import Vault
 from service.destinations.http import Http
 
@@ -104,12 +106,11 @@ class AmocrmAccount:
         self._endpoint = TokenEndpoint(settings, http, pace)
         self.tokens = TokenOwner(
             settings,
-            vault=Vault(memory, token_keys),
+            custody=Custody(settings, Vault(memory, token_keys), now),
             endpoint=self._endpoint,
-            memory=memory,
+            trouble=Trouble(memory, now, random),
             leases=leases,
             now=now,
-            random=random,
             owner=owner,
             wait=wait,
             sleep=sleep,

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 from outbox.outcome import DeliveryError, Pause
 from service.config import Amocrm
 from service.destinations.amocrm import rows
+from service.destinations.amocrm.custody import Custody, reconnect
 from service.destinations.amocrm.token_endpoint import ALLOWED_HOST, DAY, Issued, TokenEndpoint, TokenRefused, host_of
-from service.destinations.amocrm.vault import Connection, Kept, NoKeys, Vault, claims, fingerprint
+from service.destinations.amocrm.trouble import Trouble
+from service.destinations.amocrm.vault import Connection, claims
 from service.failpoints import failpoint
 
 if TYPE_CHECKING:
-    from outbox.plain import Lease, Leases, Memory
+    from outbox.plain import Lease, Leases
 
 LEASE = "token-refresh:amocrm"
 LEASE_SECONDS = 20.0
@@ -41,7 +43,6 @@ AT_LEAST = 7 * DAY
 """However long access tokens live: the refresh token's own three months begin anew with each refresh."""
 
 COMMIT_TRIES = 8
-TROUBLE = ("tokens", "amocrm:trouble")
 
 
 @dataclass(frozen=True)
@@ -74,36 +75,33 @@ class TokenOwner:
         self,
         settings: Amocrm,
         *,
-        vault: Vault,
+        custody: Custody,
         endpoint: TokenEndpoint,
-        memory: Memory,
+        trouble: Trouble,
         leases: Leases,
         now: Callable[[], float],
-        random: Callable[[], float],
         owner: str,
         wait: Callable[[float], None],
         sleep: Callable[[float], None],
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._settings = settings
-        self._vault = vault
+        self._custody = custody
         self._endpoint = endpoint
-        self._memory = memory
+        self._trouble = trouble
         self._leases = leases
         self._now = now
-        self._random = random
         self._owner = f"{owner}:{uuid.uuid4().hex[:12]}"  # two processes must never pass for one
         self._wait = wait
         self._sleep = sleep
         self._lease_seconds = lease_seconds
         self._lock = threading.Lock()
-        self._unsaved: tuple[Connection, str] | None = None  # a pair that could not be committed yet, and its parent
 
     # -- asked by the client
 
     def access_token(self) -> str:
         """A token to send now. Raises DeliveryError when there is none that may work."""
-        connection = self._usable()
+        connection = self._custody.usable()
         if connection.long_lived:
             return connection.access  # whether it has expired is for amoCRM to say, not for our clock
         left = (connection.expires_at or 0.0) - self._now()
@@ -112,74 +110,67 @@ class TokenOwner:
         try:
             return self._renew(connection.access)
         except DeliveryError:
-            if connection.access and left > 0 and self._usable().access == connection.access:
+            if connection.access and left > 0 and self._custody.usable().access == connection.access:
                 return connection.access
             raise
 
     def renewed(self, rejected: str) -> str:
         """Another token than the one that amoCRM has just answered 401 to. Raises DeliveryError."""
-        connection = self._usable()
+        connection = self._custody.usable()
         if connection.access != rejected:
             return connection.access  # another process was faster
         if connection.long_lived:
-            self._revoke(connection, "amoCRM no longer accepts the long-lived token")
-            raise self._reconnect()
+            self._custody.revoke(connection, "amoCRM no longer accepts the long-lived token")
+            raise reconnect()
         return self._renew(rejected)
 
     def base_url(self) -> str:
         """Where the account's API lives, "" while unknown. Only allow-listed hosts and what the settings name."""
-        kept = self._vault.load()
-        return self._base_url(kept.connection if kept else None)
+        kept = self._custody.load()
+        return self._custody.base_url(kept.connection if kept else None)
 
     # -- asked by people and the schedule
 
     def refresh(self, force: bool = False) -> bool:
         """Renew the pair when it is due, or now. -> whether the pair changed. Raises DeliveryError."""
-        connection = self._usable()
+        connection = self._custody.usable()
         due = self.due_at()
         if connection.long_lived or (not force and (due is None or self._now() < due)):
             return False
-        refused = force and self._trouble().get("cause") == "amocrm_reconnect"
+        refused = force and self._trouble.cause == "amocrm_reconnect"
         if force:
-            self._memory.delete(TROUBLE[0], [TROUBLE[1]])
+            self._trouble.clear()
         changed = self._renew(connection.access) != connection.access
         if changed and refused:
-            self._begin_anew()
+            self._custody.begin_anew()  # what waits for another pair goes out, as after a connect
         return changed
-
-    def _begin_anew(self) -> None:
-        """After a refresh by hand what waits for another pair goes out, as after a connect."""
-        kept = self._vault.load()
-        if kept is not None and kept.readable:
-            generation = fingerprint(kept.connection.generation, str(self._now()))[:16]
-            self._vault.save(replace(kept.connection, generation=generation), kept.version)
 
     def due_at(self) -> float | None:
         """When `refresh` has something to do: at half the access token's life, weekly at least. None: never."""
         try:
-            connection = self._usable()
+            connection = self._custody.usable()
         except DeliveryError:
             return None
         if connection.long_lived:
             return None
         life = max((connection.expires_at or 0.0) - connection.received_at, 0.0) if connection.access else 0.0
         due = connection.received_at + min(life / 2, AT_LEAST)
-        return max(due, float(self._trouble().get("retry_at", 0.0)))
+        return max(due, self._trouble.retry_at)
 
     def status(self) -> TokenStatus:
         """The connection's state, for the page. Sends nothing."""
         with contextlib.suppress(DeliveryError):  # what is stored says why it is not usable
-            self._current()
-        kept = self._vault.load()
+            self._custody.current()
+        kept = self._custody.load()
         if kept is None:
-            return TokenStatus("not_connected", detail=self._lacking() or "amoCRM was never connected")
+            return TokenStatus("not_connected", detail=self._custody.lacking() or "amoCRM was never connected")
         one = kept.connection
         shown = TokenStatus(
             "connected",
             expires_at=one.expires_at,
             last_refresh=one.received_at or None,
             who=one.who,
-            host=host_of(self._base_url(one)),
+            host=host_of(self._custody.base_url(one)),
             account_id=one.account_id,
             account_name=one.account_name,
         )
@@ -192,15 +183,15 @@ class TokenOwner:
             over = one.expires_at is not None and self._now() >= one.expires_at
             state = "expired" if over else "reconnect" if one.revoked else "long_lived"
             return replace(shown, state=state, detail=one.revoked)
-        trouble = self._trouble()
-        lost = bool(one.revoked) or trouble.get("cause") in ("amocrm_reconnect", "amocrm_credentials")
-        alive = one.access and self._now() < (one.expires_at or 0.0) and not one.revoked
+        cause = self._trouble.cause
+        alive = bool(one.access) and self._now() < (one.expires_at or 0.0)
+        lost = one.revoked or cause == "amocrm_reconnect" or (cause == "amocrm_credentials" and not alive)
         return replace(
             shown,
-            state="reconnect" if lost and not (alive and trouble.get("cause") == "amocrm_credentials") else "connected",
+            state="reconnect" if lost else "connected",
             refresh_expires_at=one.received_at + REFRESH_LIFE if one.received_at else None,
             next_refresh=self.due_at(),
-            detail=one.revoked or str(trouble.get("detail", "")),
+            detail=one.revoked or self._trouble.detail,
         )
 
     def import_pair(
@@ -216,60 +207,29 @@ class TokenOwner:
         """Take tokens over from a person, in place of whatever is stored. Raises NoKeys, ValueError without a token."""
         if not access and not refresh:
             raise ValueError("expected an access token, a refresh token or both, got neither")
-        kept = self._vault.load()
-        seen = kept.connection.seen if kept else ()
-        offered = self._offered_print()
-        if offered and offered not in seen:  # what the settings say now is older than this
-            seen = (*seen, offered)
-        now = self._now()
-        told = claims(access)
-        expires_at = now + expires_in if expires_in else _hint(told.get("exp"))
-        if refresh and expires_at is None:
-            expires_at = now + DAY if access else now
-        connection = Connection(
-            access=access,
-            refresh=refresh,
-            received_at=now if access else 0.0,
-            expires_at=expires_at,
-            connected_at=now,
-            who=who,
-            base_url=base_url or self._settings.base_url,
-            base_setting=self._settings.base_url,
-            account_id=account_id if account_id is not None else rows.whole(told.get("account_id")),
-            generation=fingerprint(access, refresh, str(now))[:16],
-            seen=seen,
-        )
-        self._unsaved = None
-        self._vault.save(connection, None)
-        self._memory.delete(TROUBLE[0], [TROUBLE[1]])
+        self._custody.replace(access, refresh, who, expires_in, base_url, account_id)
+        self._trouble.clear()
 
     def rotate_keys(self) -> bool:
         """Seal the stored tokens with the newest key. -> False when there are none that can be opened."""
-        return self._vault.rotate()
+        return self._custody.rotate_keys()
 
     def disconnected(self, why: str) -> None:
         """amoCRM told that access was withdrawn: from now on "reconnect"."""
-        kept = self._vault.load()
+        kept = self._custody.load()
         if kept is not None and kept.readable:
-            self._revoke(kept.connection, why)
+            self._custody.revoke(kept.connection, why)
 
     def note_account(self, account: Mapping[str, Any]) -> None:
         """Remember id and name of the account that the tokens turned out to belong to."""
-        kept = self._vault.load()
-        number, name = rows.whole(account.get("id")), str(account.get("name") or "")
-        if kept is None or not kept.readable or number is None:
-            return
-        known = kept.connection
-        if (known.account_id, known.account_name) != (number, name):
-            # Somebody else's commit goes first: this is told again with the next reading of the account.
-            self._vault.save(replace(known, account_id=number, account_name=name), kept.version)
+        self._custody.name(account)
 
     def note_answer(self, good: bool) -> None:
         """Whether amoCRM accepts the freshly renewed token: the page says "reconnect" while it does not."""
         if good:
-            self._memory.delete(TROUBLE[0], [TROUBLE[1]])
+            self._trouble.clear()
         else:
-            self._note(
+            self._trouble.note(
                 DeliveryError("amoCRM refuses a token that it has only just given", cause="amocrm_reconnect"), 0.0
             )
 
@@ -286,7 +246,7 @@ class TokenOwner:
     def generation(self) -> str:
         """Changes with every connect and import, and when access is lost; not with a refresh."""
         try:
-            kept = self._current()
+            kept = self._custody.current()
         except DeliveryError:
             return ""
         return f"{kept.connection.generation}{'!' if kept.connection.revoked else ''}"
@@ -294,73 +254,9 @@ class TokenOwner:
     def connected(self) -> bool:
         """Whether there is anything to send: False is "not connected", also with a lost TOKEN_KEYS."""
         try:
-            return self._current().readable
+            return self._custody.current().readable
         except DeliveryError:
             return False
-
-    # -- what is stored
-
-    def _usable(self) -> Connection:
-        """The connection, if it may work. Raises DeliveryError."""
-        kept = self._current()
-        if not kept.readable:
-            raise self._not_set_up("TOKEN_KEYS (the stored tokens cannot be opened with the present keys)")
-        if kept.connection.revoked:
-            raise self._reconnect(kept.connection.revoked)
-        return kept.connection
-
-    def _current(self) -> Kept:
-        """What is stored, after taking over what the settings newly offer. Raises DeliveryError for nothing."""
-        self._save_unsaved()
-        kept = self._vault.load()
-        offered = self._offered_print()
-        if offered and (kept is None or offered not in kept.connection.seen):
-            try:
-                self._take_over(kept, offered)
-            except NoKeys as fault:
-                raise self._not_set_up(str(fault)) from None
-            kept = self._vault.load()
-        if kept is None:
-            raise self._not_set_up(self._lacking() or "a connection: press Connect")
-        return kept
-
-    def _take_over(self, kept: Kept | None, offered: str) -> None:
-        """Tokens from the settings, each value once: a newly pasted one is the operator's wish, an old one is spent."""
-        now = self._now()
-        access, refresh = self._settings.access_token, self._settings.refresh_token
-        told = claims(access)
-        exp = _hint(told.get("exp"))
-        connection = Connection(
-            access=access,
-            refresh=refresh,
-            received_at=now if access else 0.0,
-            expires_at=exp if exp is not None or not refresh else (now + DAY if access else now),
-            connected_at=now,
-            who="settings",
-            base_url=self._settings.base_url,
-            base_setting=self._settings.base_url,
-            account_id=rows.whole(told.get("account_id")),
-            generation=fingerprint(offered, str(now))[:16],
-            seen=(*(kept.connection.seen if kept else ()), offered),
-        )
-        if self._vault.save(connection, kept.version if kept else 0) is not None:
-            self._memory.delete(TROUBLE[0], [TROUBLE[1]])
-
-    def _offered_print(self) -> str:
-        offered = self._settings.refresh_token or self._settings.access_token
-        return fingerprint(offered) if offered else ""
-
-    def _base_url(self, connection: Connection | None) -> str:
-        if connection is None or self._settings.overridden:
-            return self._settings.base_url
-        if connection.base_setting == self._settings.base_url and connection.base_url:
-            return connection.base_url  # as the settings were when the account was connected or found to have moved
-        return self._settings.base_url or connection.base_url
-
-    def _lacking(self) -> str:
-        names = ("client_id", "client_secret", "redirect_uri")
-        lacking = [f"AMOCRM_{name.upper()}" for name in names if not getattr(self._settings, name)]
-        return ", ".join(lacking)
 
     # -- refreshing
 
@@ -369,9 +265,9 @@ class TokenOwner:
         with self._lock:
             lease = self._lease(stale)
             if lease is None:
-                return self._usable().access
+                return self._custody.usable().access
             try:
-                connection = self._usable()  # read again: now nobody else can change it
+                connection = self._custody.usable()  # read again: now nobody else can change it
                 return connection.access if connection.access != stale else self._exchange(connection, lease)
             finally:
                 with contextlib.suppress(Exception):  # a store that fails here lets the lease run out
@@ -381,9 +277,9 @@ class TokenOwner:
         """The right to refresh, or None when another process has done it meanwhile."""
         until = self._now() + WAIT_FOR_OTHER
         while True:
-            if self._usable().access != stale:
+            if self._custody.usable().access != stale:
                 return None
-            self._respect_trouble()
+            self._trouble.respect()
             lease = self._leases.acquire(LEASE, self._owner, self._lease_seconds)
             if lease is not None:
                 return lease
@@ -404,7 +300,7 @@ class TokenOwner:
         except DeliveryError as error:
             if error.status == 403:
                 error.params.update(self.for_support())
-            self._note(error)
+            self._trouble.note(error)
             raise
         failpoint("token-after-response")
         now = self._now()
@@ -420,7 +316,7 @@ class TokenOwner:
         )
         access = self._commit(fresh, connection.refresh)
         failpoint("token-after-commit")
-        self._memory.delete(TROUBLE[0], [TROUBLE[1]])
+        self._trouble.clear()
         return access
 
     def _ask(self, connection: Connection, lease: Lease) -> tuple[Issued, str]:
@@ -433,7 +329,7 @@ class TokenOwner:
                     "Another process has taken the renewing over", cause="amocrm_down", pause=Pause("outage")
                 )
 
-        base_url = self._base_url(connection)
+        base_url = self._custody.base_url(connection)
         grant = {"grant_type": "refresh_token", "refresh_token": connection.refresh}
         try:
             return self._endpoint.ask(base_url, grant, still_ours), base_url
@@ -451,19 +347,19 @@ class TokenOwner:
         try:
             number, host = self._endpoint.home_of(domain, connection.refresh)
         except DeliveryError as error:
-            if error.pause and error.pause.kind == "outage" and error.status != 401 and self._failures() < 3:
+            if error.pause and error.pause.kind == "outage" and error.status != 401 and self._trouble.failures < 3:
                 raise
             return ""
         ours = connection.account_id is None or number is None or number == connection.account_id
         return f"https://{host}" if ours and host != host_of(base_url) else ""
 
     def _refused(self, connection: Connection, refused: TokenRefused) -> str:
-        kept = self._vault.load()
+        kept = self._custody.load()
         if kept is not None and kept.readable and kept.connection.refresh != connection.refresh:
             return kept.connection.access  # another process has rotated it: nothing is lost
         if refused.kind == "grant":
-            self._revoke(connection, refused.detail)
-            raise self._reconnect(refused.detail)
+            self._custody.revoke(connection, refused.detail)
+            raise reconnect(refused.detail)
         mend = "check AMOCRM_CLIENT_ID, AMOCRM_CLIENT_SECRET and AMOCRM_REDIRECT_URI (byte for byte)"
         if refused.kind == "place":
             mend = "check AMOCRM_SUBDOMAIN and AMOCRM_DOMAIN"
@@ -474,112 +370,19 @@ class TokenOwner:
             status=refused.status,
             params={"detail": refused.detail, "mend": mend},
         )
-        self._note(error)
+        self._trouble.note(error)
         raise error
 
     def _commit(self, fresh: Connection, parent: str) -> str:
         """Store the new pair before anybody uses it. -> the access token that holds now."""
         for attempt in range(COMMIT_TRIES):
             try:
-                return self._save(fresh, parent)
+                return self._custody.commit(fresh, parent)
             except Exception:  # whatever the engine says: this pair exists nowhere else
                 self._sleep(min(0.1 * 2**attempt, 2.0))
-        self._unsaved = (fresh, parent)
+        self._custody.keep_for_later(fresh, parent)
         raise DeliveryError(
             "The new access to amoCRM could not be stored, so it is not used yet; we try again",
             cause="internal",
             pause=Pause("outage"),
         )
-
-    def _save(self, fresh: Connection, parent: str) -> str:
-        while True:
-            kept = self._vault.load()
-            if kept is not None and kept.readable and kept.connection.refresh != parent:
-                return kept.connection.access  # an operator connected anew, or another process went on from here
-            seen = kept.connection.seen if kept else ()
-            if self._vault.save(replace(fresh, seen=seen), kept.version if kept else 0) is not None:
-                return fresh.access
-
-    def _save_unsaved(self) -> None:
-        if self._unsaved is not None:
-            fresh, parent = self._unsaved
-            self._save(fresh, parent)
-            self._unsaved = None
-
-    def _revoke(self, connection: Connection, why: str) -> None:
-        """Mark the stored connection as lost, unless it is another one by now."""
-        while True:
-            kept = self._vault.load()
-            if kept is None or not kept.readable:
-                return
-            now = kept.connection
-            if (now.access, now.refresh) != (connection.access, connection.refresh) or now.revoked:
-                return
-            if self._vault.save(replace(now, revoked=why or "access was revoked"), kept.version) is not None:
-                return
-
-    # -- a failing endpoint
-
-    def _trouble(self) -> dict[str, Any]:
-        entry = self._memory.get(*TROUBLE)
-        return entry.value if entry is not None and isinstance(entry.value, dict) else {}
-
-    def _failures(self) -> int:
-        return int(self._trouble().get("failures", 0))
-
-    def _note(self, error: DeliveryError, wait: float | None = None) -> None:
-        """Remember a failure for all processes, so that they do not all knock."""
-        failures = self._failures() + 1
-        if wait is None:
-            wait = max(min(5.0 * 2 ** (min(failures, 10) - 1), 600.0), error.retry_after or 0.0)
-            wait *= 1 + 0.1 * self._random()
-        now = self._now()
-        trouble = {
-            "failures": failures,
-            "at": now,
-            "retry_at": now + wait,
-            "cause": error.cause,
-            "detail": error.message,
-            "kind": error.pause.kind if error.pause else "outage",
-            "params": dict(error.params),
-        }
-        self._memory.put(*TROUBLE, trouble)
-
-    def _respect_trouble(self) -> None:
-        trouble = self._trouble()
-        left = float(trouble.get("retry_at", 0.0)) - self._now()
-        if 0 < left <= DAY:
-            raise DeliveryError(
-                str(trouble.get("detail", "amoCRM gives no new access")),
-                cause=str(trouble.get("cause", "amocrm_down")),
-                pause=Pause(str(trouble.get("kind", "outage"))),
-                retry_after=left,
-                params=trouble.get("params") or {},
-            )
-
-    def _reconnect(self, detail: str = "") -> DeliveryError:
-        said = f" ({detail})" if detail else ""
-        return DeliveryError(
-            f"amoCRM no longer accepts our access{said}: somebody has to connect the account again",
-            cause="amocrm_reconnect",
-            pause=Pause("reconnect"),
-            status=401,
-            params={"detail": detail},
-        )
-
-    def _not_set_up(self, missing: str) -> DeliveryError:
-        return DeliveryError(
-            f"amoCRM is not connected. Missing: {missing}",
-            cause="amocrm_not_set_up",
-            pause=Pause("settings"),
-            params={"missing": missing},
-        )
-
-
-def _hint(exp: Any) -> float | None:
-    """The time in a JWT's exp, if it is one that a calendar knows."""
-    number = rows.whole(exp)
-    try:
-        return float(number) if number and datetime.fromtimestamp(number, UTC) else None
-    except (ValueError, OverflowError, OSError):
-        return None

@@ -418,6 +418,14 @@ def test_an_access_token_alone_is_long_lived() -> None:
     assert house.tokens.access_token()  # whether it has expired is for amoCRM to say
 
 
+def test_a_long_lived_token_that_is_pasted_beside_a_spent_refresh_token_wins() -> None:
+    house = House(Endpoint())
+    house.tokens.access_token()
+    pasted = House(Endpoint(), other=house, access_token=jwt(exp=int(NOW) + 10**7))
+    assert pasted.tokens.access_token().startswith("ey") and pasted.tokens.status().state == "long_lived"
+    assert House(Endpoint(), other=house).tokens.access_token().startswith("ey")  # the old settings change nothing
+
+
 def test_a_long_lived_token_that_is_no_jwt_is_used_as_it_is() -> None:
     house = House(Endpoint(), refresh_token="", access_token="opaque")
     assert house.tokens.access_token() == "opaque"

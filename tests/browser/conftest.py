@@ -1,6 +1,5 @@
 """A real Chromium before the page: every screen over a seeded world, in each language, light, dark and on a phone."""
 
-import logging
 import os
 import pathlib
 import shutil
@@ -58,7 +57,6 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
-    logging.getLogger("service").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
 
         def world(*steps: Callable[[seeded.World], Any]) -> seeded.World:

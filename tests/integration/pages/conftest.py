@@ -1,6 +1,5 @@
 """A school's day on the page, asked by Flask's own client."""
 
-import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,7 +52,6 @@ def plain(html: str) -> str:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[seeded.World]:
-    logging.getLogger("service").setLevel(logging.CRITICAL)
     world = seeded.World(tmp_path / "dealpost.db")
     yield world
     world.store.close()

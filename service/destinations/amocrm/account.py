@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random as random_module
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from outbox.message import Delivery
-from outbox.outcome import DeliveryError, Skipped
+from outbox.outcome import DeliveryError, Outcome, Skipped
 from service.config import Amocrm
 from service.destinations.amocrm import outcomes
 from service.destinations.amocrm.client import CONNECT, TOTAL, AmocrmClient
@@ -128,8 +128,13 @@ class AmocrmAccount:
 
     def preview(self, delivery: Delivery, deadline: float = PERSON_WAITS) -> Preview:
         """What sending this delivery now would do. Sends no change. Raises DeliveryError."""
+        return self.previews([delivery], deadline).get(delivery.id) or Preview("not_found", "nothing was found")
+
+    def previews(self, deliveries: Sequence[Delivery], deadline: float = PERSON_WAITS) -> dict[int, Preview]:
+        """The same of many, read together; those that there was no time to look up are left out. Raises
+        DeliveryError."""
         with self.client.within(deadline):
-            return self._preview(delivery)
+            return self._previews(deliveries)
 
     def find_lead(self, email: str, deadline: float = PERSON_WAITS) -> FoundLeads:
         """All contacts that bear exactly this e-mail, their deals, and which of them a lesson would move. Raises
@@ -160,25 +165,39 @@ class AmocrmAccount:
         pipeline_name, stage_name = self.pipelines.names(lead.pipeline_id, lead.status_id)
         return FoundLead(lead, contact, pipeline_name, stage_name, lead.id == chosen)
 
-    def _preview(self, delivery: Delivery) -> Preview:
-        lesson = lesson_of(delivery)
-        target = self.pipelines.target(lesson) if lesson is not None else None
-        if target is None:
-            return Preview("no_stage", f"lesson {lesson} has no stage in amoCRM")
-        email = delivery.email or ""
+    def _previews(self, deliveries: Sequence[Delivery]) -> dict[int, Preview]:
+        found: dict[int, Preview] = {}
+        targets: dict[int, Target] = {}
+        known: dict[int, Target | None] = {}
+        for row in deliveries:
+            lesson = lesson_of(row)
+            if lesson is not None and lesson not in known:
+                known[lesson] = self.pipelines.target(lesson)
+            target = known.get(lesson) if lesson is not None else None
+            if target is None:
+                found[row.id] = Preview("no_stage", f"lesson {lesson} has no stage in amoCRM")
+            else:
+                targets[row.id] = target
         deals = Deals(self.client, self.directory, self.pipelines, self._now)
-        lost = deals.resolve([(email, target)])
-        lead_id = deals.chosen(email, target.pipeline_id)
-        person = deals.people.get(email)
+        lost = deals.resolve([(row.email or "", targets[row.id]) for row in deliveries if row.id in targets])
+        for row in deliveries:
+            if row.id in targets and (one := self._foreseen(row, targets[row.id], deals, lost)):
+                found[row.id] = one
+        return found
+
+    def _foreseen(
+        self, row: Delivery, target: Target, deals: Deals, lost: Mapping[tuple[str, int], Outcome]
+    ) -> Preview | None:
+        pair = (row.email or "", target.pipeline_id)
+        lead_id = deals.chosen(*pair)
         lead = deals.lead(lead_id) if lead_id is not None else None
         if lead is None:
-            return self._nothing(next(iter(lost.values()), None), target)
+            looked_up = pair in lost or lead_id is not None
+            return self._nothing(lost.get(pair), target) if looked_up else None
         pipeline = self.pipelines.pipeline(target.pipeline_id, lead.status_id)
         known = self.echoes.known([lead.id])[lead.id]
-        verdict = judge(
-            lead, target, pipeline or Pipeline(target.pipeline_id, ""), known, delivery.received_at, delivery.id
-        )
-        facts = outcomes.facts_of(target, lead, person, self.pipelines)
+        verdict = judge(lead, target, pipeline or Pipeline(target.pipeline_id, ""), known, row.received_at, row.id)
+        facts = outcomes.facts_of(target, lead, deals.people.get(pair[0]), self.pipelines)
         kind = {"here": "already_further", "ask": "superseded"}.get(
             verdict.kind, outcomes.CODES.get(verdict.kind, verdict.kind)
         )

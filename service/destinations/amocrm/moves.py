@@ -91,7 +91,7 @@ class Moves:
         lacking = []
         if not (settings.base_url or self._tokens.base_url()):
             lacking.append("AMOCRM_SUBDOMAIN")
-        if settings.refresh_token or not settings.access_token:  # a pair has to be refreshed
+        if not self._tokens.is_long_lived():  # a pair has to be renewed
             names = ("client_id", "client_secret", "redirect_uri")
             lacking += [f"AMOCRM_{name.upper()}" for name in names if not getattr(settings, name)]
         if settings.pipeline_id is None and not self._memory.items("choices"):

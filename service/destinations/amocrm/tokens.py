@@ -251,6 +251,13 @@ class TokenOwner:
             return ""
         return f"{kept.connection.generation}{'!' if kept.connection.revoked else ''}"
 
+    def is_long_lived(self) -> bool:
+        """Whether the stored token, or the one in the settings, needs no renewing and so no client's secret."""
+        kept = self._custody.load()
+        if kept is None:
+            return bool(self._settings.access_token) and not self._settings.refresh_token
+        return kept.connection.long_lived
+
     def connected(self) -> bool:
         """Whether there is anything to send: False is "not connected", also with a lost TOKEN_KEYS."""
         try:

@@ -619,3 +619,23 @@ def test_what_is_no_jwt_tells_nothing(text: str) -> None:
 
 def test_headers_are_plain() -> None:
     assert reply(200, {}).headers == {}
+
+
+def test_what_is_missing() -> None:
+    bare = {"client_id": "", "client_secret": "", "redirect_uri": "", "refresh_token": "", "base_url": ""}
+    client = ("AMOCRM_CLIENT_ID", "AMOCRM_CLIENT_SECRET", "AMOCRM_REDIRECT_URI")
+    assert House(**bare, pipeline_id=None).account.moves.missing() == (
+        "AMOCRM_SUBDOMAIN",
+        *client,
+        "AMOCRM_PIPELINE_ID",
+    )
+    here = {**bare, "base_url": "https://school.amocrm.ru"}
+    assert House(**here).account.moves.missing() == client
+    assert House(**{**here, "access_token": "long-lived"}).account.moves.missing() == ()
+    assert House(refresh_token="").account.moves.missing() == ("AMOCRM_REFRESH_TOKEN",)
+    imported = House(**here)
+    imported.tokens.import_pair("long-lived", who="Olga")
+    assert imported.account.moves.missing() == ()
+    chosen = House(pipeline_id=None)
+    chosen.memory.put("choices", "stage:1", {"status_id": 101, "pipeline_id": 10})
+    assert chosen.account.moves.missing() == ()

@@ -20,13 +20,10 @@ from service.destinations.amocrm.notebook import Notebook
 from service.destinations.amocrm.pipelines import Pipelines, Target
 from service.destinations.amocrm.resolving import Deals
 from service.destinations.amocrm.rows import Lead, Pipeline, place
-from service.destinations.amocrm.writing import Fault, Move, Writer, Written
+from service.destinations.amocrm.writing import SERIES, Fault, Move, Writer, Written
 
 if TYPE_CHECKING:
     from outbox.outcome import Desk
-
-SERIES = 5
-"""So many refusals running for one cause end the pass: the outbox decides whether to go on."""
 
 TURNS = 3
 """How often a row is judged anew because its deal changes under our hands; then it waits for the next pass."""

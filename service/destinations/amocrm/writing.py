@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SMALLER_FOR = 3600.0
 """Seconds until batches that lost their answer grow back to their full size."""
 
+SERIES = 5
+"""So many refusals running for one cause end the pass: the outbox decides whether to go on."""
+
 LOST = 3
 """Lost answers in one pass after which what is left waits for its own retry."""
 
@@ -90,6 +93,7 @@ class Writer:
         self._suspects = suspects
         self._alone = alone
         self._lost = 0
+        self._blind = 0  # refused alone, without having been named in a batch
 
     def chunks(self, moves: Sequence[Move]) -> list[list[Move]]:
         """The batches of a round: full ones first, then the suspects one by one."""
@@ -102,7 +106,8 @@ class Writer:
         """PATCH these, in as many requests as it takes. Raises DeliveryError where all of the account is concerned."""
         written = Written([], [], [], [])
         queue = [list(chunk)]
-        while queue:
+        # Where one after the other is refused alone and none goes through, to go on would only cost requests.
+        while queue and (self._blind < SERIES or written.done):
             part = queue.pop(0)
             if part:
                 queue[:0] = self._send(part, written)
@@ -150,6 +155,7 @@ class Writer:
         rights = error.cause == "amocrm_rights"
         faulty = [(move, text) for move in part if (text := _named(move, refused)) is not None]
         if not faulty and len(part) == 1:
+            self._blind += 1
             faulty = [(part[0], refused.detail)]
         if faulty:
             written.refused += [Fault(move, text or refused.detail, error.status, rights) for move, text in faulty]

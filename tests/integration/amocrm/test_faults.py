@@ -33,6 +33,21 @@ class TestRefusedBatch:
         attempt = running.store.attempts([dead.id])[dead.id][-1]
         assert attempt.status == 400 and any(one["status"] == 400 for one in attempt.exchanges)
 
+    def test_where_nothing_goes_through_it_does_not_try_each_of_fifty(self, running: Running) -> None:
+        deals = running.students(50)
+        running.warm()
+        running.sandbox.faults.add("status", method="PATCH", status=400, detail="Неизвестная ошибка", count=None)
+        events = running.lessons([(email, 1) for email in deals])
+        running.drain()
+        paused = running.paused()
+        assert paused is not None and paused.kind == "cause"
+        assert running.sandbox.log.count(method="PATCH") < 20
+        running.sandbox.faults.clear()
+        running.store.memory.delete("pause", ["amocrm"])
+        running.store.make_due("amocrm")
+        running.drain()
+        assert running.states(events) == {"delivered": 50}
+
     def test_a_deal_that_was_deleted_in_between_is_looked_for_again(self, running: Running) -> None:
         deals = running.students(10)
         contact = running.sandbox.amocrm.deals[deals["s4@example.com"]].contact_ids[0]

@@ -381,6 +381,17 @@ def test_preview_changes_nothing(running: Running) -> None:
     assert (nobody.verdict, nobody.lead_id) == ("not_found", None)
 
 
+def test_a_preview_of_many_reads_them_together(running: Running) -> None:
+    deals = running.students(40)
+    running.sandbox.amocrm.move_deal(deals["s3@example.com"], THREE)
+    rows = [running.row(one) for one in running.lessons([(email, 1) for email in [*deals, "nobody@x.ru"]])]
+    running.sandbox.log.clear()
+    found = running.account.previews(rows)
+    verdicts = [found[row.id].verdict for row in rows]
+    assert (verdicts.count("move"), verdicts.count("already_further"), verdicts.count("not_found")) == (39, 1, 1)
+    assert running.sandbox.log.count(method="PATCH") == 0 and len(running.requests()) <= 50
+
+
 def test_kommo_is_as_strict(sandbox: Sandbox, run: Callable[..., Running]) -> None:
     sandbox.set(flavour="kommo")
     running = run()

@@ -46,11 +46,15 @@ class Trouble:
         return str(self._kept().get("detail", ""))
 
     def note(self, error: DeliveryError, wait: float | None = None) -> None:
-        """Remember a failure for all processes, so that they do not all knock. wait: seconds, in place of the usual."""
+        """Remember a failure for all processes, so that they do not all knock. wait: seconds, in place of the usual.
+
+        The error learns the wait: a pause that ended before it would spend its probe on a question that is not asked.
+        """
         failures = self.failures + 1
         if wait is None:
             wait = max(min(FIRST * 2 ** (min(failures, 10) - 1), LONGEST), error.retry_after or 0.0)
             wait *= 1 + 0.1 * self._random()
+        error.retry_after = max(error.retry_after or 0.0, wait)
         kept = {
             "failures": failures,
             "at": self._now(),

@@ -188,7 +188,7 @@ def test_processes_share_the_wait_after_a_failure_and_it_grows() -> None:
     for wait in (5, 10, 20, 40, 80, 160, 320, 600, 600):
         endpoint.next = [(500, b"")]
         sent = len(endpoint.sent)
-        failure(house)
+        assert failure(house).retry_after == pytest.approx(wait)  # or a pause would end too early, its probe unsent
         house.clock.at += wait - 1
         assert failure(other).retry_after == pytest.approx(1.0)
         assert len(endpoint.sent) == sent + 1

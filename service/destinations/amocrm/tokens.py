@@ -307,7 +307,8 @@ class TokenOwner:
         except DeliveryError as error:
             if error.status == 403:
                 error.params.update(self.for_support())
-            self._trouble.note(error)
+            if error.status is not None or error.retry_after is None:  # else nothing was asked: an earlier wait holds
+                self._trouble.note(error)
             raise
         failpoint("token-after-response")
         now = self._now()

@@ -43,7 +43,7 @@ def written(text: str, name: str, output: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"which ones: {', '.join(names())}")
-    parser.add_argument("--write", action="store_true", help="put the results into docs/benchmarks.md, in both languages")
+    parser.add_argument("--write", action="store_true", help="put the results into docs/benchmarks.md and its twin")
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(names()):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")

@@ -102,7 +102,7 @@ def _store(house: Dealpost) -> Iterator[Check]:
 
 def _amocrm(house: Dealpost) -> Iterator[Check]:
     missing = house.wiring.destinations[AMOCRM].missing()
-    if missing:
+    if missing and missing != ("AMOCRM_REFRESH_TOKEN",):  # that one alone: Connect does as well, and is told below
         yield _not_set_up("amoCRM", missing, any_set=bool(house.settings.amocrm.base_url))
         return
     account = house.wiring.amocrm
@@ -112,7 +112,7 @@ def _amocrm(house: Dealpost) -> Iterator[Check]:
         yield Check(_("amoCRM, access"), OK, ", ".join(filter(None, (status.state, until))))
     else:
         mend = _("Open /outbox and press Connect, or put new tokens in with `flask tokens import`.")
-        yield Check(_("amoCRM, access"), FAULT, f"{status.state}: {status.detail}", mend)
+        yield Check(_("amoCRM, access"), FAULT, ": ".join(filter(None, (status.state, status.detail))), mend)
         return
     dates: list[tuple[float, str]] = []
 

@@ -192,6 +192,7 @@ def test_check_finds_everything_well(sandbox: Sandbox, flask: Any) -> None:
         ({"AMOCRM_STAGE_LESSON_2": "No such stage"}, "!!  AMOCRM_STAGE_LESSON_2"),
         ({"AMOCRM_STAGE_LESSON_2": "424242"}, "!!  AMOCRM_STAGE_LESSON_2"),
         ({"AMOCRM_REFRESH_TOKEN": "def5020000"}, "!!  amoCRM, a"),
+        ({"AMOCRM_REFRESH_TOKEN": ""}, "!!  amoCRM, access: not_connected"),
         ({"CRM_API_PASSWORD": "wrong"}, "!!  ERP"),
         ({"CRM_API_URL": ""}, "!!  ERP: half set up"),
     ],

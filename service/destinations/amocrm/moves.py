@@ -164,11 +164,23 @@ class Moves:
             if lesson not in known:
                 known[lesson] = self._pipelines.target(lesson, **age)
             target = known[lesson]
+            if target is None and not self._has_stages():
+                raise DeliveryError(
+                    "No lesson has a stage yet",
+                    cause="amocrm_not_set_up",
+                    pause=Pause("settings"),
+                    params={"missing": "AMOCRM_STAGE_LESSON_1"},
+                )
             if target is None:
                 outcomes[row.id] = Skipped(f"no_stage: lesson {lesson} has no stage in amoCRM")
             else:
                 targets[row.id] = replace(target, lesson=lesson)
         return targets, outcomes
+
+    def _has_stages(self) -> bool:
+        """Whether a stage was set or chosen for any lesson. Without one the account is only half set up, and to skip
+        would lose the lessons that come in between connecting it and choosing stages."""
+        return bool(self._settings.stages) or any(key.startswith("stage:") for key in self._memory.items("choices"))
 
 
 def _no_right(error: DeliveryError) -> DeliveryError:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from outbox import pauses
 from sandbox import Sandbox, defaults
 from tests.integration.amocrm.running import NEW, ONE, PAID, THREE, TWO, Running
 
@@ -153,6 +154,18 @@ def test_a_lesson_without_a_stage(run: Callable[..., Running]) -> None:
     events = running.lessons([("anna@example.com", 2), ("anna@example.com", 1)])
     running.drain()
     assert [running.state(one) for one in events] == ["skipped no_stage", "delivered"]
+
+
+def test_lessons_wait_until_the_first_stage_is_chosen(run: Callable[..., Running]) -> None:
+    running = run(**{f"AMOCRM_STAGE_LESSON_{lesson}": "" for lesson in (1, 2, 3)})
+    deal = running.student()
+    event = running.lesson()
+    running.drain()
+    paused = pauses.read(running.store.memory, "amocrm")
+    assert running.state(event).split()[0] == "pending" and paused is not None and paused.cause == "amocrm_not_set_up"
+    running.store.memory.put("choices", "stage:1", {"status_id": ONE, "pipeline_id": defaults.PIPELINE_ID})
+    running.drain()
+    assert running.state(event) == "delivered" and running.stage(deal) == ONE
 
 
 def test_stages_by_name(run: Callable[..., Running]) -> None:

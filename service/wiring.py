@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -218,6 +218,10 @@ class Wiring:
     def preview(self, delivery: Delivery) -> Preview:
         """What sending this delivery to amoCRM now would change. Raises DeliveryError."""
         return self.amocrm.preview(delivery)
+
+    def previews(self, deliveries: Sequence[Delivery]) -> dict[int, Preview]:
+        """The same of many, by their ids, without those that were not looked up. Raises DeliveryError."""
+        return self.amocrm.previews(deliveries)
 
     def check_erp(self, deadline: float = 10.0) -> str:
         """Sign in to the ERP. -> its name for our user. Raises DeliveryError."""

@@ -24,6 +24,7 @@ SCREENS = {
     "list-waiting": ("trouble", "/outbox?state=pending&destination=amocrm"),
     "list-empty": ("trouble", "/outbox/deliveries?q=nobody@example.org"),
     "confirm": ("trouble", "/outbox/confirm?act=retry&state=dead&cause=stage_deleted"),
+    "confirm-foreseen": ("trouble", "/outbox/confirm/preview?act=retry&state=dead"),
     "delivery": ("trying", "/outbox/{waits}"),
     "delivery-dead": ("trouble", "/outbox/{dead}"),
     "delivery-done": ("well", "/outbox/{done}"),

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import flash, request
+from babel.lists import format_list
+from flask import flash, request, url_for
+from flask_babel import get_locale, ngettext
 from flask_babel import gettext as _
-from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, State
+from outbox.outcome import DeliveryError
 from outbox.store import Changed, Filter
 from service.house import Dealpost, dealpost
 from service.operator import words
@@ -23,6 +25,11 @@ from service.routing import AMOCRM
 ACTS = ("retry", "discard")
 LOOKED_AT = 1000
 """Of so many at most the confirmation tells what will happen to each kind, and the progress is followed."""
+
+SAMPLE = 50
+"""So many at most are looked up in amoCRM for the question: one reading, while somebody waits."""
+
+NAMED = 3
 
 NAMESPACE = "bulk"
 NOT_OPEN = {
@@ -74,7 +81,7 @@ def confirm() -> Response:
 
 def question(house: Dealpost, act: str, query: filters.Query, count: int, now: float) -> dict[str, Any]:
     looked = house.store.list(query.where, LOOKED_AT).rows if count else ()
-    hidden = dict(query.frozen(query.where.max_id or 0).values)
+    hidden: dict[str, Any] = dict(query.frozen(query.where.max_id or 0).values)
     if act == "retry":
         title = ngettext(
             "Send %(count)s delivery again?", "Send %(count)s deliveries again?", count, count=words.number(count)
@@ -85,7 +92,10 @@ def question(house: Dealpost, act: str, query: filters.Query, count: int, now: f
         "act": act,
         "count": count,
         "title": title,
-        "lines": lines(house, looked, act) if looked else [],
+        "lines": lines(house, looked, act, count) if looked else [],
+        "foresee": url_for("pages.foresee_many", act=act, id=list(query.where.ids), **hidden)
+        if act == "retry" and any(one.destination == AMOCRM for one in looked)
+        else "",
         "hidden": hidden,
         "ids": query.where.ids,
         "seconds": _takes(house, looked, count),
@@ -94,27 +104,115 @@ def question(house: Dealpost, act: str, query: filters.Query, count: int, now: f
     }
 
 
-def lines(house: Dealpost, looked: Sequence[Delivery], act: str) -> list[Line]:
-    """By what they are and where they go, most first."""
+def lines(house: Dealpost, looked: Sequence[Delivery], act: str, count: int = 0) -> list[Line]:
+    """By what they are and where they go, most first. count: how many there are, if more than those."""
     known = {one.lesson: one for one in stages.lessons(house)}
     kinds = Counter((one.destination, rows.event(one, house), *_stage(known, one)) for one in looked)
     found = []
-    for (destination, event, stage, gone), count in kinds.most_common(6):
+    for (destination, event, stage, gone), number in kinds.most_common(6):
         title = places.title(destination, house)
         if act == "discard":
-            found.append(Line(count, f"{title}: {event}", _("will not be sent")))
+            found.append(Line(number, f"{title}: {event}", _("will not be sent")))
         elif stage:
             text = ngettext(
-                "deal moves to the stage “%(stage)s”", "deals move to the stage “%(stage)s”", count, stage=stage
+                "deal moves to the stage “%(stage)s”", "deals move to the stage “%(stage)s”", number, stage=stage
             )
-            found.append(Line(count, text, _("%(destination)s, %(event)s", destination=title, event=event)))
+            found.append(Line(number, text, _("%(destination)s, %(event)s", destination=title, event=event)))
         else:
             note = _("the stage is gone from amoCRM: choose another one first") if gone else ""
-            found.append(Line(count, f"{title}: {event}", note))
-    rest = sum(kinds.values()) - sum(line.count for line in found)
+            found.append(Line(number, f"{title}: {event}", note))
+    rest = max(count, len(looked)) - sum(line.count for line in found)
     if rest:
         found.append(Line(rest, _("others")))
     return found
+
+
+@bp.get("/confirm/preview")
+def foresee_many() -> Response:
+    """What would happen to each deal, looked up without doing it."""
+    house = dealpost()
+    now = house.store.now()
+    _act, query = _asked(request.args, now)
+    looked = house.store.list(query.where, LOOKED_AT).rows if query.where.states else ()
+    count = house.store.count(query.where) if query.where.states else 0
+    found, fault = foreseen(house, looked, count)
+    asked: dict[str, Any] = request.args.to_dict(flat=False)
+    return show(
+        "foreseen.html",
+        "pages.deliveries",
+        lines=found,
+        fault=fault,
+        title=places.title(AMOCRM, house),
+        at=words.clock(now),
+        again=url_for("pages.foresee_many", **asked),
+        back=url_for("pages.confirm", **asked),
+    )
+
+
+def foreseen(house: Dealpost, looked: Sequence[Delivery], count: int) -> tuple[list[Line], str]:
+    """(what will happen, by deals that move and deals that stay; in words why that could not be looked up, or "").
+
+    looked: the newest of these `count`. Only the first of those for amoCRM are looked up, in one go; of the others
+    the count is told.
+    """
+    sample = [one for one in looked if one.destination == AMOCRM][:SAMPLE]
+    try:
+        found = house.wiring.previews(sample)
+    except DeliveryError as error:
+        return lines(house, looked, "retry", count), words.cause_title(error.cause, error.params)
+    moves: Counter[str] = Counter()
+    stay: dict[str, list[tuple[str, str]]] = {}
+    moved: set[tuple[int | None, str]] = set()
+    for one in sample:
+        if (seen := found.get(one.id)) is None:
+            continue
+        name = seen.contact_name or rows.person(one)
+        if seen.verdict == "move" and (seen.lead_id, seen.to_name) not in moved:
+            moves[seen.to_name] += 1
+            moved.add((seen.lead_id, seen.to_name))
+        else:
+            further = seen.verdict == "already_further" and seen.from_name
+            stage = seen.from_name if further else seen.to_name if seen.verdict == "move" else ""
+            why = _("already on “%(stage)s”", stage=stage) if stage else words.reason_words(seen.verdict)
+            stay.setdefault("not_found" if seen.verdict == "not_found" else "", []).append((why, name))
+    told = [
+        Line(count, ngettext("deal moves to the stage “%(stage)s”", "deals move to the stage “%(stage)s”", count,
+                             stage=stage))
+        for stage, count in moves.most_common()
+    ]  # fmt: skip
+    if left := stay.get(""):
+        text = ngettext("deal needs no touch", "deals need no touch", len(left))
+        told.append(Line(len(left), text, _whys(left)))
+    if nobody := stay.get("not_found"):
+        text = ngettext("student has no deal in amoCRM yet", "students have no deal in amoCRM yet", len(nobody))
+        told.append(Line(len(nobody), text, _names([name for _why, name in nobody])))
+    others = [one for one in looked if one.destination != AMOCRM]
+    told += lines(house, others, "retry") if others else []
+    unseen = count - len(others) - len(found)
+    if unseen:
+        text = ngettext("more was not looked up", "more were not looked up", unseen)
+        note = _("Only the first %(num)s are looked up. The others are judged alike when they go out.", num=SAMPLE)
+        told.append(Line(unseen, text, note if len(found) >= SAMPLE else ""))
+    return told, ""
+
+
+def _whys(left: Sequence[tuple[str, str]]) -> str:
+    """Each reason with the names of those whom it concerns."""
+    reasons: dict[str, list[str]] = {}
+    for why, name in left:
+        reasons.setdefault(why, []).append(name)
+    return "; ".join(
+        _("%(who)s: %(why)s", who=_names(names), why=why)
+        for why, names in sorted(reasons.items(), key=lambda pair: -len(pair[1]))[:3]
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    """Up to three names, and how many more there are."""
+    known = list(dict.fromkeys(names))
+    if len(known) > NAMED:
+        return _("%(names)s and %(num)s more", names=", ".join(known[:NAMED]), num=words.number(len(known) - NAMED))
+    return str(format_list(known, locale=get_locale() or "en"))
 
 
 def _stage(known: Mapping[int, stages.Lesson], one: Delivery) -> tuple[str, bool]:

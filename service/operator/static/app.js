@@ -160,14 +160,16 @@
 
   async function load(target, url, pick) {
     target.dataset.mine = "1";
-    if (target.dataset.wait) target.textContent = target.dataset.wait;
+    const line = find("[data-say]", target); // what stands there meanwhile stays, and only this line changes
+    if (line) line.textContent = line.dataset.say;
+    else if (target.dataset.wait) target.textContent = target.dataset.wait;
     target.setAttribute("aria-busy", "true");
     try {
       const { page } = await fetchFragment(url, 12);
       const found = pick(page);
       if (found) target.replaceChildren(...Array.from(found.childNodes).map((one) => document.importNode(one, true)));
     } catch (error) {
-      target.textContent = say.lost;
+      (line || target).textContent = say.lost;
     }
     target.removeAttribute("aria-busy");
   }
@@ -199,6 +201,7 @@
     opener = document.activeElement;
     dialog.replaceChildren(document.importNode(question, true));
     dialog.showModal();
+    loadAll();
     const first = find("input[type=email], .button", dialog);
     if (first) first.focus();
   }

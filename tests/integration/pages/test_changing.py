@@ -4,9 +4,11 @@ import re
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from flask import Flask
 
 from outbox import pauses
 from outbox.message import State
+from outbox.outcome import DeliveryError
 from outbox.store import Filter
 from tests.integration.pages.conftest import Visitor, plain
 from tests.support import seeded
@@ -81,6 +83,34 @@ def test_many_are_sent_only_after_a_question_with_the_number(trouble, visitor: V
     assert dead(trouble) == [] and trouble.store.count(Filter(states=(State.DEAD,))) == 4
     assert "0 of 14" in visitor.text(answer.headers["Location"])
     assert "operator sent again 14" in visitor.text("/outbox/log")
+
+
+def test_the_question_looks_up_which_deals_move_and_which_stay(trouble, visitor: Visitor, app: Flask) -> None:
+    page = visitor.get("/outbox/confirm?act=retry&state=dead").text
+    link = re.search(r'data-load-once="([^"]*/outbox/confirm/preview\?[^"]*)"', page)
+    assert link
+    text = visitor.text(link[1].replace("&amp;", "&"))
+    assert "12 deals move to the stage “Урок 2 пройден”" in text
+    assert "2 deals need no touch Студент 11 and Студент 4: already on “Урок 3 пройден”" in text
+    assert "3 students have no deal in amoCRM yet" in text and "1 ERP: new deal" in text
+    visitor.language = "ru"
+    assert "2 сделки трогать не нужно" in visitor.text(link[1].replace("&amp;", "&"))
+    assert len(dead(trouble)) == 14, "looking changes nothing"
+    assert "confirm/preview" not in visitor.get("/outbox/confirm?act=discard&state=dead").text
+
+    def fails(deliveries: object) -> None:
+        raise DeliveryError("no answer", cause="amocrm_down", outage=True)
+
+    app.extensions["dealpost"].wiring.previews = fails
+    visitor.language = "en"
+    assert "It could not be looked up: amoCRM does not answer" in visitor.text(link[1].replace("&amp;", "&"))
+
+
+def test_of_many_only_a_sample_is_looked_up(world: seeded.World, visitor: Visitor) -> None:
+    for place in range(52):
+        world.lose(place, seeded.NOON - 100 + place)
+    text = visitor.text("/outbox/confirm/preview?act=retry&state=dead")
+    assert "2 more were not looked up Only the first 50 are looked up." in text
 
 
 def test_what_came_after_the_question_is_not_touched(trouble, visitor: Visitor) -> None:

@@ -15,7 +15,8 @@ from tests.support.site import OPERATOR, VIEWER, Broken, application
 PAGES = (
     "/outbox", "/outbox/deliveries", "/outbox/deliveries?state=dead&cause=stage_deleted", "/outbox/students",
     "/outbox/students/journey?email=student1@example.com", "/outbox/connections", "/outbox/log", "/outbox/help",
-    "/outbox/confirm?act=retry&state=dead", "/outbox/connections/checks", "/outbox/connections/stages",
+    "/outbox/confirm?act=retry&state=dead", "/outbox/confirm/preview?state=dead",
+    "/outbox/connections/checks", "/outbox/connections/stages",
 )  # fmt: skip
 
 

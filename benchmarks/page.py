@@ -1,8 +1,12 @@
-"""How long the page's questions take with a million deliveries in the embedded store: `python -m benchmarks.page`."""
+"""How long the page and its questions take with a million deliveries: `python -m benchmarks.page`.
+
+First the page itself, asked over HTTP as a browser asks it; then the questions that it puts to the store.
+"""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import random
 import statistics
@@ -15,6 +19,8 @@ from typing import Any
 from outbox.message import State, new_id
 from outbox.sqlite import SqliteStore
 from outbox.store import Filter
+from service import create_app
+from service.config import load
 
 NOW = 1_800_000_000.0
 DAYS = 30
@@ -76,6 +82,54 @@ def fill(store: SqliteStore, count: int) -> None:
             store.checkpoint()
             events.clear()
             rows.clear()
+
+
+def screens(store: SqliteStore) -> dict[str, Callable[[], object]]:
+    """The page as its operator opens it. An answer other than 200 ends the benchmark."""
+    settings = load(
+        {
+            "DATABASE_URL": f"sqlite:///{store.files.path}",
+            "SECRET_KEY": "only-for-this-benchmark",
+            "TOKEN_KEYS": "V2hhdCBhIHRlc3QgbmVlZHMgaXMgYSBrZXkgbGlrZSE=",
+            "ADMIN_USERNAME": "operator",
+            "ADMIN_PASSWORD": "benchmark-password",
+            "AMOCRM_SUBDOMAIN": "school",
+            "AMOCRM_ACCESS_TOKEN": "token-of-the-benchmark",
+            "AMOCRM_PIPELINE_ID": "1",
+            "AMOCRM_STAGE_LESSON_1": "2",
+        }
+    )
+    client = create_app(settings, store).test_client()
+    logging.disable(logging.INFO)  # a line for each answer is of no use here
+    newest = store.list(Filter(), 1).rows[0]
+
+    def get(path: str) -> Callable[[], object]:
+        def ask() -> object:
+            answer = client.get(path, auth=("operator", "benchmark-password"))
+            assert answer.status_code == 200, (path, answer.status)
+            return answer.text
+
+        return ask
+
+    listed = "/outbox/deliveries"
+    return {
+        "GET /outbox": get("/outbox"),
+        "GET /outbox, chart of a week": get("/outbox?chart=week"),
+        "the list": get(listed),
+        "the list of dead ones": get(f"{listed}?state=dead"),
+        "the list of a cause": get(f"{listed}?state=dead&cause=stage_deleted"),
+        "the list of waiting ones": get(f"{listed}?state=pending"),
+        "the list of a week": get(f"{listed}?when=week"),
+        "a search by e-mail": get(f"{listed}?q=student77@example.com"),
+        "a search by part of an e-mail": get(f"{listed}?q=dent7777@"),
+        "a search by deal": get(f"{listed}?q=4711"),
+        "the question before sending all dead ones": get("/outbox/confirm?act=retry&state=dead"),
+        "a delivery": get(f"/outbox/{newest.id}"),
+        "the students": get("/outbox/students"),
+        "a student's journey": get(f"/outbox/students/journey?email={newest.email}"),
+        "the connections": get("/outbox/connections"),
+        "the action log": get("/outbox/log"),
+    }
 
 
 def questions(store: SqliteStore) -> dict[str, Callable[[], object]]:
@@ -141,10 +195,12 @@ def main(arguments: list[str]) -> None:
         fill(store, rows)
         size = os.path.getsize(store.files.path) / 2**20
         print(f"{rows:,} deliveries, {size:,.0f} MiB, made in {time.perf_counter() - start:.0f} s\n")
-        print("| question | first, ms | median, ms |\n|---|---|---|")
-        for name, ask in questions(store).items():
-            first, median = measure(ask)
-            print(f"| {name} | {first:.1f} | {median:.1f} |", flush=True)
+        for title, asked in (("page", screens), ("question", questions)):
+            print(f"| {title} | first, ms | median, ms |\n|---|---|---|")
+            for name, ask in asked(store).items():
+                first, median = measure(ask)
+                print(f"| {name} | {first:.1f} | {median:.1f} |", flush=True)
+            print()
         store.close()
 
 

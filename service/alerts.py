@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask
-from flask_babel import force_locale
+from flask_babel import force_locale, ngettext
 from flask_babel import gettext as _
 
 from outbox.store import Store
@@ -70,6 +70,15 @@ class Alerts:
         """(title, what it means and who mends it), in the school's language."""
         shown = _Known({name: value for name, value in params.items() if name in SHOWN})
         with self._app.app_context(), force_locale(self._settings.locale or "ru"):
+            if cause == "not_delivered":
+                count = int(params.get("count") or 0)
+                title = ngettext(
+                    "Dealpost: %(count)s delivery did not arrive",
+                    "Dealpost: %(count)s deliveries did not arrive",
+                    count,
+                    count=count,
+                )
+                return title, _("Look at the page: it says why, who mends it and what to press. Nothing is lost.")
             if cause in TITLES:
                 title, text = TITLES[cause]
                 return _(title) % shown, _(text) % shown
@@ -111,10 +120,6 @@ TITLES: dict[str, tuple[str, str]] = {
     "hook_silent": (
         N_("amoCRM no longer sends its webhooks to Dealpost"),
         N_("Changes of stage are fetched by themselves, but later. Set it up again: flask webhook subscribe"),
-    ),
-    "not_delivered": (
-        N_("Dealpost: %(count)s deliveries did not arrive"),
-        N_("Look at the page: it says why, who mends it and what to press. Nothing is lost."),
     ),
 }
 

@@ -303,14 +303,14 @@ def token_status() -> None:
     status = dealpost().wiring.token_status()
     table(
         [
-            ["state", status.state],
-            ["account", f"{status.account_name} {status.account_id or ''} {status.host}".strip()],
-            ["connected by", status.who],
-            ["access until", iso(status.expires_at) or ""],
-            ["permission until", iso(status.refresh_expires_at) or ""],
-            ["last renewed", iso(status.last_refresh) or ""],
-            ["next renewal", iso(status.next_refresh) or ""],
-            ["detail", status.detail],
+            [_("state"), status.state],
+            [_("account"), f"{status.account_name} {status.account_id or ''} {status.host}".strip()],
+            [_("connected by"), status.who],
+            [_("access until"), iso(status.expires_at) or ""],
+            [_("permission until"), iso(status.refresh_expires_at) or ""],
+            [_("last renewed"), iso(status.last_refresh) or ""],
+            [_("next renewal"), iso(status.next_refresh) or ""],
+            [_("detail"), status.detail],
         ]
     )
     if status.state not in ("connected", "long_lived"):
@@ -335,8 +335,8 @@ def token_import(access: bool, refresh: bool) -> None:
     if not access and not refresh:
         fail(_("Name what you have: --access, --refresh or both."))
     hide = sys.stdin.isatty()
-    first = click.prompt("access token", hide_input=hide).strip() if access else ""
-    second = click.prompt("refresh token", hide_input=hide).strip() if refresh else ""
+    first = click.prompt(_("access token"), hide_input=hide).strip() if access else ""
+    second = click.prompt(_("refresh token"), hide_input=hide).strip() if refresh else ""
     try:
         dealpost().wiring.amocrm.tokens.import_pair(first, second, who=operator())
     except (ValueError, RuntimeError) as error:

@@ -129,14 +129,12 @@ def hard_coded(path: pathlib.Path) -> Iterator[str]:
 
 
 # Names of languages in their own language; what other code says and the page only recognises; a log's placeholder;
-# shapes; a command to type; the labels of `flask tokens status`, which scripts read.
+# shapes; a command to type.
 KNOWN = {
     "Русский",
     *("not due", "no HEARTBEAT_URL", "deliveries cleared", "changes that no webhook", "an unknown address"),
     *(" MB", ", free ", "bars-svg thin", "curve dashed"),
     "flask webhook subscribe",
-    *("connected by", "access until", "permission until", "last renewed", "next renewal"),
-    *("access token", "refresh token"),
 }
 
 

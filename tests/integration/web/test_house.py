@@ -1,5 +1,6 @@
 """What surrounds the routes: headers, proxies, languages, logs, alerts and the worker's jobs."""
 
+import dataclasses
 import io
 import json
 import logging
@@ -186,6 +187,14 @@ def test_the_same_alert_is_told_once_an_hour(alerts, store):
 def test_every_cause_has_words_even_without_its_figures(alerts, cause):
     title, words = alerts.words(cause, {})
     assert title and words and "%(" not in title + words
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(1, "не дошла 1 отправка"), (3, "не дошли 3 отправки"), (14, "не дошло 14 отправок")]
+)
+def test_an_alert_of_deliveries_counts_them_as_people_do(alerts, count, said):
+    alerts._settings = dataclasses.replace(alerts._settings, locale="ru")
+    assert said in alerts.words("not_delivered", {"count": count})[0]
 
 
 # --- presence and jobs ------------------------------------------------------------------------------------------------

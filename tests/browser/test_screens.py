@@ -90,6 +90,21 @@ def test_nothing_sticks_out_at_any_width(look: Open, sites: Sites, name: str) ->
         assert overflow(page) <= 0, width
 
 
+@pytest.mark.parametrize("language", ["ru", "en"])
+@pytest.mark.parametrize("width", [1181, 1280])
+def test_the_header_stays_one_row_with_a_wide_font_and_a_long_name(
+    look: Open, sites: Sites, language: str, width: int
+) -> None:
+    page = look(sites.trouble + "/outbox", language, width=width)
+    page.evaluate("document.querySelector('.school span').textContent = 'Школа иностранных языков «Азимут»'")
+    page.evaluate("document.body.style.fontFamily = 'DejaVu Sans, Verdana'")
+    assert overflow(page) <= 0
+    header = page.locator("#top").bounding_box()
+    assert header and header["height"] <= 57
+    edges = [one.bounding_box() for one in page.locator(".top-in > *, .tools > :visible").all()]
+    assert max(one["x"] + one["width"] for one in edges if one) <= width - 39
+
+
 def test_large_text_does_not_stick_out_either(look: Open, sites: Sites) -> None:
     page = look(sites.trouble + "/outbox", width=640)
     page.evaluate("document.documentElement.style.fontSize = '200%'")

@@ -23,6 +23,8 @@ TELLING = ("settings", "reconnect", "forbidden", "unpaid")
 """Pauses of which a person should hear."""
 
 Alert = Callable[[str, Mapping[str, Any]], Any]
+Said = tuple[str, Mapping[str, Any]]
+"""What a job tells of itself: a code that the page has words for, and the params of those words."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Jobs:
         self._house, self._alert, self._presence, self._stopping = house, alert, presence, stopping
         self._jobs = {job.name: job for job in JOBS}
         self._begun: set[str] = set()
-        self._does: dict[str, Callable[[], str]] = {
+        self._does: dict[str, Callable[[], Said]] = {
             "tokens": self._tokens,
             "hook": self._hook,
             "reconcile": self._reconcile,
@@ -106,41 +108,42 @@ class Jobs:
     def _do(self, job: Job) -> None:
         began = self._house.store.now()
         try:
-            outcome, detail = "done", self._does[job.name]()
+            outcome = "done"
+            detail, params = self._does[job.name]()
         except Stopping:
             return
         except DeliveryError as error:
             # Known trouble of the other side: the job tries again, and a person hears only of what needs one.
-            outcome, detail = "waits", error.reason
+            outcome, detail, params = "waits", error.reason, {}
             if error.pause is not None and error.pause.kind in TELLING:
                 self._alert(error.cause, error.params)
         except Exception as error:
-            outcome, detail = "failed", describe(error)
+            outcome, detail, params = "failed", describe(error), {}
             logger.error("The job %s failed: %s", job.name, detail)
             self._alert("job_failed", {"job": job.name})
         if job.shown or outcome == "failed":
-            kept = {"last_at": began, "outcome": outcome, "detail": detail, "every": job.every}
+            kept = {"last_at": began, "outcome": outcome, "detail": detail, "params": params, "every": job.every}
             self._house.store.memory.put(NAMESPACE, job.name, {**kept, "next_at": began + job.every})
 
-    # -- the jobs: each returns what a person may read of it
+    # -- the jobs
 
-    def _tokens(self) -> str:
-        return "renewed" if self._house.wiring.refresh_tokens() else "not due"
+    def _tokens(self) -> Said:
+        return ("renewed" if self._house.wiring.refresh_tokens() else "not_due"), {}
 
-    def _hook(self) -> str:
-        return self._house.wiring.check_hook(self._alert)
+    def _hook(self) -> Said:
+        return self._house.wiring.check_hook(self._alert), {}
 
-    def _reconcile(self) -> str:
-        return f"{self._house.wiring.fetch_missed()} changes that no webhook told of"
+    def _reconcile(self) -> Said:
+        return "missed", {"count": self._house.wiring.fetch_missed()}
 
-    def _ping(self) -> str:
-        return "sent" if self._house.wiring.ping() else "no HEARTBEAT_URL"
+    def _ping(self) -> Said:
+        return ("sent" if self._house.wiring.ping() else "no_address"), {}
 
-    def _checkpoint(self) -> str:
+    def _checkpoint(self) -> Said:
         self._house.store.checkpoint()
-        return ""
+        return "", {}
 
-    def _dead(self) -> str:
+    def _dead(self) -> Said:
         """Tell of deliveries that did not arrive, once for each new lot."""
         memory = self._house.store.memory
         count = sum(tally.states.get(State.DEAD, 0) for tally in self._house.store.tallies().values())
@@ -148,9 +151,9 @@ class Jobs:
         told = entry.value if entry else 0
         if count < told or (count > told and self._alert("not_delivered", {"count": count})):
             memory.put("alerts_told", "dead", count)
-        return ""
+        return "", {}
 
-    def _prune(self) -> str:
+    def _prune(self) -> Said:
         store = self._house.store
         before = store.now() - self._house.settings.retention_days * DAY
         count = 0
@@ -165,4 +168,4 @@ class Jobs:
         ]
         if stale:
             store.memory.delete("oauth_state", stale)
-        return f"{count} deliveries cleared"
+        return "cleared", {"count": count}

@@ -189,20 +189,24 @@ class Wiring:
         return any(is_secret(one, self.settings.webhook_secrets) for one in secrets if one)
 
     def check_hook(self, alert: Callable[[str, Mapping[str, Any]], None]) -> str:
-        """Look whether amoCRM still sends its webhooks here, and mend it where that is allowed. -> words."""
+        """Look whether amoCRM still sends its webhooks here, and mend it where that is allowed.
+
+        -> hook_on, hook_off (amoCRM switched it off), hook_unknown (not registered), hook_renewed (registered again)
+        or hook_unset.
+        """
         if not self.settings.webhook_secrets or not self.amocrm.tokens.connected():
-            return "not set up"
+            return "hook_unset"
         hooks = self.our_hooks(10.0)
         if any(not hook.get("disabled") for hook in hooks):
-            return "on"
+            return "hook_on"
         if not hooks and not self.hook_address():
-            return "not registered"
+            return "hook_unknown"
         if self.settings.amocrm.webhook_resubscribe:
             address = str(hooks[0]["destination"]) if hooks else self.hook_address()
             self.amocrm.client.subscribe(address, HOOK_SETTINGS, 10.0)
-            return "was off, registered again"
+            return "hook_renewed"
         alert("hook_silent", {"destination": AMOCRM})
-        return "switched off" if hooks else "not registered"
+        return "hook_off" if hooks else "hook_unknown"
 
     def fetch_missed(self) -> int:
         """Take over changes of stage that no webhook told of. -> how many. Raises DeliveryError, Stopping.

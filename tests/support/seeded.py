@@ -339,11 +339,11 @@ class World:
                     "host": "post",
                 },
             )
-        for name, last, every, detail in (
-            ("tokens", 20, 60, "not due"),
-            ("hook", 360, 600, ""),
-            ("reconcile", 380, 600, "0 changes that no webhook told of"),
-            ("prune", 10 * HOUR, DAY, "1204 deliveries cleared"),
+        for name, last, every, detail, count in (
+            ("tokens", 20, 60, "not_due", 0),
+            ("hook", 360, 600, "hook_on", 0),
+            ("reconcile", 380, 600, "missed", 0),
+            ("prune", 10 * HOUR, DAY, "cleared", 1204),
         ):
             memory.put(
                 "jobs",
@@ -352,6 +352,7 @@ class World:
                     "last_at": NOON - last,
                     "outcome": "done",
                     "detail": detail,
+                    "params": {"count": count},
                     "every": every,
                     "next_at": NOON - last + every,
                 },

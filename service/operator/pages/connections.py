@@ -52,6 +52,7 @@ def connections() -> Response:
         pipeline=pipeline,
         choices=stages.settable(pipeline),
         hook=_hook_figures(house, now),
+        hook_state=_hook_state(house, now),
         has_hook=bool(house.settings.webhook_secrets),
         dead=dead,
         checked=request.args.get("look") == "1",
@@ -143,6 +144,20 @@ def _hook_figures(house: Dealpost, now: float) -> figures.Source | None:
     return next((one for one in figures.sources(house, now) if one.title == title), None)
 
 
+def _hook_state(house: Dealpost, now: float) -> tuple[str, str, str, str] | None:
+    """(icon, tone, words, when) as the last check of the webhook left it; None: it was not checked yet, or it could
+    not be. Asks nobody."""
+    entry = house.store.memory.get("jobs", "hook")
+    value = entry.value if entry and isinstance(entry.value, Mapping) else {}
+    code, at = value.get("detail"), value.get("last_at")
+    if not house.settings.webhook_secrets or at is None or code not in figures.hook_words():
+        return None
+    well = code in ("hook_on", "hook_renewed")
+    icon, tone = ("tick", "ok") if well else ("plug", "quiet") if code == "hook_unset" else ("alert", "bad")
+    said = figures.hook_words()["hook_on" if well else code]
+    return icon, tone, said[:1].upper() + said[1:], words.ago(float(at), now)
+
+
 @bp.get("/connections/checks")
 def settings_checks() -> Response:
     """What `flask check` says, looked up when the page asks."""
@@ -217,5 +232,9 @@ def subscribe() -> Response:
         )
         return back_to("pages.connections")
     house.store.log_action(who(), "subscribe", 1, {"destination": AMOCRM})
+    entry = house.store.memory.get("jobs", "hook")
+    if entry and isinstance(entry.value, Mapping):  # as the next check will find it
+        now = house.store.now()
+        house.store.memory.put("jobs", "hook", {**entry.value, "last_at": now, "detail": "hook_on", "outcome": "done"})
     flash(_("The webhook is subscribed to changes of stage."), "ok")
     return back_to("pages.connections")

@@ -138,7 +138,8 @@ def jobs(house: Dealpost, now: float) -> list[Job]:
 
 def _job(name: str, value: Mapping[str, Any], now: float) -> Job:
     last, following, every = value.get("last_at"), value.get("next_at"), float(value.get("every") or 0)
-    parts = [job_detail(str(value.get("detail") or ""))]
+    params = value.get("params")
+    parts = [job_detail(str(value.get("detail") or ""), params if isinstance(params, Mapping) else {})]
     if value.get("outcome") == "failed":
         parts = [_("failed, the log has the details")]
     if every and every < 3600:
@@ -152,20 +153,28 @@ def _job(name: str, value: Mapping[str, Any], now: float) -> Job:
     )
 
 
-def job_detail(detail: str) -> str:
-    """The job's own words, where the page has words for them."""
-    figure, _space, rest = detail.partition(" ")
-    if figure.isdigit():
-        count = int(figure)
-        if rest.startswith("deliveries cleared"):
-            return ngettext("%(count)s record cleared", "%(count)s records cleared", count, count=words.number(count))
-        if rest.startswith("changes that no webhook"):
-            if not count:
-                return _("no differences")
-            return ngettext("%(count)s change found", "%(count)s changes found", count, count=words.number(count))
-    return {"renewed": _("renewed"), "not due": _("not due yet"), "sent": _("sent"), "no HEARTBEAT_URL": _("off")}.get(
-        detail, ""
-    )
+def job_detail(code: str, params: Mapping[str, Any]) -> str:
+    """What the job told of itself, in words; "" for a code that has none."""
+    count = int(params.get("count") or 0)
+    if code == "cleared":
+        return ngettext("%(count)s record cleared", "%(count)s records cleared", count, count=words.number(count))
+    if code == "missed":
+        if not count:
+            return _("no differences")
+        return ngettext("%(count)s change found", "%(count)s changes found", count, count=words.number(count))
+    known = {"renewed": _("renewed"), "not_due": _("not due yet"), "sent": _("sent"), "no_address": _("off")}
+    return {**known, **hook_words()}.get(code, "")
+
+
+def hook_words() -> dict[str, str]:
+    """By the code that the check of the webhook left."""
+    return {
+        "hook_on": _("switched on"),
+        "hook_renewed": _("was off, registered again"),
+        "hook_off": _("switched off by amoCRM"),
+        "hook_unknown": _("not registered in amoCRM"),
+        "hook_unset": _("not set up"),
+    }
 
 
 def job_title(name: str) -> str:

@@ -187,6 +187,19 @@ def test_a_stage_that_the_funnel_lacks_is_refused(trouble, visitor: Visitor) -> 
         assert trouble.store.memory.get("choices", "stage:1") is None
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("hook_on", "Switched on"), ("hook_off", "Switched off by amoCRM"), ("hook_unknown", "Not registered in amoCRM")],
+)
+def test_the_webhooks_card_says_what_the_last_check_found(trouble, visitor: Visitor, code: str, said: str) -> None:
+    kept = trouble.store.memory.get("jobs", "hook").value
+    trouble.store.memory.put("jobs", "hook", {**kept, "detail": code})
+    text = visitor.text("/outbox/connections")
+    assert f"amoCRM's webhook {said}" in text and "Checked 6 min ago" in text
+    visitor.press("/outbox/connections/webhook")
+    assert "amoCRM's webhook Switched on" in visitor.text("/outbox/connections")
+
+
 def test_the_webhook_is_subscribed_by_a_button(trouble, visitor: Visitor) -> None:
     assert visitor.press("/outbox/connections/webhook").status_code == 303
     assert "The webhook is subscribed" in visitor.text("/outbox/connections")

@@ -235,7 +235,7 @@ def test_each_job_runs_where_nothing_is_set_up(jobs, store, job):
         assert store.memory.get("jobs", job.name) is None
         return
     kept = store.memory.get("jobs", job.name).value
-    assert set(kept) == {"last_at", "outcome", "detail", "every", "next_at"}
+    assert set(kept) == {"last_at", "outcome", "detail", "params", "every", "next_at"}
     assert kept["outcome"] in ("done", "")
 
 

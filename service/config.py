@@ -247,7 +247,7 @@ def load(
         read.fault(
             "DATABASE_URL",
             "this host's disk is wiped at each restart (DYNO is set), so an SQLite file would lose what was accepted",
-            "a postgresql:// address, or ALLOW_EPHEMERAL=1 if you accept the loss",
+            "a host whose disk lasts, or ALLOW_EPHEMERAL=1 if you accept the loss",
         )
     read.flag("ALLOW_EPHEMERAL")
     if not settings.on_sqlite:

@@ -208,7 +208,8 @@ class Store(Protocol):
     def sources(self, since: float) -> list[SourceTally]: ...
 
     def events_of(self, email: str | None, lead_id: int | None, limit: int = 200) -> list[Event]:
-        """All events of one person or deal, newest first, each with its deliveries."""
+        """All events of one person or deal, newest first, each with its deliveries. email: also the events that only
+        name a deal which is known to be this person's."""
 
     def people(self, search: str, limit: int, after: str | None = None) -> list[Mapping[str, Json]]:
         """Who there is: {"email", "lead_id", "person", "last_at", "open": waiting or dead rows}, latest first."""

@@ -20,6 +20,10 @@ STEP = 500
 STEPS = 40
 
 
+DEALS = 20
+"""How many of a person's deals are followed at most."""
+
+
 class Lists:
     files: Files
 
@@ -48,10 +52,10 @@ class Lists:
             return filters.by_state(db, replace(where, states=()))
 
     def events_of(self, email: str | None, lead_id: int | None, limit: int = 200) -> list[Event]:
-        """All events of one person or deal, newest first, each with its deliveries."""
         with self.files.read() as db:
             newest: dict[str, float] = {}
-            for name, value in (("email", email), ("lead_id", lead_id)):
+            wanted = [("email", email), ("lead_id", lead_id), *(("lead_id", one) for one in deals(db, email))]
+            for name, value in dict.fromkeys(wanted):
                 if value is not None:
                     index = "deliveries_email" if name == "email" else "deliveries_lead"
                     sql = (
@@ -164,3 +168,12 @@ def person(db: Database, row: Row) -> Mapping[str, Json]:
         "open": total["open"],
         "after": str(row["id"]),
     }
+
+
+def deals(db: Database, email: str | None) -> list[int]:
+    """The deals that are known to be this person's, latest first."""
+    sql = (
+        "SELECT lead_id, max(id) AS latest FROM deliveries INDEXED BY deliveries_email "
+        "WHERE email = ? AND lead_id IS NOT NULL GROUP BY lead_id ORDER BY latest DESC LIMIT ?"
+    )
+    return [row["lead_id"] for row in db.execute(sql, (email, DEALS))] if email else []

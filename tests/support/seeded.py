@@ -127,6 +127,9 @@ class Wired:
     def check_erp(self, deadline: float = 10.0) -> str:
         return ""
 
+    def unknown_erp_fields(self, deadline: float = 10.0) -> tuple[str, ...]:
+        return ()
+
     def previews(self, deliveries: Sequence[Delivery]) -> dict[int, Any]:
         """Every seventh deal is further already; who was not found is still not there."""
         found: dict[int, Any] = {}

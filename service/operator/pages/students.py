@@ -21,8 +21,6 @@ from service.routing import AMOCRM, ERP
 
 PAGE = 50
 EVENTS = 200
-DEALS = 5
-"""Of so many of a student's deals at most the events are looked up."""
 
 
 @bp.get("/students")
@@ -118,11 +116,7 @@ def whole(house: Dealpost, email: str, lead_id: int | None) -> list[Event]:
     """All events of a student, with those that only name the student's deals, or of a deal; newest first."""
     if not email:
         return house.store.events_of(None, lead_id, EVENTS) if lead_id else []
-    found = {event.id: event for event in house.store.events_of(email, None, EVENTS)}
-    leads = {rows.lead(one) for event in found.values() for one in event.deliveries}
-    for lead in sorted(one for one in leads if one)[:DEALS]:
-        found.update({event.id: event for event in house.store.events_of(None, lead, EVENTS)})
-    return sorted(found.values(), key=lambda event: (event.received_at, event.id), reverse=True)[:EVENTS]
+    return house.store.events_of(email, None, EVENTS)
 
 
 def _records(house: Dealpost, every: Sequence[Delivery]) -> list[tuple[str, str]]:

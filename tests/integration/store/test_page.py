@@ -178,7 +178,7 @@ def test_the_events_of_a_person_or_deal_are_one_story(store: Store, clock: Clock
     (second,) = store.accept([event(None, at=clock.now + 1, name="amocrm/webhook", destination="erp", lead_id=5)])
     (third,) = store.accept([event("ann@x", at=clock.now + 2)])
     store.accept([event("bob@x", at=clock.now + 3)])
-    assert [found.id for found in store.events_of("ann@x", None)] == [third.id, first.id]
+    assert [found.id for found in store.events_of("ann@x", None)] == [third.id, second.id, first.id]
     assert [found.id for found in store.events_of(None, 5)] == [second.id, first.id]
     assert [found.id for found in store.events_of("ann@x", 5)] == [third.id, second.id, first.id]
     assert [found.id for found in store.events_of("ann@x", 5, 1)] == [third.id]

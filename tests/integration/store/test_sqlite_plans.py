@@ -40,6 +40,7 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "a delivery": lambda store: (store.delivery(1), store.attempts([1, 2])),
     "an event": lambda store: store.event("0193"),
     "a journey": lambda store: store.events_of("ann@x", 5),
+    "a student's journey": lambda store: store.events_of("ann@x", None),
     "the people": lambda store: store.people("", 10),
     "the people that match": lambda store: store.people("ann", 10),
     "the next due": lambda store: store.next_due("amocrm"),

@@ -48,10 +48,11 @@ def deliveries() -> Response:
     query = filters.read(request.args, now)
     page = house.store.list(query.where, PAGE, _whole(request.args.get("after")))
     counts = house.store.count_states(replace(query.where, cause=""))
-    total = house.store.count(query.where)
+    meant = query.where.states or tuple(State)
+    total = house.store.count(query.where) if query.where.cause else sum(counts.get(one, 0) for one in meant)
     grouped = groups(house, query, now) if query.state in (State.DEAD, State.PENDING) else []
-    newest = house.store.list(query.where, 1).rows
     acts = query.state in ACTABLE and total > 0
+    first = page.rows if request.args.get("after") is None else house.store.list(query.where, 1).rows if acts else ()
     choice = request.args.get("select", "all" if query.values.get("cause") and query.state == State.DEAD else "")
     return show(
         "deliveries.html",
@@ -68,7 +69,7 @@ def deliveries() -> Response:
         shown=len(page.rows),
         acts=acts,
         selected=choice == "all" and acts,
-        frozen=query.frozen(newest[0].id).values if newest and acts else {},
+        frozen=query.frozen(first[0].id).values if first and acts else {},
         can_discard=query.state != State.DISCARDED,
         head=_head(query, total),
     )

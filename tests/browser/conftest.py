@@ -91,6 +91,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
                 "waits": trying.store.list(Filter(), 1).rows[0].id,
                 "dead": trouble.store.list(Filter(states=(State.DEAD,), cause="stage_deleted"), 1).rows[0].id,
                 "lost": trouble.store.list(Filter(states=(State.DEAD,), cause="contact_not_found"), 1).rows[0].id,
+                "refused": trouble.store.list(Filter(states=(State.DEAD,), cause="erp_refused"), 1).rows[0].id,
                 "done": well.store.list(Filter(states=(State.DELIVERED,)), 1).rows[0].id,
             },
             world=trouble,

@@ -29,6 +29,7 @@ SCREENS = {
     "delivery-dead": ("trouble", "/outbox/{dead}"),
     "delivery-done": ("well", "/outbox/{done}"),
     "correct": ("trouble", "/outbox/{lost}/correct"),
+    "correct-record": ("trouble", "/outbox/{refused}/correct"),
     "cancel": ("trouble", "/outbox/{dead}/discard"),
     "students": ("well", "/outbox/students"),
     "journey": ("well", "/outbox/students/journey?email=student1@example.com"),

@@ -15,7 +15,7 @@ from service.house import Dealpost, dealpost
 from service.operator import words
 from service.operator.pages import filters, places, rows
 from service.operator.pages.blueprint import bp, show
-from service.routing import AMOCRM, ERP
+from service.routing import AMOCRM, ERP, RECORDS
 
 PAGE = 50
 TABS = (State.DEAD, State.PENDING, State.SENDING, State.DELIVERED, State.SKIPPED, State.DISCARDED)
@@ -139,7 +139,9 @@ def _group(one: CauseGroup, query: filters.Query, now: float, chosen: str) -> Gr
     if query.where.since is not None:
         frozen["since"] = f"{query.where.since:.3f}"
     single = one.sample[0].id if one.count == 1 and one.sample else None
-    fixable = single is not None and bool(one.sample[0].email) and one.cause in ("contact_not_found", "deal_not_found")
+    mistyped = one.cause in ("contact_not_found", "deal_not_found") and bool(one.sample and one.sample[0].email)
+    mistyped = mistyped or (one.cause == "erp_refused" and one.sample[0].event_name in RECORDS)
+    fixable = single is not None and mistyped
     return Group(
         title=words.cause_title(one.cause, one.params) if one.cause else words.reason_words(one.reason),
         todo=words.cause_todo(one.cause, one.params) or words.cause_means(one.cause, one.params),

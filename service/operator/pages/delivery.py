@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from service.operator import words
 from service.operator.pages import places, rows, sentence, timeline
 from service.operator.pages.blueprint import back_to, bp, show, who
 from service.operator.pages.students import whole
-from service.routing import AMOCRM, ERP, normal_email
+from service.routing import AMOCRM, ERP, RECORDS, TEXT_MAX, Refused, normal_email, route
 
 LATEST = 2**63 - 1
 AGAIN = (State.DEAD, State.SKIPPED, State.DISCARDED, State.PENDING)
@@ -75,7 +76,7 @@ def delivery(delivery_id: int) -> Response:
         summary=_summary(len(counted), took),
         can_retry=one.state in AGAIN,
         can_discard=one.state in STOPPABLE,
-        can_correct=one.email is not None and one.state in AGAIN,
+        can_correct=correctable(one) and one.state in AGAIN,
         loud=one.state == State.DEAD,
         previews=one.destination in (AMOCRM, ERP) and one.state in AGAIN and not missing,
         links=links(house, one),
@@ -192,28 +193,69 @@ def discard(delivery_id: int) -> Response:
     return back_to("pages.delivery", delivery_id=one.id)
 
 
+def correctable(one: Delivery) -> bool:
+    """Whether the event bears something of a person's that may be mistyped."""
+    return one.email is not None or one.event_name in RECORDS
+
+
 @bp.get("/<int:delivery_id>/correct")
 def correct(delivery_id: int) -> Response:
     house, one, event = _find(delivery_id)
-    if one.email is None:
+    if not correctable(one):
         return back_to("pages.delivery", delivery_id=one.id)
-    return show("correct.html", "pages.deliveries", one=one, person=rows.person(one), what=rows.event(one, house),
-                email=str(event.data.get("email") or one.email), fault="")  # fmt: skip
+    return _ask_correct(house, one, event.data)
+
+
+def _ask_correct(
+    house: Dealpost, one: Delivery, values: Mapping[str, Any], faults: Mapping[str, str] | None = None
+) -> Response:
+    shown = {name: "" if values.get(name) is None else str(values[name]) for name in ("email", "dealName", "amount")}
+    return show("correct.html", "pages.deliveries", status=422 if faults else 200, one=one, person=rows.person(one),
+                what=rows.event(one, house), values=shown, faults=faults or {},
+                record=one.event_name in RECORDS)  # fmt: skip
 
 
 @bp.post("/<int:delivery_id>/correct")
 def correct_and_send(delivery_id: int) -> Response:
     """The old value stays in the action log; the delivery goes out anew with the new one."""
     house, one, event = _find(delivery_id)
+    if one.event_name in RECORDS:
+        return _correct_record(house, one, event)
     given = request.form.get("email", "").strip()
     email = normal_email(given)
     if email is None:
         fault = _("This is no e-mail address. Expected something like student@example.com.")
-        return show("correct.html", "pages.deliveries", status=422, one=one, person=rows.person(one),
-                    what=rows.event(one, house), email=given, fault=fault)  # fmt: skip
+        return _ask_correct(house, one, {"email": given}, {"email": fault})
     data = {**event.data, "email": given}
-    if house.store.correct(one.id, data, email, f"email:{email}" if one.key else None, who()):
-        flash(_("Corrected. It goes out now to %(email)s.", email=email), "ok")
+    changed = house.store.correct(one.id, data, email, f"email:{email}" if one.key else None, who())
+    return _corrected(one, changed, _("Corrected. It goes out now to %(email)s.", email=email))
+
+
+def _correct_record(house: Dealpost, one: Delivery, event: Event) -> Response:
+    """Name and amount are held to the same rules as when they come in."""
+    name = request.form.get("dealName", "").strip()
+    amount = request.form.get("amount", "").strip().replace(" ", "").replace(words.NBSP, "").replace(",", ".")
+    data = {**event.data, "dealName": name}
+    if amount:
+        data["amount"] = amount
+    else:
+        data.pop("amount", None)
+    try:
+        route(event.name, data, {})
+    except Refused as refused:
+        texts = {
+            "dealName": _("The name must not be empty, nor longer than %(num)s characters.", num=TEXT_MAX),
+            "amount": _("This is no amount. Expected a number from zero, at most two decimals, like 1500.50."),
+        }
+        faults = {fault.path: texts.get(fault.path, fault.message) for fault in refused.faults}
+        return _ask_correct(house, one, {"dealName": name, "amount": request.form.get("amount", "")}, faults)
+    changed = house.store.correct(one.id, data, one.email, one.key, who())
+    return _corrected(one, changed, _("Corrected. It goes out now as “%(name)s”.", name=name))
+
+
+def _corrected(one: Delivery, changed: bool, said: str) -> Response:
+    if changed:
+        flash(said, "ok")
     else:
         flash(_("It was not corrected: meanwhile it is %(state)s.", state=words.state_word(one.state).lower()), "warn")
     return back_to("pages.delivery", delivery_id=one.id)

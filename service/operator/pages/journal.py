@@ -83,5 +83,10 @@ def _detail(house: Dealpost, detail: Mapping[str, Any]) -> str:
 
 def _mail(value: Any) -> str:
     if isinstance(value, Mapping):
+        data = value.get("data")
+        if not value.get("email") and isinstance(data, Mapping) and data.get("dealName"):
+            amount = data.get("amount")
+            named = str(data["dealName"])
+            return f"{named}, {words.money(amount)}" if amount not in (None, "") else named
         value = value.get("email") or json.dumps(value, ensure_ascii=False)
     return str(value)[:120] if value else ""

@@ -202,7 +202,7 @@
     dialog.replaceChildren(document.importNode(question, true));
     dialog.showModal();
     loadAll();
-    const first = find("input[type=email], .button", dialog);
+    const first = find("input.input, .button", dialog);
     if (first) first.focus();
   }
 

@@ -169,6 +169,22 @@ def test_a_corrected_address_is_sent_and_the_old_one_stays_in_the_log(trouble, v
     assert one.email in visitor.text("/outbox/log")
 
 
+def test_a_records_name_and_amount_are_corrected_by_the_rules_of_the_way_in(trouble, visitor: Visitor) -> None:
+    one = trouble.store.list(Filter(states=(State.DEAD,), cause="erp_refused"), 1).rows[0]
+    assert f"/outbox/{one.id}/correct" in visitor.get("/outbox/deliveries?state=dead").text
+    assert 'value="Студент 51"' in visitor.get(f"/outbox/{one.id}/correct").text
+    bad = visitor.press(f"/outbox/{one.id}/correct", dealName=" ", amount="by agreement")
+    assert bad.status_code == 422 and 'value="by agreement"' in bad.text
+    assert "The name must not be empty" in plain(bad.text) and "This is no amount." in plain(bad.text)
+    assert trouble.store.delivery(one.id).state == State.DEAD
+    answer = visitor.press(f"/outbox/{one.id}/correct", dealName="Полина Жукова", amount="24 900,50")
+    assert answer.status_code == 303
+    after = trouble.store.delivery(one.id)
+    assert after.state == State.PENDING
+    assert (after.data["dealName"], after.data["amount"]) == ("Полина Жукова", "24900.50")
+    assert "before: Студент 51, ₽24,900" in visitor.text("/outbox/log")
+
+
 def test_a_stage_is_chosen_from_the_funnel_and_goes_before_the_setting(trouble, visitor: Visitor) -> None:
     answer = visitor.press("/outbox/connections/stages", **{"stage:2": "61530117", "then_retry": "stage_deleted"})
     to = urlsplit(answer.headers["Location"])

@@ -32,6 +32,7 @@ def test_the_overview_says_the_worst_first_and_what_passes_by_itself(trouble, vi
     assert "The stage “Урок 2 пройден” is gone from the funnel" in text
     assert "amoCRM asks to slow down" in text and "Paused, 40 s left" in text
     assert "0 of 3 requests per second, usually 6" in text
+    assert "longest wait (too long) 6 min 12 s" in text
 
 
 def test_a_healthy_day_is_one_calm_sentence(world: seeded.World, visitor: Visitor) -> None:

@@ -96,7 +96,7 @@ def test_the_question_comes_in_a_dialog_and_going_back_returns_the_focus(look: O
     page.get_by_role("button", name="Send 14…", exact=True).click()
     dialog = page.get_by_role("dialog", name="Send 14 deliveries again?")
     expect(dialog).to_be_visible()
-    expect(dialog.locator("#foreseen")).to_contain_text("2 deals need no touch")
+    expect(dialog.locator("#foreseen")).to_contain_text("2 deals stay where they are")
     dialog.get_by_role("link", name="Go back").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.get_by_role("button", name="Send 14…", exact=True)).to_be_focused()

@@ -181,7 +181,7 @@ def foreseen(house: Dealpost, looked: Sequence[Delivery], count: int) -> tuple[l
         for stage, count in moves.most_common()
     ]  # fmt: skip
     if left := stay.get(""):
-        text = ngettext("deal needs no touch", "deals need no touch", len(left))
+        text = ngettext("deal stays where it is", "deals stay where they are", len(left))
         told.append(Line(len(left), text, _whys(left)))
     if nobody := stay.get("not_found"):
         text = ngettext("student has no deal in amoCRM yet", "students have no deal in amoCRM yet", len(nobody))

@@ -91,7 +91,7 @@ def test_the_question_looks_up_which_deals_move_and_which_stay(trouble, visitor:
     assert link
     text = visitor.text(link[1].replace("&amp;", "&"))
     assert "12 deals move to the stage “Урок 2 пройден”" in text
-    assert "2 deals need no touch Студент 11 and Студент 4: already on “Урок 3 пройден”" in text
+    assert "2 deals stay where they are Студент 11 and Студент 4: already on “Урок 3 пройден”" in text
     assert "3 students have no deal in amoCRM yet" in text and "1 ERP: new deal" in text
     visitor.language = "ru"
     assert "2 сделки трогать не нужно" in visitor.text(link[1].replace("&amp;", "&"))

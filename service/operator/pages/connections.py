@@ -39,7 +39,7 @@ def connections() -> Response:
     return show(
         "connections.html",
         "pages.connections",
-        sentence=_sentence(everywhere, token, gone, dead),
+        sentence=_sentence(everywhere, token, gone, dead, _hook_state(house, now)),
         amocrm=everywhere[AMOCRM],
         erp=everywhere[ERP],
         states={name: _connected(place, token, now) for name, place in everywhere.items()},
@@ -63,7 +63,13 @@ def connections() -> Response:
     )
 
 
-def _sentence(everywhere: Mapping[str, places.Place], token: Any, gone: list[stages.Lesson], dead: int) -> Sentence:
+def _sentence(
+    everywhere: Mapping[str, places.Place],
+    token: Any,
+    gone: list[stages.Lesson],
+    dead: int,
+    hook: tuple[str, str, str, str] | None,
+) -> Sentence:
     amocrm, erp = everywhere[AMOCRM], everywhere[ERP]
     if amocrm.missing:
         head = _("%(destination)s is not set up yet.", destination=amocrm.title)
@@ -92,6 +98,9 @@ def _sentence(everywhere: Mapping[str, places.Place], token: Any, gone: list[sta
     if amocrm.needs_person and amocrm.rest:
         head = words.cause_title(amocrm.rest.cause, amocrm.rest.params) + "."
         return Sentence("bad", "alert", head, words.cause_who(amocrm.rest.cause), "", "stopped")
+    if hook is not None and hook[1] == "bad":
+        head = _("%(destination)s is connected, but does not tell of changes of stage.", destination=amocrm.title)
+        return Sentence("bad", "alert", head, _("Press “Subscribe” beside its webhook."), "", "hook")
     if erp.missing:
         head = _("%(destination)s is connected, the ERP is not set up.", destination=amocrm.title)
         return Sentence("quiet", "plug", head, _("Records for it are accepted and wait."), "", "erp")

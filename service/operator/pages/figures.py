@@ -66,7 +66,7 @@ def pace(house: Dealpost, place: Place) -> tuple[float, float, float] | None:
 def access_words(house: Dealpost, place: Place, now: float) -> tuple[str, str]:
     """(how long the access lasts, what happens by itself)."""
     if place.missing:
-        return _("not set up"), ", ".join(place.missing)
+        return _("not set up"), ", ".join(place.to_set)
     if place.name != AMOCRM:
         return _("does not expire"), ""
     token = house.wiring.token_status()

@@ -37,6 +37,11 @@ class Place:
     missing: tuple[str, ...]
 
     @property
+    def to_set(self) -> tuple[str, ...]:
+        """The settings that the developer has to give: the tokens come by pressing Connect as well."""
+        return tuple(name for name in self.missing if name != "AMOCRM_REFRESH_TOKEN")
+
+    @property
     def waiting(self) -> int:
         return self.tally.states.get(State.PENDING, 0) + self.tally.states.get(State.SENDING, 0)
 
@@ -88,11 +93,19 @@ def look(house: Dealpost) -> list[Place]:
             title=title(name, house),
             host=urlsplit(hosts.get(name, "")).netloc,
             tally=tallies.get(name, EMPTY),
-            rest=pauses.get(name),
+            rest=pauses.get(name) or (lost_access(house) if name == AMOCRM else None),
             missing=missing(house, name),
         )
         for name in dict.fromkeys((*NAMES, *(one for one in tallies if one != "-")))
     ]
+
+
+def lost_access(house: Dealpost) -> Paused | None:
+    """Access that is lost stops everything, also while nothing was sent that could have found it out."""
+    token = house.wiring.token_status()
+    if token.state not in ("reconnect", "expired"):
+        return None
+    return Paused("reconnect", None, "amocrm_reconnect", "amocrm_reconnect", since=0.0)
 
 
 def missing(house: Dealpost, name: str) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ def _since(group: CauseGroup, now: float) -> str:
 def _stopped(house: Dealpost, place: Place, now: float) -> Need:
     rest = place.rest
     assert rest is not None
-    params = {**rest.params, "missing": ", ".join(place.missing)}
+    params = {**rest.params, "missing": ", ".join(place.to_set) or rest.params.get("missing", "")}
     return Need(
         title=words.cause_title(rest.cause, params),
         why=words.cause_means(rest.cause, params),

@@ -212,6 +212,29 @@ def test_an_unconfigured_destination_is_named_while_its_rows_wait(world: seeded.
     assert "Waits for the connection" in text
 
 
+def test_lost_access_is_told_also_while_nothing_waits(world: seeded.World) -> None:
+    world.house()
+    wired = seeded.Wired(world.store)
+    wired.token.state = "reconnect"
+    visitor = Visitor(application(world, wired).test_client())
+    text = visitor.text("/outbox")
+    assert "amoCRM has to be connected again." in text and "Nothing waits so far." in text
+    assert "amoCRM has to be connected." in visitor.text("/outbox/connections")
+
+
+def test_before_connecting_nobody_is_asked_for_a_token(world: seeded.World) -> None:
+    world.house()
+    out = {"amocrm": seeded.Out("amocrm", ("AMOCRM_REFRESH_TOKEN",)), "erp": seeded.Out("erp")}
+    text = Visitor(application(world, seeded.Wired(world.store, out)).test_client()).text("/outbox/connections")
+    assert "They go out by themselves after connecting." in text and "AMOCRM_REFRESH_TOKEN" not in text
+
+
+def test_a_webhook_that_amocrm_switched_off_is_the_connections_sentence(world: seeded.World, visitor: Visitor) -> None:
+    world.house()
+    world.store.memory.put("jobs", "hook", {"detail": "hook_off", "last_at": seeded.NOON - 60, "outcome": "done"})
+    assert "amoCRM is connected, but does not tell of changes of stage." in visitor.text("/outbox/connections")
+
+
 def test_a_silent_worker_is_on_every_page(trouble, visitor: Visitor) -> None:
     trouble.clock.now += 400
     for path in ("/outbox", "/outbox/deliveries", "/outbox/connections"):

@@ -54,9 +54,9 @@ def number(value: float, digits: int = 1) -> str:
     return plain(round(value, digits) if isinstance(value, float) else value)
 
 
-def plain(value: float | Decimal) -> str:
+def plain(value: float | Decimal, pattern: str | None = None) -> str:
     """Grouped by the language's rules, with the one non-breaking space that all fonts have."""
-    return format_decimal(value, locale=get_locale() or "en").replace("\u202f", NBSP)
+    return format_decimal(value, format=pattern, locale=get_locale() or "en").replace("\u202f", NBSP)
 
 
 def percent(value: int) -> str:
@@ -71,7 +71,8 @@ def money(value: Any) -> str:
         return str(value)
     if not amount.is_finite():
         return str(value)
-    text = plain(int(amount) if amount == amount.to_integral_value() else amount)
+    whole = amount == amount.to_integral_value()
+    text = plain(int(amount)) if whole else plain(amount, "#,##0.00")
     return f"{text}{NBSP}₽" if language() == "ru" else f"₽{text}"
 
 

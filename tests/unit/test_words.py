@@ -51,7 +51,7 @@ def test_numbers(app: Flask, value: float, russian: str, english: str) -> None:
     [
         ("24900", "24_900_₽", "₽24,900"),
         ("24900.00", "24_900_₽", "₽24,900"),
-        (1500.5, "1_500,5_₽", "₽1,500.5"),
+        (1500.5, "1_500,50_₽", "₽1,500.50"),
         ("by agreement", "by agreement", "by agreement"),
         ("NaN", "NaN", "NaN"),
         ("1e3", "1_000_₽", "₽1,000"),

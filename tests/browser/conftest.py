@@ -30,6 +30,14 @@ FLAGS = [
 AXE = (pathlib.Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser leaves a page whenever it likes; the development server then leaves a file that it was sending to the
+    garbage collector, which complains of it in whichever test is running."""
+    for item in items:
+        if "browser" in item.path.parts:
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+
+
 @dataclass(frozen=True)
 class Sites:
     """Addresses of the same service in several days of its life. ids: of deliveries worth a look."""

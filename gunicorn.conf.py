@@ -44,13 +44,13 @@ chdir = str(FOLDER)
 def on_starting(server: Any) -> None:
     # Here, before any worker: each of them would say it again, and gunicorn would add a traceback of its own.
     sys.path.insert(0, str(FOLDER))
-    from service.config import ConfigError
     from service.environment import read_settings
+    from service.starting import CANNOT_START, said_plainly
 
     try:
         read_settings()
-    except ConfigError as error:
-        print(error, file=sys.stderr, flush=True)
+    except CANNOT_START as error:
+        print(said_plainly(error), file=sys.stderr, flush=True)
         sys.exit(2)
 
 

@@ -440,10 +440,10 @@ def _erp_fields(read: _Reader, taken: tuple[str, ...]) -> tuple[tuple[str, str],
 
 
 def _refuse_real_accounts(read: _Reader, amocrm: Amocrm, erp: Erp) -> None:
-    for name, value in (("AMOCRM_BASE_URL", amocrm.base_url), ("CRM_API_URL", erp.url)):
+    # A subdomain names a real account also where AMOCRM_BASE_URL leads elsewhere: its tokens would go there.
+    real = f"https://{amocrm.subdomain}.{amocrm.domain}" if amocrm.subdomain else ""
+    override = amocrm.base_url if amocrm.overridden else ""
+    for name, value in (("AMOCRM_SUBDOMAIN", real), ("AMOCRM_BASE_URL", override), ("CRM_API_URL", erp.url)):
         host = urlsplit(value).hostname or ""
         if value and host not in ("localhost", "::1") and not host.startswith("127."):
-            shown = "AMOCRM_SUBDOMAIN" if name == "AMOCRM_BASE_URL" and not amocrm.overridden else name
-            read.fault(
-                shown, f"SANDBOX=1 beside a real account at {host}", "either SANDBOX=1 or an account, never both"
-            )
+            read.fault(name, f"SANDBOX=1 beside a real account at {host}", "either SANDBOX=1 or an account, never both")

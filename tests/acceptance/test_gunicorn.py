@@ -164,3 +164,12 @@ def test_settings_that_cannot_be_used_are_said_once_and_stop_the_start(tmp_path:
     assert "AMOCRM_RPS" in ended.text
     assert "TIMEZONE" in ended.text
     assert "Traceback" not in ended.text
+
+
+def test_a_folder_that_cannot_be_written_is_said_plainly(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").touch()
+    environ = bare_environ(PORT=str(free_port()), DATABASE_URL=f"sqlite:///{tmp_path}/file/dealpost.db")
+    ended = run([PYTHON, "-m", "gunicorn", "wsgi:app"], environ, within=30)
+    assert ended.code == 2
+    assert "Check the folder of DATABASE_URL" in ended.text
+    assert "Traceback" not in ended.text

@@ -115,6 +115,8 @@ def test_practice_and_real_data_never_share_a_file():
 
 def test_practice_beside_a_real_account_does_not_start():
     assert "AMOCRM_SUBDOMAIN" in faults(SANDBOX="1", AMOCRM_SUBDOMAIN="school")
+    assert "AMOCRM_SUBDOMAIN" in faults(SANDBOX="1", AMOCRM_SUBDOMAIN="school", AMOCRM_BASE_URL="http://127.0.0.1:9000")
+    assert "AMOCRM_BASE_URL" in faults(SANDBOX="1", AMOCRM_BASE_URL="https://school.amocrm.ru")
     assert "CRM_API_URL" in faults(SANDBOX="1", CRM_API_URL="https://erp.example/api/rest.php")
     load({"SANDBOX": "1", "AMOCRM_BASE_URL": "http://127.0.0.1:9000", "CRM_API_URL": "http://localhost:9000/x"})
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from outbox.store import Store
+from service.version import VERSION
 
 logger = logging.getLogger(__name__)
 
-VERSION = "0.1.0"
 NAMESPACE = "process"
 WORKER_EVERY, WEB_EVERY = 2.0, 10.0
 FORGOTTEN = 3600.0

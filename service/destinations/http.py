@@ -24,8 +24,8 @@ from urllib3.exceptions import HTTPError
 
 from service.destinations.deadline import Call, Pool, TlsPool, thread, tls_context
 from service.destinations.masks import masked, masked_url
+from service.version import VERSION
 
-VERSION = "0.1.0"
 MAX_BYTES = 32 * 1024 * 1024
 REPEATABLE = ("GET", "HEAD")
 

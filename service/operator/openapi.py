@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.version import VERSION
+
 Schema = dict[str, Any]
 
 
@@ -83,7 +85,7 @@ DESCRIPTION: Schema = {
     "openapi": "3.1.0",
     "info": {
         "title": "Dealpost",
-        "version": "0.1.0",
+        "version": VERSION,
         "description": "Events come in, are committed, and are delivered to amoCRM and the ERP from there. "
         "A 2xx answer means that the event is on disk.",
         "license": {"name": "MIT", "identifier": "MIT"},

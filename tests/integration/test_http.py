@@ -27,8 +27,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.destinations.exchange import Exchange, exchange_of
-from service.destinations.http import VERSION, Http, NoAnswer, Reply, Unreadable
+from service.destinations.http import Http, NoAnswer, Reply, Unreadable
 from service.destinations.masks import BODY_KEPT, HIDDEN, masked, masked_url
+from service.version import VERSION
 
 
 class Server:

@@ -13,11 +13,11 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from outbox.message import State
 from outbox.store import Filter
-from service import presence
 from service.house import dealpost
 from service.operator import charts, words
 from service.operator.auth import OPERATOR, csrf, operator_required, user_now, viewer_required
 from service.operator.pages import places
+from service.version import VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def known() -> dict[str, Any]:
     return {
         "words": words,
         "charts": charts,
-        "version": presence.VERSION,
+        "version": VERSION,
         "lang": words.language(),
         "languages": LANGUAGES,
         "csrf": generate_csrf(),  # type: ignore[no-untyped-call]

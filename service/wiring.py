@@ -281,6 +281,10 @@ class _Reader:
     def __init__(self, account: AmocrmAccount) -> None:
         self._account = account
 
+    def account_id(self) -> int | None:
+        told = str(self._account.client.account().get("id"))
+        return int(told) if told.isdigit() else None
+
     def leads(self, ids: Any) -> Any:
         return self._account.client.leads(ids)
 

@@ -42,6 +42,9 @@ Work = Deal | Skipped | Later | DeliveryError
 class Reader(Protocol):
     """Reads from amoCRM, in bulk. Raises DeliveryError."""
 
+    def account_id(self) -> int | None:
+        """Of the connected account."""
+
     def leads(self, ids: Sequence[int]) -> Mapping[int, Lead]: ...
     def contacts(self, ids: Sequence[int]) -> Mapping[int, Contact]: ...
     def is_wanted(self, pipeline_id: int, status_id: int, wanted: Sequence[tuple[str, str]]) -> bool: ...
@@ -82,6 +85,7 @@ class Deals:
         self._account_id = account_id
         self._resting = resting
         self._noting = noting
+        self._told: tuple[int | None] | None = None  # the account's id, once amoCRM was asked for it
         self._trouble: DeliveryError | None = None  # amoCRM's, when it was asked last
         self._asked_again_at = 0.0
         self.changes = Changes(memory, now)
@@ -138,10 +142,14 @@ class Deals:
         if number(row.data.get("lead_id")) is None or number(row.data.get("status_id")) is None:
             message = "The event tells no deal or no stage. Nothing can be made of it"
             return DeliveryError(message, cause="unreadable_hook", code="unreadable", permanent=True)
-        theirs, ours = number(row.data.get("account_id")), self._account_id()
+        theirs, ours = number(row.data.get("account_id")), self._ours()
         if theirs is not None and ours is not None and theirs != ours:
             return Skipped(f"foreign_account: the hook is of account {theirs}, the connected one is {ours}")
         return None
+
+    def _ours(self) -> int | None:
+        known = self._account_id()
+        return known if known is not None or self._told is None else self._told[0]
 
     def _work(self, row: Delivery, verdict: Verdict) -> Work | None:
         """One change, one record. None: this row makes it."""
@@ -194,6 +202,12 @@ class Deals:
         found: dict[int, Work],
     ) -> None:
         """The hook is a hint: what the record holds is read from amoCRM, for all rows together."""
+        if self._told is None and self._ours() is None and any(row.data.get("account_id") for row in rows):
+            self._told = (reader.account_id(),)
+            for row in rows:
+                if (foreign := self._first_look(row)) is not None:
+                    found[row.id] = foreign
+            rows = [row for row in rows if row.id not in found]
         wanted = self._settings.webhook_stages
         by_setting = "not_routed: this stage is not in AMOCRM_WEBHOOK_STAGES"
         for row in rows if wanted else ():

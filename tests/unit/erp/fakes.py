@@ -100,6 +100,12 @@ class Reader:
     stages: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
     error: Exception | None = None
     asked: list[list[int]] = field(default_factory=list)
+    account: int | None = 55
+    asked_account: int = 0
+
+    def account_id(self) -> int | None:
+        self.asked_account += 1
+        return self.account
 
     def leads(self, ids: Sequence[int]) -> dict[int, Lead]:
         if self.error:

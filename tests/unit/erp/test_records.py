@@ -53,7 +53,13 @@ class Erp:
 
 class House:
     def __init__(
-        self, reader: Reader | None = None, *, on_repeat: str = "insert", resting: Any = None, **amocrm: Any
+        self,
+        reader: Reader | None = None,
+        *,
+        on_repeat: str = "insert",
+        resting: Any = None,
+        account_id: int | None = 55,
+        **amocrm: Any,
     ) -> None:
         self.clock = Clock(T)
         self.memory = Memory(self.clock)
@@ -64,7 +70,7 @@ class House:
             self.memory,
             self.clock,
             self.reader,
-            account_id=lambda: 55,
+            account_id=lambda: account_id,
             resting=resting or (lambda: None),
         )
         self.records = Records(self.erp, self.deals, self.memory, self.clock, on_repeat=on_repeat, monotonic=self.clock)
@@ -93,6 +99,15 @@ def test_an_event_becomes_a_record() -> None:
         "vk",
         "event-1",
     )
+
+
+def test_an_account_whose_id_is_not_known_yet_is_asked_for_it_once() -> None:
+    house = House(account_id=None)
+    outcomes = house.deliver(change(1, at=T, also={"account_id": 56}), change(2, 2, at=T, also={"account_id": 55}))
+    assert isinstance(outcomes[1], Skipped) and outcomes[1].reason.startswith("foreign_account: ")
+    assert isinstance(outcomes[2], Delivered)
+    assert isinstance(house.deliver(change(3, 3, at=T, also={"account_id": 56}))[3], Skipped)
+    assert house.reader.asked_account == 1
 
 
 @pytest.mark.parametrize(

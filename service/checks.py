@@ -103,7 +103,9 @@ def _store(house: Dealpost) -> Iterator[Check]:
 def _amocrm(house: Dealpost) -> Iterator[Check]:
     missing = house.wiring.destinations[AMOCRM].missing()
     if missing and missing != ("AMOCRM_REFRESH_TOKEN",):  # that one alone: Connect does as well, and is told below
-        yield _not_set_up("amoCRM", missing, any_set=bool(house.settings.amocrm.base_url))
+        one = house.settings.amocrm
+        given = (one.base_url, one.client_id, one.client_secret, one.refresh_token, one.access_token, one.pipeline_id)
+        yield _not_set_up("amoCRM", missing, any_set=any(given))
         return
     account = house.wiring.amocrm
     status = account.tokens.status()
@@ -176,11 +178,32 @@ def _pipeline(house: Dealpost) -> Iterator[Check]:
         elif not target.known:
             words = _("the pipeline %(name)s has no stage %(id)s", name=target.pipeline_name, id=target.status_id)
             yield Check(name, FAULT, words, mend)
+        elif target.incoming:
+            words = _("%(name)s is the stage of incoming requests, to which no deal can be moved", name=target.name)
+            yield Check(name, FAULT, words, mend)
         else:
             words = f"{target.name} ({target.status_id})"
             if target.by != "setting":
                 words += _(", chosen on the page by %(who)s", who=target.by)
             yield Check(name, OK, words)
+    yield from _webhook_stages(house)
+
+
+def _webhook_stages(house: Dealpost) -> Iterator[Check]:
+    name, wanted = "AMOCRM_WEBHOOK_STAGES", house.settings.amocrm.webhook_stages
+    if not wanted:
+        return
+    try:
+        unknown = house.wiring.amocrm.pipelines.unknown(wanted, DEADLINE)
+    except DeliveryError as error:
+        yield _failed(name, error)
+        return
+    shown = [":".join(filter(None, pair)) for pair in (unknown or wanted)]
+    if unknown:
+        words = _("amoCRM has no stage %(names)s", names=", ".join(shown))
+        yield Check(name, FAULT, words, _("Take one of `flask pipelines`."))
+    else:
+        yield Check(name, OK, ", ".join(shown))
 
 
 def lessons(house: Dealpost) -> list[int]:

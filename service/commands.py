@@ -16,16 +16,28 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from outbox import pauses
-from outbox.message import Delivery, NewEvent, State, new_id
+from outbox.message import Delivery, NewEvent, State, StoreUnavailable, new_id
 from outbox.outcome import DeliveryError
 from outbox.store import Filter
 from service import checks
 from service.house import dealpost
 from service.operator.facts import iso
 from service.routing import AMOCRM, ERP, LESSON, Refused, route
+from service.starting import said_plainly
 
 DESTINATIONS = click.Choice([AMOCRM, ERP])
 STATES = click.Choice([state.value for state in State])
+
+
+class Command(click.Command):
+    """One that tells in words, without a trace, that the store cannot be used."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StoreUnavailable as error:
+            fail(str(error) if self.name == "backup" else said_plainly(error))
+
 
 outbox = AppGroup("outbox", help="Look into the outbox and repair it.")
 tokens = AppGroup("tokens", help="Access to amoCRM.")
@@ -66,7 +78,7 @@ def operator() -> str:
 # --- at large ---------------------------------------------------------------------------------------------------------
 
 
-@click.command("check")
+@click.command("check", cls=Command)
 @with_appcontext
 def check() -> None:
     """Say what works and what does not, with the mend. Exit code 1 if anything has to be mended."""
@@ -82,7 +94,7 @@ def check() -> None:
     say(_("All is well."))
 
 
-@click.command("pipelines")
+@click.command("pipelines", cls=Command)
 @with_appcontext
 def pipelines() -> None:
     """List amoCRM's pipelines and stages with their ids."""
@@ -97,7 +109,7 @@ def pipelines() -> None:
             say(f"    {stage.id}  {stage.name}")
 
 
-@click.command("find-lead")
+@click.command("find-lead", cls=Command)
 @click.argument("email")
 @with_appcontext
 def find_lead(email: str) -> None:
@@ -114,7 +126,7 @@ def find_lead(email: str) -> None:
     say(found.why)
 
 
-@click.command("complete-lesson")
+@click.command("complete-lesson", cls=Command)
 @click.argument("email")
 @click.argument("lesson", type=int)
 @with_appcontext
@@ -146,7 +158,7 @@ def complete_lesson(email: str, lesson: int) -> None:
 # --- outbox -----------------------------------------------------------------------------------------------------------
 
 
-@outbox.command("list")
+@outbox.command("list", cls=Command)
 @click.option("--state", "states", type=STATES, multiple=True, help="Only these states.")
 @click.option("--destination", type=DESTINATIONS, default=None, help="Only this destination.")
 @click.option("--search", default="", help="An e-mail, a deal's or record's id, an event's or delivery's id.")
@@ -170,7 +182,7 @@ def _whose(delivery: Delivery) -> str:
     return delivery.email or str(delivery.lead_id or "")
 
 
-@outbox.command("show")
+@outbox.command("show", cls=Command)
 @click.argument("delivery_id", type=int)
 def show(delivery_id: int) -> None:
     """Show a delivery with its event and attempts."""
@@ -201,7 +213,7 @@ def _delivery(delivery_id: int) -> Delivery:
     return found
 
 
-@outbox.command("retry")
+@outbox.command("retry", cls=Command)
 @click.argument("delivery_ids", type=int, nargs=-1)
 @click.option("--dead", is_flag=True, help="All that did not arrive.")
 def retry(delivery_ids: tuple[int, ...], dead: bool) -> None:
@@ -216,7 +228,7 @@ def retry(delivery_ids: tuple[int, ...], dead: bool) -> None:
     _told(count, ngettext("%(num)s delivery is sent again.", "%(num)s deliveries are sent again.", count))
 
 
-@outbox.command("discard")
+@outbox.command("discard", cls=Command)
 @click.argument("delivery_ids", type=int, nargs=-1, required=True)
 def discard(delivery_ids: tuple[int, ...]) -> None:
     """Do not send these deliveries."""
@@ -231,7 +243,7 @@ def _told(count: int, words: str) -> None:
         fail(_("Nothing was changed: those are delivered, or being sent."))
 
 
-@outbox.command("pause")
+@outbox.command("pause", cls=Command)
 @click.argument("destination", type=DESTINATIONS)
 @click.option("--reason", default="", help="Why, for the page.")
 def pause(destination: str, reason: str) -> None:
@@ -240,7 +252,7 @@ def pause(destination: str, reason: str) -> None:
     say(_("%(destination)s is paused.", destination=destination))
 
 
-@outbox.command("resume")
+@outbox.command("resume", cls=Command)
 @click.argument("destination", type=DESTINATIONS)
 def resume(destination: str) -> None:
     """End a pause; what waits goes out now."""
@@ -248,7 +260,7 @@ def resume(destination: str) -> None:
     say(ngettext("Resumed; %(num)s delivery is due now.", "Resumed; %(num)s deliveries are due now.", count))
 
 
-@outbox.command("prune")
+@outbox.command("prune", cls=Command)
 @click.option("--days", type=click.IntRange(7), default=None, help="Instead of RETENTION_DAYS.")
 def prune(days: int | None) -> None:
     """Clear delivered and skipped deliveries that ended long ago."""
@@ -260,14 +272,14 @@ def prune(days: int | None) -> None:
     say(ngettext("%(num)s delivery was cleared.", "%(num)s deliveries were cleared.", count))
 
 
-@outbox.command("migrate")
+@outbox.command("migrate", cls=Command)
 def migrate() -> None:
     """Bring the store's schema up to date."""
     dealpost().store.migrate()
     say(_("The schema is up to date."))
 
 
-@outbox.command("verify")
+@outbox.command("verify", cls=Command)
 def verify() -> None:
     """Look for damage in the store."""
     if faults := dealpost().store.verify():
@@ -275,7 +287,7 @@ def verify() -> None:
     say(_("The store is sound."))
 
 
-@outbox.command("backup")
+@outbox.command("backup", cls=Command)
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 def backup(path: Path) -> None:
     """Copy the store into a file while it is in use."""
@@ -283,7 +295,7 @@ def backup(path: Path) -> None:
     say(_("Copied to %(path)s.", path=path))
 
 
-@outbox.command("forget")
+@outbox.command("forget", cls=Command)
 @click.argument("email")
 @click.option("--yes", is_flag=True, help="Do not ask, even at a terminal.")
 def forget(email: str, yes: bool) -> None:
@@ -297,7 +309,7 @@ def forget(email: str, yes: bool) -> None:
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-@tokens.command("status")
+@tokens.command("status", cls=Command)
 def token_status() -> None:
     """Say how the access to amoCRM stands. Shows no token."""
     status = dealpost().wiring.token_status()
@@ -317,7 +329,7 @@ def token_status() -> None:
         sys.exit(1)
 
 
-@tokens.command("refresh")
+@tokens.command("refresh", cls=Command)
 def token_refresh() -> None:
     """Renew the access now."""
     try:
@@ -327,7 +339,7 @@ def token_refresh() -> None:
     say(_("The access is renewed.") if changed else _("Nothing was renewed: a long-lived token needs none."))
 
 
-@tokens.command("import")
+@tokens.command("import", cls=Command)
 @click.option("--access", is_flag=True, help="Ask for an access token (long-lived, or the first of a pair).")
 @click.option("--refresh", is_flag=True, help="Ask for a refresh token.")
 def token_import(access: bool, refresh: bool) -> None:
@@ -345,7 +357,7 @@ def token_import(access: bool, refresh: bool) -> None:
     say(_("The tokens are stored. Check them: flask check"))
 
 
-@tokens.command("rotate-keys")
+@tokens.command("rotate-keys", cls=Command)
 def rotate_keys() -> None:
     """Seal the stored tokens with the newest of TOKEN_KEYS."""
     if not dealpost().wiring.amocrm.tokens.rotate_keys():
@@ -356,7 +368,7 @@ def rotate_keys() -> None:
 # --- webhook ----------------------------------------------------------------------------------------------------------
 
 
-@webhook.command("subscribe")
+@webhook.command("subscribe", cls=Command)
 @click.option("--url", default="", help="The hook's address instead of PUBLIC_URL/webhooks/amocrm/<secret>.")
 def subscribe(url: str) -> None:
     """Register the webhook in amoCRM, and switch it on if amoCRM has switched it off."""
@@ -372,7 +384,7 @@ def subscribe(url: str) -> None:
     say(_("amoCRM sends its changes of stage here now."))
 
 
-@webhook.command("status")
+@webhook.command("status", cls=Command)
 def hook_status() -> None:
     """Say whether amoCRM sends its webhooks here. Exit code 1 if it does not."""
     try:

@@ -42,7 +42,8 @@ class Throttle:
     """
 
     WINDOW = 300.0
-    MOST_PAIR, MOST_ADDRESS, MOST_NAME = 10, 30, 100
+    # Each process counts for itself, and there are two by default.
+    MOST_PAIR, MOST_ADDRESS, MOST_NAME = 5, 15, 50
     KEPT = 10_000
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -191,6 +191,12 @@ def test_check_finds_everything_well(sandbox: Sandbox, flask: Any) -> None:
         ({"AMOCRM_PIPELINE_ID": "999"}, "!!  AMOCRM_PIPELINE_ID"),
         ({"AMOCRM_STAGE_LESSON_2": "No such stage"}, "!!  AMOCRM_STAGE_LESSON_2"),
         ({"AMOCRM_STAGE_LESSON_2": "424242"}, "!!  AMOCRM_STAGE_LESSON_2"),
+        ({"AMOCRM_STAGE_LESSON_2": str(defaults.STAGE_INCOMING)}, "!!  AMOCRM_STAGE_LESSON_2"),
+        (
+            {"AMOCRM_WEBHOOK_STAGES": f"{defaults.STAGE_LESSON_1},No such stage"},
+            "!!  AMOCRM_WEBHOOK_STAGES: amoCRM has",
+        ),
+        ({"AMOCRM_PIPELINE_ID": "", "AMOCRM_BASE_URL": ""}, "!!  amoCRM: half set up"),
         ({"AMOCRM_REFRESH_TOKEN": "def5020000"}, "!!  amoCRM, a"),
         ({"AMOCRM_REFRESH_TOKEN": ""}, "!!  amoCRM, access: not_connected"),
         ({"CRM_API_PASSWORD": "wrong"}, "!!  ERP"),
@@ -236,6 +242,8 @@ def test_the_outbox_is_looked_after_by_commands(flask: Any, tmp_path: Any) -> No
     assert "sound" in flask("outbox", "verify")
     flask("outbox", "migrate")
     flask("outbox", "backup", str(tmp_path / "copy.db"))
+    (tmp_path / "file").touch()
+    assert "copy.db: " in flask("outbox", "backup", str(tmp_path / "file" / "copy.db"), code=1)
     assert "sound" in flask("outbox", "verify", DATABASE_URL=f"sqlite:///{tmp_path}/copy.db")
     assert "0 deliveries were cleared" in flask("outbox", "prune")
     assert "1 event was erased" in flask("outbox", "forget", "Anna@example.com")

@@ -29,7 +29,8 @@ AGAIN = 5.0
 
 @dataclass(frozen=True)
 class Target:
-    """The stage that a lesson means. known: whether amoCRM has it. by: "setting", or the name of who chose it."""
+    """The stage that a lesson means. known: whether amoCRM has it. incoming: no request can set it. by: "setting", or
+    the name of who chose it."""
 
     lesson: int
     pipeline_id: int
@@ -37,6 +38,7 @@ class Target:
     status_id: int
     name: str
     known: bool = True
+    incoming: bool = False
     by: str = "setting"
 
 
@@ -85,7 +87,7 @@ class Pipelines:
             pipeline = self._pipeline(pipeline_id, AGAIN)  # it may be newer than our list
             stage = self._stage(pipeline, status_id, text, lesson)
         if stage is not None:
-            return Target(lesson, pipeline.id, pipeline.name, stage.id, stage.name, by=by)
+            return Target(lesson, pipeline.id, pipeline.name, stage.id, stage.name, incoming=stage.type == 1, by=by)
         if status_id is None:
             raise self._settings_error(
                 f"No stage of the pipeline {pipeline.name!r} is named {text!r} (lesson {lesson})",
@@ -124,6 +126,11 @@ class Pipelines:
         own = (str(pipeline_id), _plain(pipeline.name if pipeline else ""))
         there = (str(status_id), _plain(stage.name if stage else ""))
         return any((not one or _plain(one) in own) and _plain(two) in there for one, two in wanted)
+
+    def unknown(self, wanted: Sequence[tuple[str, str]], deadline: float | None = None) -> list[tuple[str, str]]:
+        """Those of such pairs that no stage of the account fits."""
+        places = [(one.id, stage.id) for one in self.all(AGAIN, deadline) for stage in one.stages]
+        return [pair for pair in wanted if not any(self.is_wanted(*place, [pair]) for place in places)]
 
     def forget(self) -> None:
         """Read the list anew at the next question."""

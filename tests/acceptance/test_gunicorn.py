@@ -41,7 +41,8 @@ def house(tmp_path: pathlib.Path) -> pathlib.Path:
     folder = tmp_path / "house"
     folder.mkdir()
     shutil.copy(FOLDER / "gunicorn.conf.py", folder)
-    (folder / "service").symlink_to(FOLDER / "service")
+    for package in ("service", "outbox"):
+        (folder / package).symlink_to(FOLDER / package)
     (folder / "wsgi.py").write_text(APP)
     (folder / "scheduler.py").write_text(SCHEDULER)
     return folder

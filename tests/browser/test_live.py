@@ -85,6 +85,7 @@ def test_keys_search_and_help(look: Open, sites: Sites) -> None:
     page.keyboard.type("student1@example.com")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/outbox/deliveries\?q=student1"))
+    page.wait_for_load_state()  # the address changes before the page's script listens to keys
     page.locator("body").press("?")
     expect(page.get_by_role("dialog", name="Keys and words")).to_be_visible()
     page.keyboard.press("Escape")

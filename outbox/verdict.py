@@ -192,21 +192,8 @@ def paused(
     interrupted: bool = False,
 ) -> Result:
     """The destination's fault: the attempt is kept, the row keeps its time and its schedule."""
-    return Result(
-        row.id,
-        State.PENDING,
-        "paused",
-        due_at=row.due_at if due_at is None else due_at,
-        status=error.status,
-        detail=error.message,
-        cause=error.cause,
-        params=error.params,
-        facts=error.facts,
-        person=error.person,
-        lead_id=error.lead_id,
-        exchanges=exchanges,
-        interrupted=interrupted,
-    )
+    told = _told(row, error, exchanges, interrupted)
+    return replace(told, due_at=row.due_at if due_at is None else due_at)
 
 
 def failure(
@@ -221,16 +208,25 @@ def failure(
     """The row's own fault: tried again on the schedule, or dead at its end or by an answer that says so."""
     due = None if error.permanent else next_attempt(row.failures + 1, now, jitter, error.retry_after)
     code = error.code if error.permanent or due is not None or error.code == "not_found" else "exhausted"
-    return Result(
-        row.id,
-        State.DEAD if due is None else State.PENDING,
-        "dead" if due is None else "failed",
+    return replace(
+        _told(row, error, exchanges, interrupted),
+        state=State.DEAD if due is None else State.PENDING,
+        outcome="dead" if due is None else "failed",
         reason=f"{code}: {error.message}",
-        cause=error.cause,
         due_at=due,
         counts=True,
+    )
+
+
+def _told(row: Delivery, error: DeliveryError, exchanges: tuple[Mapping[str, Json], ...], interrupted: bool) -> Result:
+    """What an error tells of a row, whosever fault it is."""
+    return Result(
+        row.id,
+        State.PENDING,
+        "paused",
         status=error.status,
         detail=error.message,
+        cause=error.cause,
         params=error.params,
         facts=error.facts,
         person=error.person,

@@ -102,6 +102,7 @@ class Wired:
             status_id=status_id,
             name=STAGES[status_id],
             known=True,
+            incoming=False,
             by="setting",
         )
 

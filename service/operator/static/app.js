@@ -246,7 +246,7 @@
     } else if ((one = on("a[data-dialog]"))) {
       event.preventDefault();
       ask(one.href).catch(() => { location.href = one.href; });
-    } else if ((one = on("[data-close]")) && dialog.open) {
+    } else if ((one = on("#dialog [data-close]"))) {
       event.preventDefault();
       dialog.close();
     } else if ((one = on("a[data-reload]"))) {

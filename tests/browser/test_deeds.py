@@ -1,0 +1,148 @@
+"""Each deed of the page, pressed to its end with scripts and without, and looked for in the store."""
+
+import pathlib
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from outbox import pauses
+from outbox.message import Delivery, State
+from outbox.store import Filter
+from tests.browser.conftest import Open
+from tests.support import seeded
+from tests.support.site import application, served
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"]),
+]
+
+DELETED = "/outbox/deliveries?state=dead&cause=stage_deleted"
+
+
+class School:
+    """A school with 14 lessons that did not arrive, three unknown students and a refused record; and its store."""
+
+    def __init__(self, world: seeded.World, address: str) -> None:
+        self.store = world.store
+        self.address = address
+
+    def rows(self, cause: str) -> tuple[Delivery, ...]:
+        return self.store.list(Filter(cause=cause), 50).rows
+
+    def states(self, cause: str) -> list[State]:
+        return [row.state for row in self.rows(cause)]
+
+
+@pytest.fixture
+def school(tmp_path: pathlib.Path) -> Iterator[School]:
+    world = seeded.World(tmp_path / "dealpost.db")
+    world.day(0.05, lost=14)
+    world.others_lost()
+    world.house()
+    world.clock.now = seeded.NOON
+    with served(application(world)) as address:
+        yield School(world, address)
+    world.store.close()
+
+
+def answer(page: Page, scripts: bool, question: str, button: str | re.Pattern[str]) -> None:
+    """Presses the button under the question, which is a dialog with scripts and a page without."""
+    asked = page.get_by_role("dialog", name=question) if scripts else page.locator("#main")
+    expect(asked.get_by_role("heading", name=question)).to_be_visible()
+    exact = isinstance(button, str)
+    with page.expect_request(lambda request: request.method == "POST"):
+        asked.get_by_role("button", name=button, exact=exact).click()
+    page.wait_for_load_state()
+
+
+def test_fourteen_lessons_are_sent_again(school: School, look: Open, scripts: bool) -> None:
+    ids = [row.id for row in school.rows("stage_deleted")]
+    page = look(school.address + DELETED, "en", scripts=scripts)
+    page.get_by_role("button", name="Send 14…", exact=True).click()
+    answer(page, scripts, "Send 14 deliveries again?", "Send 14")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("0 of 14")
+    assert {row.state for row in school.store.list(Filter(ids=tuple(ids)), 50).rows} == {State.PENDING}
+
+
+def test_fourteen_lessons_are_cancelled(school: School, look: Open, scripts: bool) -> None:
+    page = look(school.address + DELETED, "en", scripts=scripts)
+    page.get_by_role("button", name="Do not send 14…", exact=True).click()
+    answer(page, scripts, "Cancel 14 deliveries?", "Do not send 14")
+    expect(page.get_by_text("14 deliveries cancelled.")).to_be_visible()
+    assert set(school.states("stage_deleted")) == {State.DISCARDED}
+
+
+def test_only_the_ticked_lesson_is_sent(school: School, look: Open, scripts: bool) -> None:
+    page = look(school.address + DELETED, "en", scripts=scripts)
+    for box in page.locator("input[name=id]").all()[1:]:
+        box.uncheck()
+    page.get_by_role("button", name="Send 1…" if scripts else "Send 14…", exact=True).click()
+    answer(page, scripts, "Send 1 delivery again?", "Send 1")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("0 of 1")
+    assert school.states("stage_deleted").count(State.DEAD) == 13
+
+
+def test_the_cause_on_the_overview_is_sent_from_there(school: School, look: Open, scripts: bool) -> None:
+    page = look(school.address + "/outbox", "en", scripts=scripts)
+    page.get_by_role("link", name="“Send 14…”").click()
+    answer(page, scripts, "Send 14 deliveries again?", "Send 14")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("0 of 14")
+    assert State.DEAD not in school.states("stage_deleted")
+
+
+def test_one_lesson_is_cancelled(school: School, look: Open, scripts: bool) -> None:
+    row = school.rows("stage_deleted")[0]
+    page = look(f"{school.address}/outbox/{row.id}", "en", scripts=scripts)
+    page.get_by_role("link", name="Do not send…").click()
+    answer(page, scripts, "Do not send this one?", "Do not send")
+    page.wait_for_url(f"{school.address}/outbox/{row.id}")
+    found = school.store.delivery(row.id)
+    assert found is not None and found.state == State.DISCARDED
+
+
+def test_a_cancelled_lesson_is_sent_after_all(school: School, look: Open, scripts: bool) -> None:
+    row = school.rows("stage_deleted")[0]
+    school.store.discard(Filter(ids=(row.id,)), "operator")
+    page = look(f"{school.address}/outbox/{row.id}", "en", scripts=scripts)
+    page.get_by_role("button", name="Send now").click()
+    expect(page.get_by_text("It goes out now.")).to_be_visible()
+    found = school.store.delivery(row.id)
+    assert found is not None and found.state == State.PENDING
+
+
+def test_an_e_mail_is_corrected_and_sent(school: School, look: Open, scripts: bool) -> None:
+    row = school.rows("contact_not_found")[0]
+    page = look(f"{school.address}/outbox/{row.id}", "en", scripts=scripts)
+    page.get_by_role("link", name="Correct and send…").click()
+    page.get_by_role("textbox", name="E-mail").fill("student41@example.com")
+    answer(page, scripts, "Correct the e-mail and send?", "Correct and send")
+    expect(page.get_by_text("Corrected. It goes out now to student41@example.com.")).to_be_visible()
+    found = school.store.delivery(row.id)
+    assert found is not None
+    assert (found.state, found.email) == (State.PENDING, "student41@example.com")
+
+
+def test_a_record_is_corrected_and_sent(school: School, look: Open, scripts: bool) -> None:
+    row = school.rows("erp_refused")[0]
+    page = look(f"{school.address}/outbox/{row.id}", "en", scripts=scripts)
+    page.get_by_role("link", name="Correct and send…").click()
+    page.get_by_label("Amount").fill("12500.50")
+    answer(page, scripts, "Correct the record and send?", "Correct and send")
+    found = school.store.delivery(row.id)
+    assert found is not None
+    assert (found.state, found.data["amount"]) == (State.PENDING, "12500.50")
+
+
+def test_a_destination_is_paused_and_resumed(school: School, look: Open, scripts: bool) -> None:
+    page = look(school.address + "/outbox/connections", "en", scripts=scripts)
+    page.get_by_role("link", name="Pause sending…").first.click()
+    answer(page, scripts, "Pause sending to amoCRM?", "Pause")
+    expect(page.get_by_text("Sending to amoCRM is paused.")).to_be_visible()
+    paused = pauses.read(school.store.memory, "amocrm")
+    assert paused is not None and (paused.kind, paused.who) == ("operator", "operator")
+    page.get_by_role("button", name="Resume").first.click()
+    expect(page.get_by_text("Sending to amoCRM goes on.")).to_be_visible()
+    assert pauses.read(school.store.memory, "amocrm") is None

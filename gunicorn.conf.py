@@ -45,7 +45,7 @@ def on_starting(server: Any) -> None:
     # Here, before any worker: each of them would say it again, and gunicorn would add a traceback of its own.
     sys.path.insert(0, str(FOLDER))
     from service.environment import read_settings
-    from service.starting import CANNOT_START, said_plainly
+    from service.startup import CANNOT_START, said_plainly
 
     try:
         read_settings()

@@ -5,7 +5,7 @@ import sys
 
 from service import create_app, logs
 from service.environment import read_settings
-from service.starting import CANNOT_START, said_plainly
+from service.startup import CANNOT_START, said_plainly
 from service.worker import Worker
 
 

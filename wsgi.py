@@ -5,7 +5,7 @@ import sys
 
 from service import create_app, logs, start_web_heartbeat
 from service.environment import read_settings
-from service.starting import CANNOT_START, said_plainly
+from service.startup import CANNOT_START, said_plainly
 
 by_command = sys.argv[0].endswith("flask")
 # With 3 gunicorn stops instead of starting the same worker again and again.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from outbox.message import NewDelivery, NewEvent, State, new_id
+from outbox.queries import Filter
 from outbox.sqlite import SqliteStore
-from outbox.store import Filter
 from sandbox import Sandbox
 from service.environment import read_settings
 from workshop.processes import FOLDER
@@ -39,7 +39,7 @@ class Workers:
             self.environ.pop(erp, None)
         self.folder = Path(folder)
         self.store = SqliteStore(str(read_settings(self.environ).database_path))
-        self.store.migrate()
+        self.store.maintenance.migrate()
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -72,11 +72,11 @@ class Workers:
         """Accept a lesson of each. -> when (seconds since the epoch)."""
         for start in range(0, len(emails), 1000):
             now = self.store.now()
-            self.store.accept([event(email, lesson, now) for email in emails[start : start + 1000]])
+            self.store.intake.accept([event(email, lesson, now) for email in emails[start : start + 1000]])
         return self.store.now()
 
     def delivered(self) -> int:
-        return self.store.count(Filter(states=(State.DELIVERED,), destination="amocrm"))
+        return self.store.reading.count(Filter(states=(State.DELIVERED,), destination="amocrm"))
 
     def wait_for(self, count: int, within: float, every: float = 0.25) -> None:
         """Until so many are delivered."""

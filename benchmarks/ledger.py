@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from outbox.store import open_store
+from outbox.engines import open_store
 from sandbox import Sandbox, defaults
 from workshop.calls import answers, call
 from workshop.processes import Crew, free_port
@@ -120,7 +120,7 @@ class _Run:
         path = self.environ["DATABASE_URL"].replace("ledger.db", "ledger-sandbox.db")
         store = open_store(path)
         try:
-            return store.memory.get("reconcile", "position") is not None
+            return store.key_values.get("reconcile", "position") is not None
         finally:
             store.close()
 
@@ -179,7 +179,7 @@ class _Run:
         found = Counter(record["1039"] for record in self.sandbox.erp.records())
         store = open_store(self.environ["DATABASE_URL"].replace("ledger.db", "ledger-sandbox.db"))
         try:
-            by_log = sum(one.count for one in store.sources(0.0) if one.source == "reconcile")
+            by_log = sum(one.count for one in store.reading.sources(0.0) if one.source == "reconcile")
         finally:
             store.close()
         return Outcome(

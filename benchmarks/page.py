@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 from outbox.message import State, new_id
+from outbox.queries import Filter
 from outbox.sqlite import SqliteStore
-from outbox.store import Filter
 from service import create_app
 from service.config import load
 
@@ -79,7 +79,7 @@ def fill(store: SqliteStore, count: int) -> None:
             with store.files.write() as db:
                 db.conn.executemany(EVENT, events)
                 db.conn.executemany(DELIVERY, rows)
-            store.checkpoint()
+            store.maintenance.checkpoint()
             events.clear()
             rows.clear()
 
@@ -101,7 +101,7 @@ def screens(store: SqliteStore) -> dict[str, Callable[[], object]]:
     )
     client = create_app(settings, store).test_client()
     logging.disable(logging.INFO)  # a line for each answer is of no use here
-    newest = store.list(Filter(), 1).rows[0]
+    newest = store.reading.find(Filter(), 1).rows[0]
 
     def get(path: str) -> Callable[[], object]:
         def ask() -> object:
@@ -133,43 +133,43 @@ def screens(store: SqliteStore) -> dict[str, Callable[[], object]]:
 
 
 def questions(store: SqliteStore) -> dict[str, Callable[[], object]]:
-    page = store.list(Filter(), 50)
-    middle = store.list(Filter(until=NOW - MOMENT / 2), 50).after
+    page = store.reading.find(Filter(), 50)
+    middle = store.reading.find(Filter(until=NOW - MOMENT / 2), 50).after
     day = NOW - 86_400
     lease = store.leases.acquire("lane:amocrm", "benchmark", 600)
     assert lease is not None
     return {
-        "tallies of all destinations": store.tallies,
-        "bars of the last hour (60)": lambda: store.bars(NOW - 3600, 60, 60),
-        "bars of the last day (24)": lambda: store.bars(day, 3600, 24),
-        "bars of the last week (168)": lambda: store.bars(NOW - 7 * 86_400, 3600, 168),
-        "what comes in": lambda: store.sources(day),
-        "causes": lambda: store.causes(Filter()),
-        "causes of the last day": lambda: store.causes(Filter(since=day)),
-        "list, first page": lambda: store.list(Filter(), 50),
-        "list, next page": lambda: store.list(Filter(), 50, page.after),
-        "list, from the middle": lambda: store.list(Filter(), 50, middle),
-        "list of dead ones": lambda: store.list(Filter(states=(State.DEAD,)), 50),
-        "list of one cause": lambda: store.list(Filter(cause="stage_deleted"), 50),
-        "list of overdue ones": lambda: store.list(Filter(overdue_at=NOW), 50),
-        "count of all": lambda: store.count(Filter()),
-        "count of what was shown": lambda: store.count(Filter(max_id=10**9)),
-        "tabs": lambda: store.count_states(Filter()),
-        "tabs of the last week": lambda: store.count_states(Filter(since=NOW - 7 * 86_400)),
-        "tabs of the whole month": lambda: store.count_states(Filter(since=NOW - 40 * 86_400)),
-        "search: e-mail": lambda: store.list(Filter(search="student77@example.com"), 50),
-        "search: beginning of an e-mail": lambda: store.list(Filter(search="student77"), 50),
-        "search: part of an e-mail": lambda: store.list(Filter(search="dent7777@"), 50),
-        "search: nothing like it": lambda: store.list(Filter(search="nobody@nowhere"), 50),
-        "search: deal or record": lambda: store.list(Filter(search="4711"), 50),
-        "search: event": lambda: store.list(Filter(search=page.rows[0].event_id), 50),
-        "a student's journey": lambda: store.events_of("student77@example.com", None),
-        "people": lambda: store.people("", 50),
-        "people: a search": lambda: store.people("student77", 50),
-        "next due": lambda: store.next_due("amocrm"),
-        "claim of 50 keys": lambda: store.claim(lease, "amocrm", 50, whole_keys=True, newest_first=True),
-        "prune of a thousand": lambda: store.prune(NOW - MOMENT + 86_400),
-        "retry of a thousand dead": lambda: store.retry(Filter(states=(State.DEAD,)), "benchmark"),
+        "tallies of all destinations": store.reading.tallies,
+        "bars of the last hour (60)": lambda: store.reading.bars(NOW - 3600, 60, 60),
+        "bars of the last day (24)": lambda: store.reading.bars(day, 3600, 24),
+        "bars of the last week (168)": lambda: store.reading.bars(NOW - 7 * 86_400, 3600, 168),
+        "what comes in": lambda: store.reading.sources(day),
+        "causes": lambda: store.reading.causes(Filter()),
+        "causes of the last day": lambda: store.reading.causes(Filter(since=day)),
+        "list, first page": lambda: store.reading.find(Filter(), 50),
+        "list, next page": lambda: store.reading.find(Filter(), 50, page.after),
+        "list, from the middle": lambda: store.reading.find(Filter(), 50, middle),
+        "list of dead ones": lambda: store.reading.find(Filter(states=(State.DEAD,)), 50),
+        "list of one cause": lambda: store.reading.find(Filter(cause="stage_deleted"), 50),
+        "list of overdue ones": lambda: store.reading.find(Filter(overdue_at=NOW), 50),
+        "count of all": lambda: store.reading.count(Filter()),
+        "count of what was shown": lambda: store.reading.count(Filter(max_id=10**9)),
+        "tabs": lambda: store.reading.count_states(Filter()),
+        "tabs of the last week": lambda: store.reading.count_states(Filter(since=NOW - 7 * 86_400)),
+        "tabs of the whole month": lambda: store.reading.count_states(Filter(since=NOW - 40 * 86_400)),
+        "search: e-mail": lambda: store.reading.find(Filter(search="student77@example.com"), 50),
+        "search: beginning of an e-mail": lambda: store.reading.find(Filter(search="student77"), 50),
+        "search: part of an e-mail": lambda: store.reading.find(Filter(search="dent7777@"), 50),
+        "search: nothing like it": lambda: store.reading.find(Filter(search="nobody@nowhere"), 50),
+        "search: deal or record": lambda: store.reading.find(Filter(search="4711"), 50),
+        "search: event": lambda: store.reading.find(Filter(search=page.rows[0].event_id), 50),
+        "a student's journey": lambda: store.reading.events_of("student77@example.com", None),
+        "people": lambda: store.reading.people("", 50),
+        "people: a search": lambda: store.reading.people("student77", 50),
+        "next due": lambda: store.lanes.next_due("amocrm"),
+        "claim of 50 keys": lambda: store.lanes.claim(lease, "amocrm", 50, whole_keys=True, newest_first=True),
+        "prune of a thousand": lambda: store.maintenance.prune(NOW - MOMENT + 86_400),
+        "retry of a thousand dead": lambda: store.operations.retry(Filter(states=(State.DEAD,)), "benchmark"),
     }
 
 
@@ -190,7 +190,7 @@ def main(arguments: list[str]) -> None:
     rows = parser.parse_args(arguments).rows
     with tempfile.TemporaryDirectory() as folder:
         store = SqliteStore(os.path.join(folder, "page.db"), now=lambda: NOW)
-        store.migrate()
+        store.maintenance.migrate()
         start = time.perf_counter()
         fill(store, rows)
         size = os.path.getsize(store.files.path) / 2**20

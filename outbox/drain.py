@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from outbox import pauses, verdict
-from outbox.desk import LaneDesk
-from outbox.message import Delivery, Json, State, StoreUnavailable
+from outbox import decision, pauses
+from outbox.context import LaneContext
+from outbox.message import Delivery, Json, Result, State, StoreUnavailable
 from outbox.outcome import Delivered, DeliveryError, Destination, LeaseLost, Outcome, Skipped, Stopping
-from outbox.store import Lease, Result, Store
+from outbox.shared import Lease
+from outbox.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -91,11 +92,11 @@ class Lane:
         pauses.heed_settings(self.store, self.name, self.destination.fingerprint)
         if self.destination.missing():
             return PassResult()
-        paused = pauses.read(self.store.memory, self.name)
+        paused = pauses.read(self.store.key_values, self.name)
         if paused is not None and not paused.over(self.now()):
             return PassResult(paused=True, paused_until=paused.until)
         probe = paused is not None
-        batch = self.store.claim(
+        batch = self.store.lanes.claim(
             self.lease,
             self.name,
             1 if probe else self.destination.batch,
@@ -103,8 +104,8 @@ class Lane:
             newest_first=self.destination.newest_first,
         )
         if not batch:
-            return PassResult(next_due=self.store.next_due(self.name))
-        work = Work(self, self.lease, batch, paused, probe)
+            return PassResult(next_due=self.store.lanes.next_due(self.name))
+        work = BatchRun(self, self.lease, batch, paused, probe)
         work.run()
         return PassResult(claimed=len(batch), stuck=work.given_back == len(batch) and not self.stopping())
 
@@ -140,7 +141,7 @@ class Lane:
             elif not done.claimed:
                 times = [at for at in (done.next_due, done.paused_until) if at is not None]
                 seconds = min([IDLE, *(max(0.0, at - self.now()) for at in times)])
-                self.store.wait(seconds, lambda: self.stopping() or woken())
+                self.store.lanes.wait(seconds, lambda: self.stopping() or woken())
 
     @contextmanager
     def _heartbeat(self) -> Iterator[None]:
@@ -175,7 +176,7 @@ class Lane:
             self.rest(0.1)
 
 
-class Work:
+class BatchRun:
     """What is in hand during one pass: rows are handed over, settled one after the other, and the rest given back."""
 
     def __init__(
@@ -187,8 +188,8 @@ class Work:
         self.left = {row.id: row for row in batch}
         self.paused = paused
         self.probe = probe
-        entry = self.store.memory.get(pauses.RUN, lane.name)
-        self.stored = self.run_state = load(entry.value) if entry else verdict.Run()
+        entry = self.store.key_values.get(pauses.RUN, lane.name)
+        self.stored = self.run_state = load(entry.value) if entry else decision.Run()
         self.waiting: set[str] = set()  # the keys of rows that were tried and have to wait
         self.rested = False  # a pause began in this pass
         self.spared = ""  # the cause of which so many died that the destination pauses: no more die of it
@@ -221,37 +222,37 @@ class Work:
 
     def _deliver(self, part: Sequence[Delivery]) -> None:
         # Once a pause has begun nothing more leaves, even where the destination is still at work on its batch.
-        desk = LaneDesk(
+        context = LaneContext(
             self.store,
             self.lease,
             part,
             lambda: self.rested or self.lane.stopping(),
-            lambda outcomes: self._settle(part, outcomes, desk),
+            lambda outcomes: self._settle(part, outcomes, context),
         )
         try:
-            outcomes = self.lane.destination.deliver(part, desk)
+            outcomes = self.lane.destination.deliver(part, context)
         except LeaseLost:
             raise
         except Stopping:
             return
         except DeliveryError as error:
-            self._rest(part, error, desk)
+            self._rest(part, error, context)
         except StoreUnavailable:
             raise
         except Exception as error:
-            self._stumble(part, error, desk)
+            self._stumble(part, error, context)
         else:
-            self._settle(part, outcomes, desk)
+            self._settle(part, outcomes, context)
 
-    def _settle(self, part: Sequence[Delivery], outcomes: Mapping[int, Outcome], desk: LaneDesk) -> None:
+    def _settle(self, part: Sequence[Delivery], outcomes: Mapping[int, Outcome], context: LaneContext) -> None:
         """Record these outcomes in one transaction, and what follows from them for the destination."""
         rows = [row for row in part if row.id in self.left and self._known(outcomes.get(row.id), outcomes)]
         if not rows:
             return
         now = self.lane.now()
-        found = verdict.judge(rows, outcomes, self.run_state, now, self.lane.random, desk.tried())
+        found = decision.judge(rows, outcomes, self.run_state, now, self.lane.random, context.tried())
         if self.spared:
-            found = verdict.spare(found, self.spared, now)
+            found = decision.spare(found, self.spared, now)
         begins = None
         if found.kind and found.error is not None:
             before = None if found.succeeded else self.paused
@@ -259,7 +260,7 @@ class Work:
             if self.probe and begins.until is not None:
                 # The next probe takes another row, if there is one: this one may be what is wrong.
                 found = replace(found, results=tuple(put_off(one, begins.until) for one in found.results))
-        self.store.record(self.lease, found.results, found.revive)
+        self.store.lanes.record(self.lease, found.results, found.revive)
         self._done(found.results)
         self._remember(found.run)
         self._end_pause(found)
@@ -280,15 +281,15 @@ class Work:
             if result.state == State.PENDING and row.key is not None:
                 self.waiting.add(row.key)
 
-    def _rest(self, part: Sequence[Delivery], error: DeliveryError, desk: LaneDesk) -> None:
+    def _rest(self, part: Sequence[Delivery], error: DeliveryError, context: LaneContext) -> None:
         """The destination said that it is not one row's fault: it pauses, and nothing counts."""
-        tried = desk.tried()
+        tried = context.tried()
         kind = error.pause.kind if error.pause else "outage"
         begins = pauses.next_pause(self.paused, error, kind, self.lane.now(), self.lane.random())
         left = [row for row in part if row.id in self.left]
         worked_on = [row for row in left if row.id in tried.begun] or left
         results = [
-            verdict.paused(
+            decision.paused(
                 row,
                 error,
                 tuple(tried.exchanges.get(row.id, ())),
@@ -297,13 +298,13 @@ class Work:
             )
             for row in worked_on
         ]
-        self.store.record(self.lease, results)
+        self.store.lanes.record(self.lease, results)
         self._done(results)
         if kind == "outage":
             self._remember(replace(self.run_state, outages=True))
         self._begin_pause(begins)
 
-    def _stumble(self, part: Sequence[Delivery], error: Exception, desk: LaneDesk) -> None:
+    def _stumble(self, part: Sequence[Delivery], error: Exception, context: LaneContext) -> None:
         """An error of our own: it counts for all rows that may have caused it, which go one by one from now on."""
         words = describe(error)
         log.error("lane %s: %s", self.lane.name, words)
@@ -312,21 +313,21 @@ class Work:
             alone = (*self.run_state.alone, *(row.id for row in rows))[-ALONE:]
             self._remember(replace(self.run_state, alone=alone))
         fault = DeliveryError(words, cause="internal", params={"detail": words})
-        self._settle(rows, {row.id: fault for row in rows}, desk)
+        self._settle(rows, {row.id: fault for row in rows}, context)
 
-    def _end_pause(self, found: verdict.Verdict) -> None:
+    def _end_pause(self, found: decision.Decision) -> None:
         paused = self.paused
         if paused is None or paused.kind == "operator":
             return
         if found.succeeded or (found.answered and paused.kind == "outage"):
-            pauses.lift(self.store.memory, self.lane.name, paused)
+            pauses.lift(self.store.key_values, self.lane.name, paused)
             self.paused = None
 
     def _begin_pause(self, begins: pauses.Paused) -> None:
         self.rested = True
         if self.paused is None:
             begins = replace(begins, version=0)
-        self.paused = pauses.begin(self.store.memory, self.lane.name, begins) or self.paused
+        self.paused = pauses.begin(self.store.key_values, self.lane.name, begins) or self.paused
         log.warning("lane %s: pauses: %s", self.lane.name, begins.cause)
         told_at = LONG_OUTAGE if begins.kind == "outage" else 1
         if begins.kind not in QUIET and begins.step == told_at:
@@ -335,24 +336,24 @@ class Work:
             except Exception as error:
                 log.error("lane %s: the alert failed: %s", self.lane.name, describe(error))
 
-    def _remember(self, run: verdict.Run) -> None:
+    def _remember(self, run: decision.Run) -> None:
         self.run_state = run
         if run != self.stored:
-            self.store.memory.put(pauses.RUN, self.lane.name, asdict(run))
+            self.store.key_values.put(pauses.RUN, self.lane.name, asdict(run))
             self.stored = run
 
     def _give_back(self) -> None:
         self.given_back = len(self.left)
         if self.left:
-            self.store.record(self.lease, [verdict.give_back(row) for row in self.left.values()])
+            self.store.lanes.record(self.lease, [decision.give_back(row) for row in self.left.values()])
 
 
 def put_off(result: Result, until: float) -> Result:
     return replace(result, due_at=until + ASIDE) if result.outcome == "paused" else result
 
 
-def load(value: Mapping[str, Any]) -> verdict.Run:
-    return verdict.Run(**{**value, "dead": tuple(value["dead"]), "alone": tuple(value["alone"])})
+def load(value: Mapping[str, Any]) -> decision.Run:
+    return decision.Run(**{**value, "dead": tuple(value["dead"]), "alone": tuple(value["alone"])})
 
 
 def describe(error: BaseException) -> str:

@@ -151,6 +151,33 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class Result:
+    """What became of one claimed delivery.
+
+    outcome: how its attempt ends (see Attempt.outcome); None: no attempt is written, the row only goes back.
+    state: PENDING (due again at due_at; None: now), DELIVERED, SKIPPED or DEAD. With outcome None or `paused` the
+        row keeps its reason and cause. counts: the attempt uses up a step of the schedule.
+    """
+
+    delivery_id: int
+    state: State
+    outcome: str | None
+    reason: str = ""
+    cause: str = ""
+    reference: str = ""
+    due_at: float | None = None
+    counts: bool = False
+    status: int | None = None
+    detail: str = ""
+    params: Mapping[str, Json] = field(default_factory=dict)
+    exchanges: tuple[Mapping[str, Json], ...] = ()
+    facts: Mapping[str, Json] = field(default_factory=dict)  # merged into the delivery's
+    person: str | None = None
+    lead_id: int | None = None
+    interrupted: bool = False  # what was sent may have arrived, as after a worker's death: the row says so
+
+
+@dataclass(frozen=True)
 class Event:
     """An event as kept, with its deliveries."""
 

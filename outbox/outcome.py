@@ -121,7 +121,7 @@ class Stopping(Exception):
     """The process was asked to stop: what was not begun goes back to pending, uncounted."""
 
 
-class Desk(Protocol):
+class DeliveryContext(Protocol):
     """What a destination gets beside its batch."""
 
     def begin(self, delivery_ids: Sequence[int]) -> None:
@@ -152,5 +152,5 @@ class Destination(Protocol):
     def missing(self) -> tuple[str, ...]:
         """The settings that it lacks; while there are any, its rows wait and use up no attempts."""
 
-    def deliver(self, batch: Sequence[Delivery], desk: Desk) -> Mapping[int, Outcome]:
+    def deliver(self, batch: Sequence[Delivery], context: DeliveryContext) -> Mapping[int, Outcome]:
         """Send a batch. Raises DeliveryError for the whole destination, LeaseLost, Stopping."""

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from outbox.message import Json
 from outbox.outcome import DeliveryError
 from outbox.retry import pause_seconds
-from outbox.store import Memory, Store
+from outbox.shared import KeyValues
+from outbox.store import Store
 
 PAUSE = "pause"  # namespaces of the memory, each with one entry per destination
 RUN = "run"
@@ -41,8 +42,8 @@ class Paused:
         return self.until is not None and self.until <= now
 
 
-def read(memory: Memory, destination: str) -> Paused | None:
-    entry = memory.get(PAUSE, destination)
+def read(key_values: KeyValues, destination: str) -> Paused | None:
+    entry = key_values.get(PAUSE, destination)
     return Paused(**entry.value, version=entry.version) if entry else None
 
 
@@ -63,16 +64,16 @@ def next_pause(before: Paused | None, error: DeliveryError, kind: str, now: floa
     )
 
 
-def begin(memory: Memory, destination: str, paused: Paused) -> Paused | None:
+def begin(key_values: KeyValues, destination: str, paused: Paused) -> Paused | None:
     """Store a pause in place of the one with its version. None: somebody else's came first, and counts."""
     value = asdict(paused)
-    version = memory.put(PAUSE, destination, {k: v for k, v in value.items() if k != "version"}, paused.version)
+    version = key_values.put(PAUSE, destination, {k: v for k, v in value.items() if k != "version"}, paused.version)
     return None if version is None else replace(paused, version=version)
 
 
-def lift(memory: Memory, destination: str, paused: Paused) -> bool:
+def lift(key_values: KeyValues, destination: str, paused: Paused) -> bool:
     """End this pause; False: another one has taken its place."""
-    return memory.drop(PAUSE, destination, paused.version)
+    return key_values.drop(PAUSE, destination, paused.version)
 
 
 def pause(store: Store, destination: str, who: str, reason: str = "") -> None:
@@ -81,30 +82,30 @@ def pause(store: Store, destination: str, who: str, reason: str = "") -> None:
         "operator", None, f"operator: {reason or who}", "operator", store.now(), who=who, params={"who": who}
     )
     value = asdict(paused)
-    store.memory.put(PAUSE, destination, {k: v for k, v in value.items() if k != "version"})
-    store.log_action(who, "pause", 1, {"destination": destination, "reason": reason})
+    store.key_values.put(PAUSE, destination, {k: v for k, v in value.items() if k != "version"})
+    store.operations.log_action(who, "pause", 1, {"destination": destination, "reason": reason})
 
 
 def resume(store: Store, destination: str, who: str) -> int:
     """End whatever pause there is; all that waits is due now. -> how many deliveries that made due."""
-    store.memory.delete(RUN, [destination])
-    store.memory.delete(PAUSE, [destination])
-    count = store.make_due(destination)
-    store.log_action(who, "resume", 1, {"destination": destination, "deliveries": count})
+    store.key_values.delete(RUN, [destination])
+    store.key_values.delete(PAUSE, [destination])
+    count = store.lanes.make_due(destination)
+    store.operations.log_action(who, "resume", 1, {"destination": destination, "deliveries": count})
     return count
 
 
 def heed_settings(store: Store, destination: str, fingerprint: str) -> bool:
     """Lift the pauses that new settings or tokens may have mended. -> whether they were new."""
-    entry = store.memory.get(FINGERPRINT, destination)
+    entry = store.key_values.get(FINGERPRINT, destination)
     if entry is not None and entry.value == fingerprint:
         return False
     if entry is not None:
-        paused = read(store.memory, destination)
+        paused = read(store.key_values, destination)
         if paused is None or paused.kind not in OUTLIVES_SETTINGS:
-            store.memory.delete(RUN, [destination])
+            store.key_values.delete(RUN, [destination])
             if paused is not None:
-                lift(store.memory, destination, paused)
-            store.make_due(destination)
-    store.memory.put(FINGERPRINT, destination, fingerprint)
+                lift(store.key_values, destination, paused)
+            store.lanes.make_due(destination)
+    store.key_values.put(FINGERPRINT, destination, fingerprint)
     return entry is not None

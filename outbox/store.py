@@ -1,153 +1,17 @@
-"""What every engine of the outbox promises, and how one is opened by its address."""
+"""What every engine of the outbox promises, cut by who needs it: a source, a lane, a page, an operator, a job."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from outbox.message import Attempt, Delivery, Event, Json, NewEvent, Receipt, State
-from outbox.plain import Entry as Entry
-from outbox.plain import Lease as Lease
-from outbox.plain import Leases as Leases
-from outbox.plain import Memory as Memory
-from outbox.plain import Rates as Rates
-
-# --- what a pass of a lane records ------------------------------------------------------------------------------------
+from outbox.message import Attempt, Delivery, Event, Json, NewEvent, Receipt, Result, State
+from outbox.queries import Action, Bar, CauseGroup, Filter, Page, SourceTally, Tally
+from outbox.shared import KeyValues, Lease, Leases, RateLimiter
 
 
-@dataclass(frozen=True)
-class Result:
-    """What became of one claimed delivery.
-
-    outcome: how its attempt ends (see Attempt.outcome); None: no attempt is written, the row only goes back.
-    state: PENDING (due again at due_at; None: now), DELIVERED, SKIPPED or DEAD. With outcome None or `paused` the
-        row keeps its reason and cause. counts: the attempt uses up a step of the schedule.
-    """
-
-    delivery_id: int
-    state: State
-    outcome: str | None
-    reason: str = ""
-    cause: str = ""
-    reference: str = ""
-    due_at: float | None = None
-    counts: bool = False
-    status: int | None = None
-    detail: str = ""
-    params: Mapping[str, Json] = field(default_factory=dict)
-    exchanges: tuple[Mapping[str, Json], ...] = ()
-    facts: Mapping[str, Json] = field(default_factory=dict)  # merged into the delivery's
-    person: str | None = None
-    lead_id: int | None = None
-    interrupted: bool = False  # what was sent may have arrived, as after a worker's death: the row says so
-
-
-# --- what the page, the API and the commands ask ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which deliveries. Empty fields do not narrow. search: an e-mail (or its part), a deal id, an ERP id (reference),
-    an event id or a delivery id. Times in seconds since the epoch: since <= created_at < until."""
-
-    states: tuple[State, ...] = ()
-    destination: str = ""
-    event_name: str = ""
-    cause: str = ""
-    search: str = ""
-    email: str = ""  # exactly this one
-    lead_id: int | None = None  # exactly this one
-    since: float | None = None
-    until: float | None = None
-    overdue_at: float | None = None  # pending rows that were due before this time
-    max_id: int | None = None  # none that came after this one: what was shown and counted
-    ids: tuple[int, ...] = ()  # only these, of at most a thousand: those that a person ticked
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Figures of one destination."""
-
-    states: Mapping[State, int]
-    oldest_pending: float | None  # created_at of the one that waits longest
-    next_due: float | None
-    delivered_hour: int
-    delivered_day: int
-    seconds_p50: float | None  # from received_at to delivered, of the last day (or hour when enough)
-    seconds_p99: float | None
-
-
-@dataclass(frozen=True)
-class CauseGroup:
-    """Deliveries that failed alike."""
-
-    destination: str
-    cause: str
-    state: State
-    count: int
-    first_at: float
-    last_at: float
-    params: Mapping[str, Json]  # of the newest one
-    reason: str  # of the newest one
-    sample: tuple[Delivery, ...]  # up to three, oldest first
-    max_id: int
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar of the throughput chart: what ended between `start` and `start + width`."""
-
-    start: float
-    delivered: Mapping[str, int]  # by destination
-    dead: int
-    seconds_p50: float | None
-    seconds_p99: float | None
-
-
-@dataclass(frozen=True)
-class SourceTally:
-    """What comes in from one source, under one event name."""
-
-    source: str
-    event_name: str
-    last_at: float
-    count: int  # since the time asked for
-
-
-@dataclass(frozen=True)
-class Action:
-    """Who did what on the page or by a command."""
-
-    id: int
-    at: float
-    who: str
-    what: str  # retry, discard, pause, resume, correct, connect, choose_stage, subscribe, forget, ...
-    count: int
-    detail: Mapping[str, Json]
-
-
-@dataclass(frozen=True)
-class Page:
-    """Rows of a list, newest first. after: the id to go on from (older), or None at the end."""
-
-    rows: tuple[Delivery, ...]
-    after: int | None
-
-
-class Store(Protocol):
-    """A durable outbox. Every method is safe to call from several threads and processes at once."""
-
-    memory: Memory
-    leases: Leases
-    rates: Rates
-
-    def now(self) -> float:
-        """Seconds since the epoch, UTC, by the clock that all processes of this store share."""
-
-    def close(self) -> None: ...
-
-    # -- intake
+class Intake(Protocol):
+    """For sources: taking events in."""
 
     def accept(self, events: Sequence[NewEvent], timeout: float = 5.0) -> list[Receipt]:
         """Store these events, all or none, and return when they are on disk. A receipt each, in order.
@@ -156,9 +20,9 @@ class Store(Protocol):
         A new event makes the waiting deliveries of its keys due at once (those whose own time has come).
         """
 
-    def event(self, event_id: str) -> Event | None: ...
 
-    # -- drain
+class Lanes(Protocol):
+    """For the drain of one destination: claim, begin, record."""
 
     def claim(
         self, lease: Lease, destination: str, limit: int, *, whole_keys: bool, newest_first: bool
@@ -187,7 +51,14 @@ class Store(Protocol):
     def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
         """Rest until something was committed by any process, `woken()` says so, or the time is over. -> woken early."""
 
-    # -- people
+
+class Reading(Protocol):
+    """For pages, the API and commands: what there is. Changes nothing."""
+
+    def event(self, event_id: str) -> Event | None: ...
+
+    def find(self, where: Filter, limit: int, after: int | None = None, oldest_first: bool = False) -> Page:
+        """Deliveries, newest first (by created_at, then id), in pages. after: Page.after of the page before."""
 
     def delivery(self, delivery_id: int) -> Delivery | None: ...
 
@@ -214,6 +85,12 @@ class Store(Protocol):
     def people(self, search: str, limit: int, after: str | None = None) -> list[Mapping[str, Json]]:
         """Who there is: {"email", "lead_id", "person", "last_at", "open": waiting or dead rows}, latest first."""
 
+    def actions(self, limit: int, after: int | None = None) -> list[Action]: ...
+
+
+class Operations(Protocol):
+    """For operators: each deed in one transaction with its line in the action log."""
+
     def retry(self, where: Filter, who: str, expected: int | None = None) -> int:
         """Dead, skipped, discarded and waiting rows that match go out now, in one transaction with the action log.
 
@@ -232,9 +109,9 @@ class Store(Protocol):
 
     def log_action(self, who: str, what: str, count: int = 1, detail: Mapping[str, Json] | None = None) -> None: ...
 
-    def actions(self, limit: int, after: int | None = None) -> list[Action]: ...
 
-    # -- care
+class Maintenance(Protocol):
+    """For jobs and commands that look after the store itself."""
 
     def migrate(self) -> None:
         """Bring the schema up to date; safe when several processes start at once."""
@@ -256,24 +133,28 @@ class Store(Protocol):
     def checkpoint(self) -> None:
         """Move the log into the database (embedded engine); called by one process only."""
 
-    # The last one: in a class, its name hides the builtin from all annotations that follow.
-    def list(self, where: Filter, limit: int, after: int | None = None, oldest_first: bool = False) -> Page:
-        """Deliveries, newest first (by created_at, then id), in pages. after: Page.after of the page before."""
 
+class Store(Protocol):
+    """A durable outbox, composed of its parts. Every method is safe to call from several threads and processes."""
 
-class Changed(Exception):
-    """Between showing and doing, the set of rows changed. Nothing was done."""
+    @property
+    def intake(self) -> Intake: ...
+    @property
+    def lanes(self) -> Lanes: ...
+    @property
+    def reading(self) -> Reading: ...
+    @property
+    def operations(self) -> Operations: ...
+    @property
+    def maintenance(self) -> Maintenance: ...
+    @property
+    def key_values(self) -> KeyValues: ...
+    @property
+    def leases(self) -> Leases: ...
+    @property
+    def rate_limiter(self) -> RateLimiter: ...
 
-    def __init__(self, expected: int, found: int) -> None:
-        super().__init__(f"{expected} deliveries were shown, {found} match now: look again")
-        self.expected, self.found = expected, found
+    def now(self) -> float:
+        """Seconds since the epoch, UTC, by the clock that all processes of this store share."""
 
-
-def open_store(url: str, *, now: Callable[[], float] | None = None) -> Store:
-    """The store at `sqlite:///relative/or//absolute/path`. Raises ValueError for an address of an unknown kind."""
-    kind, _, rest = url.partition("://")
-    if kind == "sqlite":
-        from outbox.sqlite import SqliteStore
-
-        return SqliteStore(rest.removeprefix("/") or "var/dealpost.db", now=now)
-    raise ValueError(f"DATABASE_URL: got an address that begins with {kind!r}, expected sqlite:///path")
+    def close(self) -> None: ...

@@ -15,7 +15,7 @@ from flask_babel import gettext as _
 from outbox.store import Store
 from service.causes import CAUSES
 from service.config import Settings
-from service.house import dealpost
+from service.current import current
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +36,10 @@ class Alerts:
     def __init__(self, app: Flask, send: Send | None = None) -> None:
         self._app = app
         with app.app_context():
-            house = dealpost()
-        self._store: Store = house.store
-        self._settings: Settings = house.settings
-        self._send = by_apprise(house.settings) if send is None else send
+            dealpost = current()
+        self._store: Store = dealpost.store
+        self._settings: Settings = dealpost.settings
+        self._send = by_apprise(dealpost.settings) if send is None else send
         self._waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True, name="alerts")
 
@@ -56,12 +56,12 @@ class Alerts:
         shown = {name: value for name, value in params.items() if name in SHOWN}
         key = f"{cause}:{shown.get('destination') or shown.get('job') or ''}"
         now = self._store.now()
-        before = self._store.memory.get(NAMESPACE, key)
+        before = self._store.key_values.get(NAMESPACE, key)
         if before is not None and now - before.value["at"] < AGAIN:
             return False
         title, words = self.words(cause, params)
         logger.warning("Alert: %s %s", title, words)
-        self._store.memory.put(NAMESPACE, key, {"at": now, "cause": cause, "params": shown, "title": title})
+        self._store.key_values.put(NAMESPACE, key, {"at": now, "cause": cause, "params": shown, "title": title})
         self._tidy()
         self._waiting.put((title, words))
         return True
@@ -93,10 +93,10 @@ class Alerts:
             return _(known.title) % shown, " ".join(parts)
 
     def _tidy(self) -> None:
-        entries = self._store.memory.items(NAMESPACE)
+        entries = self._store.key_values.items(NAMESPACE)
         if len(entries) > KEPT:
             oldest = sorted(entries, key=lambda key: entries[key].updated_at)[: len(entries) - KEPT]
-            self._store.memory.delete(NAMESPACE, oldest)
+            self._store.key_values.delete(NAMESPACE, oldest)
 
     def _run(self) -> None:
         while (message := self._waiting.get()) is not None:

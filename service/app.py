@@ -12,12 +12,13 @@ from flask.globals import request_ctx
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from outbox.store import Store, open_store
-from service import commands, logs, presence, problems
+from outbox.engines import open_store
+from outbox.store import Store
+from service import commands, heartbeat, logs, problem_json
 from service.authentication import ApiKeys
 from service.config import ConfigError, Settings
+from service.current import Dealpost
 from service.environment import read_settings
-from service.house import Dealpost
 from service.operator import api, auth, connect, health, language, pages
 from service.sources import amocrm_webhook, events, inngest, lessons
 from service.wiring import Wiring
@@ -43,7 +44,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
             store = open_store(settings.database_url)
         except ValueError as error:
             raise ConfigError([str(error)]) from None
-        store.migrate()
+        store.maintenance.migrate()
     app = Flask(__name__, static_folder=None)
     app.config.update(
         SECRET_KEY=settings.secret_key,
@@ -58,7 +59,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     )
     app.session_interface = _Sessions()
     app.extensions["dealpost"] = Dealpost(settings, store, Wiring(settings, store), ApiKeys(settings.api_keys))
-    problems.register(app)
+    problem_json.register(app)
     auth.csrf.init_app(app)  # type: ignore[no-untyped-call]
     # Whoever takes a person's POST calls csrf.protect(); a look at every request would cost each accepted event.
     app.before_request_funcs.clear()
@@ -124,14 +125,14 @@ def _dress(response: Response) -> None:
 
 def start_web_heartbeat(app: Flask) -> None:
     """Show this process among those that live, from its first request on: in a server that forks, after the fork."""
-    house: Dealpost = app.extensions["dealpost"]
+    dealpost: Dealpost = app.extensions["dealpost"]
     inner, lock = app.wsgi_app, threading.Lock()
 
     def first(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         with lock:
             if app.wsgi_app is first:
                 app.wsgi_app = inner  # type: ignore[method-assign]
-                presence.show_in_background(presence.Presence.of(house.store, "web"), presence.WEB_EVERY)
+                heartbeat.show_in_background(heartbeat.Heartbeat.of(dealpost.store, "web"), heartbeat.WEB_EVERY)
         return inner(environ, start_response)
 
     app.wsgi_app = first  # type: ignore[method-assign]

@@ -9,7 +9,7 @@ from hmac import compare_digest
 from flask import Request
 
 from service.config import ApiKey
-from service.problems import Refusal
+from service.problem_json import Refusal
 
 
 class ApiKeys:

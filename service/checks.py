@@ -13,9 +13,9 @@ from flask_babel import ngettext
 from outbox.message import State
 from outbox.outcome import DeliveryError
 from service.causes import CAUSES
-from service.house import Dealpost
-from service.operator.facts import iso, workers_now
+from service.current import Dealpost
 from service.routing import AMOCRM, ERP
+from service.status import iso, workers_now
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 DEADLINE = 10.0
@@ -33,16 +33,16 @@ class Check:
     mend: str = ""
 
 
-def run(house: Dealpost) -> Iterator[Check]:
+def run(dealpost: Dealpost) -> Iterator[Check]:
     """All checks, each as soon as it is known. Sends a few requests, each at the shared pace and with a deadline."""
-    yield from _settings(house)
-    yield from _store(house)
-    yield from _amocrm(house)
-    yield from _erp(house)
+    yield from _settings(dealpost)
+    yield from _store(dealpost)
+    yield from _amocrm(dealpost)
+    yield from _erp(dealpost)
 
 
-def _settings(house: Dealpost) -> Iterator[Check]:
-    settings = house.settings
+def _settings(dealpost: Dealpost) -> Iterator[Check]:
+    settings = dealpost.settings
     if settings.sandbox:
         yield Check("SANDBOX", NOTE, _("practice mode: nothing real is changed"))
     yield Check(
@@ -79,11 +79,11 @@ def _optional(name: str, value: str, mend: str) -> Check:
     return Check(name, OK, value) if value else Check(name, NOTE, _("not set"), mend)
 
 
-def _store(house: Dealpost) -> Iterator[Check]:
+def _store(dealpost: Dealpost) -> Iterator[Check]:
     name = _("store")
     try:
-        house.store.memory.put("health", "probe", house.store.now())
-        tallies = house.store.tallies()
+        dealpost.store.key_values.put("health", "probe", dealpost.store.now())
+        tallies = dealpost.store.reading.tallies()
     except Exception as error:
         mend = _("Look at the disk's space and rights, and whether another program holds the file.")
         yield Check(name, FAULT, type(error).__name__, mend)
@@ -93,21 +93,21 @@ def _store(house: Dealpost) -> Iterator[Check]:
     if dead:
         words = ngettext("%(num)s delivery did not arrive", "%(num)s deliveries did not arrive", dead)
         yield Check(name, NOTE, words, "flask outbox list --state dead")
-    ages = [one["heartbeat_seconds"] for one in workers_now(house)]
+    ages = [one["heartbeat_seconds"] for one in workers_now(dealpost)]
     if ages and min(ages) < 60:
         yield Check(_("worker"), OK, _("heard %(seconds)s s ago", seconds=round(min(ages))))
     else:
         yield Check(_("worker"), NOTE, _("does not run"), _("Start it: python scheduler.py"))
 
 
-def _amocrm(house: Dealpost) -> Iterator[Check]:
-    missing = house.wiring.destinations[AMOCRM].missing()
+def _amocrm(dealpost: Dealpost) -> Iterator[Check]:
+    missing = dealpost.wiring.destinations[AMOCRM].missing()
     if missing and missing != ("AMOCRM_REFRESH_TOKEN",):  # that one alone: Connect does as well, and is told below
-        one = house.settings.amocrm
+        one = dealpost.settings.amocrm
         given = (one.base_url, one.client_id, one.client_secret, one.refresh_token, one.access_token, one.pipeline_id)
         yield _not_set_up("amoCRM", missing, any_set=any(given))
         return
-    account = house.wiring.amocrm
+    account = dealpost.wiring.amocrm
     status = account.tokens.status()
     if status.state in ("connected", "long_lived"):
         until = _("good until %(time)s", time=iso(status.expires_at)) if status.expires_at else ""
@@ -131,8 +131,8 @@ def _amocrm(house: Dealpost) -> Iterator[Check]:
         return
     yield Check(_("amoCRM, account"), OK, f"{found.get('name') or ''} ({found.get('id')}), {status.host}")
     yield from _clock(dates)
-    yield from _pipeline(house)
-    yield from _hook(house)
+    yield from _pipeline(dealpost)
+    yield from _hook(dealpost)
 
 
 def _clock(dates: list[tuple[float, str]]) -> Iterator[Check]:
@@ -148,8 +148,8 @@ def _clock(dates: list[tuple[float, str]]) -> Iterator[Check]:
         yield Check(_("clock"), OK, _("agrees with amoCRM's"))
 
 
-def _pipeline(house: Dealpost) -> Iterator[Check]:
-    settings, pipelines = house.settings.amocrm, house.wiring.amocrm.pipelines
+def _pipeline(dealpost: Dealpost) -> Iterator[Check]:
+    settings, pipelines = dealpost.settings.amocrm, dealpost.wiring.amocrm.pipelines
     try:
         every = pipelines.all(max_age=5.0, deadline=DEADLINE)
     except DeliveryError as error:
@@ -166,7 +166,7 @@ def _pipeline(house: Dealpost) -> Iterator[Check]:
         yield Check("AMOCRM_PIPELINE_ID", FAULT, got, mend)
     else:
         yield Check("AMOCRM_PIPELINE_ID", OK, f"{chosen.name} ({chosen.id})")
-    for lesson in lessons(house):
+    for lesson in lessons(dealpost):
         name = f"AMOCRM_STAGE_LESSON_{lesson}"
         try:
             target = pipelines.target(lesson)
@@ -186,15 +186,15 @@ def _pipeline(house: Dealpost) -> Iterator[Check]:
             if target.by != "setting":
                 words += _(", chosen on the page by %(who)s", who=target.by)
             yield Check(name, OK, words)
-    yield from _webhook_stages(house)
+    yield from _webhook_stages(dealpost)
 
 
-def _webhook_stages(house: Dealpost) -> Iterator[Check]:
-    name, wanted = "AMOCRM_WEBHOOK_STAGES", house.settings.amocrm.webhook_stages
+def _webhook_stages(dealpost: Dealpost) -> Iterator[Check]:
+    name, wanted = "AMOCRM_WEBHOOK_STAGES", dealpost.settings.amocrm.webhook_stages
     if not wanted:
         return
     try:
-        unknown = house.wiring.amocrm.pipelines.unknown(wanted, DEADLINE)
+        unknown = dealpost.wiring.amocrm.pipelines.unknown(wanted, DEADLINE)
     except DeliveryError as error:
         yield _failed(name, error)
         return
@@ -206,20 +206,20 @@ def _webhook_stages(house: Dealpost) -> Iterator[Check]:
         yield Check(name, OK, ", ".join(shown))
 
 
-def lessons(house: Dealpost) -> list[int]:
+def lessons(dealpost: Dealpost) -> list[int]:
     """Every lesson that a setting or somebody's choice names."""
-    chosen = (key.partition(":")[2] for key in house.store.memory.items("choices") if key.startswith("stage:"))
-    named = {*house.settings.amocrm.stages, *house.settings.amocrm.lesson_map.values()}
+    chosen = (key.partition(":")[2] for key in dealpost.store.key_values.items("choices") if key.startswith("stage:"))
+    named = {*dealpost.settings.amocrm.stages, *dealpost.settings.amocrm.lesson_map.values()}
     return sorted(named | {int(one) for one in chosen if one.isdigit()})
 
 
-def _hook(house: Dealpost) -> Iterator[Check]:
+def _hook(dealpost: Dealpost) -> Iterator[Check]:
     name = _("webhook")
-    if not house.settings.webhook_secrets:
+    if not dealpost.settings.webhook_secrets:
         yield Check(name, NOTE, _("not set up: changes of stage make no records"), _("Set WEBHOOK_SECRET."))
         return
     try:
-        hooks = house.wiring.our_hooks(DEADLINE)
+        hooks = dealpost.wiring.our_hooks(DEADLINE)
     except DeliveryError as error:
         yield _failed(name, error)
         return
@@ -234,24 +234,24 @@ def _hook(house: Dealpost) -> Iterator[Check]:
         yield Check(name, OK, _("registered and switched on"))
 
 
-def _erp(house: Dealpost) -> Iterator[Check]:
-    missing = house.wiring.destinations[ERP].missing()
+def _erp(dealpost: Dealpost) -> Iterator[Check]:
+    missing = dealpost.wiring.destinations[ERP].missing()
     if missing:
-        erp = house.settings.erp
+        erp = dealpost.settings.erp
         yield _not_set_up("ERP", missing, any_set=any((erp.url, erp.key, erp.username, erp.password)))
         return
     try:
-        words = house.wiring.check_erp()
+        words = dealpost.wiring.check_erp()
     except DeliveryError as error:
         yield _failed("ERP", error, _("Check CRM_API_URL, CRM_API_KEY, CRM_API_USERNAME and CRM_API_PASSWORD."))
         return
     yield Check("ERP", OK, words or _("the login works"))
-    erp = house.settings.erp
+    erp = dealpost.settings.erp
     fields = ", ".join(
         filter(None, (erp.field_name, erp.field_amount, erp.field_key, *(pair[0] for pair in erp.fields)))
     )
     try:
-        unknown = house.wiring.unknown_erp_fields(DEADLINE)
+        unknown = dealpost.wiring.unknown_erp_fields(DEADLINE)
     except DeliveryError as error:
         yield _failed("ERP_ENTITY_ID", error)
     else:

@@ -18,12 +18,12 @@ from flask_babel import ngettext
 from outbox import pauses
 from outbox.message import Delivery, NewEvent, State, StoreUnavailable, new_id
 from outbox.outcome import DeliveryError
-from outbox.store import Filter
+from outbox.queries import Filter
 from service import checks
-from service.house import dealpost
-from service.operator.facts import iso
+from service.current import current
 from service.routing import AMOCRM, ERP, LESSON, Refused, route
-from service.starting import said_plainly
+from service.startup import said_plainly
+from service.status import iso
 
 DESTINATIONS = click.Choice([AMOCRM, ERP])
 STATES = click.Choice([state.value for state in State])
@@ -84,7 +84,7 @@ def check() -> None:
     """Say what works and what does not, with the mend. Exit code 1 if anything has to be mended."""
     signs = {checks.OK: "ok", checks.NOTE: "--", checks.FAULT: "!!"}
     faults = 0
-    for one in checks.run(dealpost()):
+    for one in checks.run(current()):
         say(f"{signs[one.state]}  {one.name}: {one.words}")
         if one.mend:
             say(f"      {one.mend}")
@@ -99,10 +99,10 @@ def check() -> None:
 def pipelines() -> None:
     """List amoCRM's pipelines and stages with their ids."""
     try:
-        found = dealpost().wiring.amocrm.pipelines.all(max_age=5.0, deadline=checks.DEADLINE)
+        found = current().wiring.amocrm.pipelines.all(max_age=5.0, deadline=checks.DEADLINE)
     except DeliveryError as error:
         fail(error.message)
-    ours = dealpost().settings.amocrm.pipeline_id
+    ours = current().settings.amocrm.pipeline_id
     for pipeline in found:
         say(f"{pipeline.id}  {pipeline.name}{'  <- AMOCRM_PIPELINE_ID' if pipeline.id == ours else ''}")
         for stage in pipeline.stages:
@@ -115,7 +115,7 @@ def pipelines() -> None:
 def find_lead(email: str) -> None:
     """Show which deal a lesson of this student would move."""
     try:
-        found = dealpost().wiring.amocrm.find_lead(email.strip().casefold())
+        found = current().wiring.amocrm.find_lead(email.strip().casefold())
     except DeliveryError as error:
         fail(error.message)
     for one in found.leads:
@@ -132,12 +132,12 @@ def find_lead(email: str) -> None:
 @with_appcontext
 def complete_lesson(email: str, lesson: int) -> None:
     """Take the event that a student has finished a lesson, as the API does. Prints its id."""
-    house = dealpost()
+    dealpost = current()
     try:
-        routed = route(LESSON, {"email": email, "lesson": lesson}, house.settings.amocrm.lesson_map)
+        routed = route(LESSON, {"email": email, "lesson": lesson}, dealpost.settings.amocrm.lesson_map)
     except Refused as refused:
         fail("\n".join(f"{fault.path}: {fault.message}" for fault in refused.faults))
-    now = house.store.now()
+    now = dealpost.store.now()
     event = NewEvent(
         new_id(now),
         LESSON,
@@ -149,7 +149,7 @@ def complete_lesson(email: str, lesson: int) -> None:
         routed.dedupe,
         email=routed.email,
     )
-    receipt = house.store.accept([event])[0]
+    receipt = dealpost.store.intake.accept([event])[0]
     say(receipt.id)
     if receipt.duplicate:
         click.echo(_("This lesson was taken before; nothing new is sent."), err=True)
@@ -166,7 +166,7 @@ def complete_lesson(email: str, lesson: int) -> None:
 def list_(states: tuple[str, ...], destination: str | None, search: str, limit: int) -> None:
     """List deliveries, newest first."""
     where = Filter(states=tuple(State(one) for one in states), destination=destination or "", search=search)
-    found = dealpost().store.list(where, limit)
+    found = current().store.reading.find(where, limit)
     if not found.rows:
         say(_("No delivery matches."))
         return
@@ -186,9 +186,9 @@ def _whose(delivery: Delivery) -> str:
 @click.argument("delivery_id", type=int)
 def show(delivery_id: int) -> None:
     """Show a delivery with its event and attempts."""
-    store = dealpost().store
+    store = current().store
     delivery = _delivery(delivery_id)
-    event = store.event(delivery.event_id)
+    event = store.reading.event(delivery.event_id)
     table(
         [
             ["delivery", delivery.id],
@@ -202,12 +202,12 @@ def show(delivery_id: int) -> None:
             ["data", json.dumps(dict(event.data) if event else {}, ensure_ascii=False)],
         ]
     )
-    for attempt in store.attempts([delivery_id]).get(delivery_id, []):
+    for attempt in store.reading.attempts([delivery_id]).get(delivery_id, []):
         say(f"{iso(attempt.at)}  {attempt.outcome}  {attempt.status or ''}  {attempt.detail}")
 
 
 def _delivery(delivery_id: int) -> Delivery:
-    found = dealpost().store.delivery(delivery_id)
+    found = current().store.reading.delivery(delivery_id)
     if found is None:
         fail(_("There is no delivery %(id)s.", id=delivery_id))
     return found
@@ -218,13 +218,13 @@ def _delivery(delivery_id: int) -> Delivery:
 @click.option("--dead", is_flag=True, help="All that did not arrive.")
 def retry(delivery_ids: tuple[int, ...], dead: bool) -> None:
     """Send deliveries again now."""
-    store = dealpost().store
+    store = current().store
     if dead == bool(delivery_ids):
         fail(_("Name deliveries by their ids, or --dead for all that did not arrive."))
     if dead:
-        count = store.retry(Filter(states=(State.DEAD,)), operator())
+        count = store.operations.retry(Filter(states=(State.DEAD,)), operator())
     else:
-        count = sum(store.retry_one(_delivery(one).id, operator()) for one in delivery_ids)
+        count = sum(store.operations.retry_one(_delivery(one).id, operator()) for one in delivery_ids)
     _told(count, ngettext("%(num)s delivery is sent again.", "%(num)s deliveries are sent again.", count))
 
 
@@ -232,7 +232,7 @@ def retry(delivery_ids: tuple[int, ...], dead: bool) -> None:
 @click.argument("delivery_ids", type=int, nargs=-1, required=True)
 def discard(delivery_ids: tuple[int, ...]) -> None:
     """Do not send these deliveries."""
-    count = sum(dealpost().store.discard_one(_delivery(one).id, operator()) for one in delivery_ids)
+    count = sum(current().store.operations.discard_one(_delivery(one).id, operator()) for one in delivery_ids)
     _told(count, ngettext("%(num)s delivery will not be sent.", "%(num)s deliveries will not be sent.", count))
 
 
@@ -248,7 +248,7 @@ def _told(count: int, words: str) -> None:
 @click.option("--reason", default="", help="Why, for the page.")
 def pause(destination: str, reason: str) -> None:
     """Send nothing to a destination until it is resumed."""
-    pauses.pause(dealpost().store, destination, operator(), reason)
+    pauses.pause(current().store, destination, operator(), reason)
     say(_("%(destination)s is paused.", destination=destination))
 
 
@@ -256,7 +256,7 @@ def pause(destination: str, reason: str) -> None:
 @click.argument("destination", type=DESTINATIONS)
 def resume(destination: str) -> None:
     """End a pause; what waits goes out now."""
-    count = pauses.resume(dealpost().store, destination, operator())
+    count = pauses.resume(current().store, destination, operator())
     say(ngettext("Resumed; %(num)s delivery is due now.", "Resumed; %(num)s deliveries are due now.", count))
 
 
@@ -264,10 +264,10 @@ def resume(destination: str) -> None:
 @click.option("--days", type=click.IntRange(7), default=None, help="Instead of RETENTION_DAYS.")
 def prune(days: int | None) -> None:
     """Clear delivered and skipped deliveries that ended long ago."""
-    house = dealpost()
-    before = house.store.now() - (days or house.settings.retention_days) * 86400.0
+    dealpost = current()
+    before = dealpost.store.now() - (days or dealpost.settings.retention_days) * 86400.0
     count = 0
-    while part := house.store.prune(before):
+    while part := dealpost.store.maintenance.prune(before):
         count += part
     say(ngettext("%(num)s delivery was cleared.", "%(num)s deliveries were cleared.", count))
 
@@ -275,14 +275,14 @@ def prune(days: int | None) -> None:
 @outbox.command("migrate", cls=Command)
 def migrate() -> None:
     """Bring the store's schema up to date."""
-    dealpost().store.migrate()
+    current().store.maintenance.migrate()
     say(_("The schema is up to date."))
 
 
 @outbox.command("verify", cls=Command)
 def verify() -> None:
     """Look for damage in the store."""
-    if faults := dealpost().store.verify():
+    if faults := current().store.maintenance.verify():
         fail("\n".join(faults))
     say(_("The store is sound."))
 
@@ -291,7 +291,7 @@ def verify() -> None:
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 def backup(path: Path) -> None:
     """Copy the store into a file while it is in use."""
-    dealpost().store.backup(str(path))
+    current().store.maintenance.backup(str(path))
     say(_("Copied to %(path)s.", path=path))
 
 
@@ -302,7 +302,7 @@ def forget(email: str, yes: bool) -> None:
     """Erase everything about a student. What has not been sent yet is not sent."""
     if not yes and sys.stdin.isatty():
         click.confirm(_("Erase everything about this student? It cannot be undone."), abort=True)
-    count = dealpost().store.forget(email.strip().casefold(), operator())
+    count = current().store.maintenance.forget(email.strip().casefold(), operator())
     say(ngettext("%(num)s event was erased.", "%(num)s events were erased.", count))
 
 
@@ -312,7 +312,7 @@ def forget(email: str, yes: bool) -> None:
 @tokens.command("status", cls=Command)
 def token_status() -> None:
     """Say how the access to amoCRM stands. Shows no token."""
-    status = dealpost().wiring.token_status()
+    status = current().wiring.token_status()
     table(
         [
             [_("state"), status.state],
@@ -333,7 +333,7 @@ def token_status() -> None:
 def token_refresh() -> None:
     """Renew the access now."""
     try:
-        changed = dealpost().wiring.amocrm.tokens.refresh(force=True)
+        changed = current().wiring.amocrm.tokens.refresh(force=True)
     except DeliveryError as error:
         fail(error.message)
     say(_("The access is renewed.") if changed else _("Nothing was renewed: a long-lived token needs none."))
@@ -350,17 +350,17 @@ def token_import(access: bool, refresh: bool) -> None:
     first = click.prompt(_("access token"), hide_input=hide).strip() if access else ""
     second = click.prompt(_("refresh token"), hide_input=hide).strip() if refresh else ""
     try:
-        dealpost().wiring.amocrm.tokens.import_pair(first, second, who=operator())
+        current().wiring.amocrm.tokens.import_pair(first, second, who=operator())
     except (ValueError, RuntimeError) as error:
         fail(str(error))
-    dealpost().store.log_action(operator(), "import_tokens", 1, {})
+    current().store.operations.log_action(operator(), "import_tokens", 1, {})
     say(_("The tokens are stored. Check them: flask check"))
 
 
 @tokens.command("rotate-keys", cls=Command)
 def rotate_keys() -> None:
     """Seal the stored tokens with the newest of TOKEN_KEYS."""
-    if not dealpost().wiring.amocrm.tokens.rotate_keys():
+    if not current().wiring.amocrm.tokens.rotate_keys():
         fail(_("There are no tokens that the present TOKEN_KEYS can open."))
     say(_("Sealed with the newest key; older ones may be removed from TOKEN_KEYS."))
 
@@ -372,15 +372,15 @@ def rotate_keys() -> None:
 @click.option("--url", default="", help="The hook's address instead of PUBLIC_URL/webhooks/amocrm/<secret>.")
 def subscribe(url: str) -> None:
     """Register the webhook in amoCRM, and switch it on if amoCRM has switched it off."""
-    house = dealpost()
-    address = url or house.wiring.hook_address()
+    dealpost = current()
+    address = url or dealpost.wiring.hook_address()
     if not address:
         fail(_("Set PUBLIC_URL and WEBHOOK_SECRET, or give --url."))
     try:
-        house.wiring.subscribe_hook(checks.DEADLINE, address)
+        dealpost.wiring.subscribe_hook(checks.DEADLINE, address)
     except DeliveryError as error:
         fail(error.message)
-    house.store.log_action(operator(), "subscribe", 1, {})
+    dealpost.store.operations.log_action(operator(), "subscribe", 1, {})
     say(_("amoCRM sends its changes of stage here now."))
 
 
@@ -388,7 +388,7 @@ def subscribe(url: str) -> None:
 def hook_status() -> None:
     """Say whether amoCRM sends its webhooks here. Exit code 1 if it does not."""
     try:
-        hooks = dealpost().wiring.our_hooks(checks.DEADLINE)
+        hooks = current().wiring.our_hooks(checks.DEADLINE)
     except DeliveryError as error:
         fail(error.message)
     if not hooks:

@@ -10,8 +10,8 @@ from typing import Any
 from outbox.drain import describe
 from outbox.message import State
 from outbox.outcome import DeliveryError, Stopping
-from service.house import Dealpost
-from service.presence import Presence
+from service.current import Dealpost
+from service.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ JOBS = (
 class Jobs:
     """Runs a job by its name, whatever goes wrong, and keeps what became of it."""
 
-    def __init__(self, house: Dealpost, alert: Alert, presence: Presence, stopping: Callable[[], bool]) -> None:
-        self._house, self._alert, self._presence, self._stopping = house, alert, presence, stopping
+    def __init__(self, dealpost: Dealpost, alert: Alert, presence: Heartbeat, stopping: Callable[[], bool]) -> None:
+        self._house, self._alert, self._presence, self._stopping = dealpost, alert, presence, stopping
         self._jobs = {job.name: job for job in JOBS}
         self._begun: set[str] = set()
         self._does: dict[str, Callable[[], Said]] = {
@@ -68,7 +68,7 @@ class Jobs:
 
     def plan(self) -> None:
         """Show each job before it has run for the first time."""
-        known = self._house.store.memory.items(NAMESPACE)
+        known = self._house.store.key_values.items(NAMESPACE)
         now = self._house.store.now()
         planned = {
             job.name: {"last_at": None, "outcome": "", "detail": "", "every": job.every, "next_at": now + job.every}
@@ -76,7 +76,7 @@ class Jobs:
             if job.shown and job.name not in known
         }
         if planned:
-            self._house.store.memory.put_many(NAMESPACE, planned)
+            self._house.store.key_values.put_many(NAMESPACE, planned)
 
     def run(self, name: str) -> None:
         """Do it now, unless another worker is doing it or has just done it; the first time whoever did it before."""
@@ -101,7 +101,7 @@ class Jobs:
             logger.error("The job %s: %s", name, describe(error))
 
     def _done_lately(self, job: Job) -> bool:
-        entry = self._house.store.memory.get(NAMESPACE, job.name)
+        entry = self._house.store.key_values.get(NAMESPACE, job.name)
         last = entry.value.get("last_at") if entry else None
         return last is not None and 0 <= self._house.store.now() - last < job.every / 2
 
@@ -123,7 +123,7 @@ class Jobs:
             self._alert("job_failed", {"job": job.name})
         if job.shown or outcome == "failed":
             kept = {"last_at": began, "outcome": outcome, "detail": detail, "params": params, "every": job.every}
-            self._house.store.memory.put(NAMESPACE, job.name, {**kept, "next_at": began + job.every})
+            self._house.store.key_values.put(NAMESPACE, job.name, {**kept, "next_at": began + job.every})
 
     # -- the jobs
 
@@ -140,32 +140,32 @@ class Jobs:
         return ("sent" if self._house.wiring.ping() else "no_address"), {}
 
     def _checkpoint(self) -> Said:
-        self._house.store.checkpoint()
+        self._house.store.maintenance.checkpoint()
         return "", {}
 
     def _dead(self) -> Said:
         """Tell of deliveries that did not arrive, once for each new lot."""
-        memory = self._house.store.memory
-        count = sum(tally.states.get(State.DEAD, 0) for tally in self._house.store.tallies().values())
-        entry = memory.get("alerts_told", "dead")
+        key_values = self._house.store.key_values
+        count = sum(tally.states.get(State.DEAD, 0) for tally in self._house.store.reading.tallies().values())
+        entry = key_values.get("alerts_told", "dead")
         told = entry.value if entry else 0
         if count < told or (count > told and self._alert("not_delivered", {"count": count})):
-            memory.put("alerts_told", "dead", count)
+            key_values.put("alerts_told", "dead", count)
         return "", {}
 
     def _prune(self) -> Said:
         store = self._house.store
         before = store.now() - self._house.settings.retention_days * DAY
         count = 0
-        while not self._stopping() and (part := store.prune(before)):
+        while not self._stopping() and (part := store.maintenance.prune(before)):
             count += part
         self._presence.tidy()
         self._house.wiring.tidy()
         stale = [
             key
-            for key, entry in store.memory.items("oauth_state").items()
+            for key, entry in store.key_values.items("oauth_state").items()
             if store.now() - entry.updated_at > LINK_LIFE
         ]
         if stale:
-            store.memory.delete("oauth_state", stale)
+            store.key_values.delete("oauth_state", stale)
         return "cleared", {"count": count}

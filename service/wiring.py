@@ -15,17 +15,18 @@ from outbox import pauses
 from outbox.message import Delivery
 from outbox.outcome import DeliveryError, Destination, Stopping
 from outbox.store import Store
+from service.amocrm import AmocrmAccount
+from service.amocrm.account import Preview
+from service.amocrm.connect import ConnectError
+from service.amocrm.oauth import token_store
+from service.amocrm.oauth.tokens import TokenStatus
 from service.authentication import is_secret
 from service.config import Settings
-from service.destinations.amocrm import AmocrmAccount, vault
-from service.destinations.amocrm.account import Preview
-from service.destinations.amocrm.connect import ConnectError
-from service.destinations.amocrm.tokens import TokenStatus
-from service.destinations.deals import Deals, Rest
-from service.destinations.http import Http, NoAnswer
-from service.destinations.records import Records
-from service.destinations.rukovoditel.client import Client
-from service.destinations.rukovoditel.insert import Rukovoditel
+from service.destinations.records.changes import Deals, Rest
+from service.destinations.records.destination import Records
+from service.destinations.records.rukovoditel.client import Client
+from service.destinations.records.rukovoditel.insert import Rukovoditel
+from service.network.http import Http, NoAnswer
 from service.routing import AMOCRM, ERP
 from service.sources.missed_changes import MissedChanges
 
@@ -67,9 +68,9 @@ class Wiring:
         store = self.store
         return AmocrmAccount(
             self.settings.amocrm,
-            memory=store.memory,
+            key_values=store.key_values,
             leases=store.leases,
-            rates=store.rates,
+            rate_limiter=store.rate_limiter,
             now=store.now,
             token_keys=self.settings.token_keys,
             owner=f"{socket.gethostname()}:{os.getpid()}",
@@ -84,7 +85,7 @@ class Wiring:
     def _deals(self) -> Deals:
         return Deals(
             self.settings.amocrm,
-            self.store.memory,
+            self.store.key_values,
             self.store.now,
             _Reader(self.amocrm),
             account_id=self.account_id,
@@ -95,15 +96,17 @@ class Wiring:
     @cached_property
     def _missed(self) -> MissedChanges:
         store, client = self.store, self.amocrm.client
-        return MissedChanges(client.status_changes, self._deals.changes.known, store.accept, store.memory, store.now)
+        return MissedChanges(
+            client.status_changes, self._deals.changes.known, store.intake.accept, store.key_values, store.now
+        )
 
     @cached_property
     def records(self) -> Records:
         store, erp = self.store, self.settings.erp
         return Records(
-            Rukovoditel(erp, self._erp_client, store.memory, store.now),
+            Rukovoditel(erp, self._erp_client, store.key_values, store.now),
             self._deals,
-            store.memory,
+            store.key_values,
             store.now,
             on_repeat=erp.on_repeat,
             also=lambda: self.amocrm.tokens.generation,
@@ -116,7 +119,7 @@ class Wiring:
 
     def pauses(self) -> dict[str, pauses.Paused]:
         """Those destinations that rest now."""
-        found = {name: pauses.read(self.store.memory, name) for name in (AMOCRM, ERP)}
+        found = {name: pauses.read(self.store.key_values, name) for name in (AMOCRM, ERP)}
         return {name: paused for name, paused in found.items() if paused}
 
     # -- amoCRM: the connection
@@ -129,7 +132,7 @@ class Wiring:
         """Of the connected account, as far as it is known without asking or writing anything."""
         now = time.monotonic()
         if self._account is None or now >= self._account[1]:
-            entry = self.store.memory.get(vault.NAMESPACE, vault.KEY)
+            entry = self.store.key_values.get(token_store.NAMESPACE, token_store.KEY)
             found = entry.value.get("account_id") if entry else None
             self._account = (found, now + KNOWN)
         return self._account[0]
@@ -264,7 +267,7 @@ class Wiring:
         """Whether the ERP's lane may not ask amoCRM for deals now."""
         if not self.amocrm.tokens.connected() or not self.amocrm.tokens.base_url():
             return Rest(600.0, "amocrm_not_set_up", "The deal has to be read from amoCRM, which is not connected yet")
-        paused = pauses.read(self.store.memory, AMOCRM)
+        paused = pauses.read(self.store.key_values, AMOCRM)
         if paused is None or paused.kind not in CLOSED or paused.until is None:
             return None
         left = paused.until - self.store.now()

@@ -18,9 +18,9 @@ from flask import Flask
 from outbox.drain import Lane
 from outbox.message import StoreUnavailable
 from service.alerts import Alerts
-from service.house import Dealpost
+from service.current import Dealpost
+from service.heartbeat import WORKER_EVERY, Heartbeat, show_in_background
 from service.jobs import JOBS, Jobs
-from service.presence import WORKER_EVERY, Presence, show_in_background
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Worker:
         self._house: Dealpost = app.extensions["dealpost"]
         self._stopping = threading.Event()
         self._house.wiring.stopping = self._stopping.is_set
-        self._presence = Presence.of(self._house.store, "worker")
+        self._presence = Heartbeat.of(self._house.store, "worker")
         self._alerts = Alerts(app)
         self._jobs = Jobs(self._house, self._alerts, self._presence, self._stopping.is_set)
         self._bells: list[Bell] = []

@@ -10,12 +10,12 @@ from flask import Blueprint, Response, redirect, render_template_string, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from outbox.message import Attempt, Delivery, State
-from service.house import dealpost
+from service.current import current
 from service.operator.auth import require_reader
-from service.operator.facts import destinations_now, iso, token_now, workers_now
 from service.operator.openapi import DESCRIPTION, STYLE, TEMPLATE
-from service.problems import Refusal
+from service.problem_json import Refusal
 from service.sources.intake import answer
+from service.status import destinations_now, iso, token_now, workers_now
 
 bp = Blueprint("api", __name__)
 
@@ -29,14 +29,14 @@ def front() -> AnyResponse:
 @bp.get("/api/events/<event_id>")
 def event(event_id: str) -> Response:
     """An event, its deliveries and each attempt."""
-    house = dealpost()
-    house.keys.require_reader(request)
-    found = house.store.event(event_id)
+    dealpost = current()
+    dealpost.keys.require_reader(request)
+    found = dealpost.store.reading.event(event_id)
     if found is None:
         raise Refusal(
             404, f"No event has the id {event_id[:60]!r}; it may have been pruned. Ids are in the answers to POST."
         )
-    attempts = house.store.attempts([delivery.id for delivery in found.deliveries])
+    attempts = dealpost.store.reading.attempts([delivery.id for delivery in found.deliveries])
     return answer(
         200,
         {
@@ -67,14 +67,16 @@ def _delivery(delivery: Delivery, attempts: list[Attempt]) -> dict[str, Any]:
 def outbox() -> Response:
     """Counts, the longest wait and pauses by destination; the token; the workers' heartbeats."""
     require_reader(request)
-    house = dealpost()
+    dealpost = current()
     shown = ("states", "oldest_pending_seconds", "pause")
     return answer(
         200,
         {
-            "destinations": {name: {key: one[key] for key in shown} for name, one in destinations_now(house).items()},
-            "token": token_now(house),
-            "workers": workers_now(house),
+            "destinations": {
+                name: {key: one[key] for key in shown} for name, one in destinations_now(dealpost).items()
+            },
+            "token": token_now(dealpost),
+            "workers": workers_now(dealpost),
         },
     )
 

@@ -16,8 +16,8 @@ from flask_httpauth import HTTPBasicAuth
 from flask_wtf.csrf import CSRFProtect
 
 from service.config import Settings
-from service.house import dealpost
-from service.problems import Refusal, render
+from service.current import current
+from service.problem_json import Refusal, render
 
 OPERATOR, VIEWER = "operator", "viewer"
 CHALLENGE = 'Basic realm="Dealpost", charset="UTF-8"'
@@ -104,7 +104,7 @@ def _throttle() -> Throttle:
 
 @basic.verify_password  # type: ignore[untyped-decorator]
 def _verify(name: str, password: str) -> User | None:
-    settings = dealpost().settings
+    settings = current().settings
     if not settings.admin_password and not settings.viewer_password:
         g.sign_in = "closed"
         return None
@@ -182,7 +182,7 @@ def require_reader(request: Request) -> None:
             raise _refusal(401)
         return
     try:
-        dealpost().keys.require_reader(request)
+        current().keys.require_reader(request)
     except Refusal as refusal:
         if refusal.status == 401:
             refusal.headers["WWW-Authenticate"] += ", " + CHALLENGE

@@ -15,7 +15,7 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 
-from service.house import dealpost
+from service.current import current
 from service.operator.auth import csrf, operator_required, user_now
 from service.wiring import ConnectFailed
 
@@ -41,14 +41,16 @@ PAGE = """<!doctype html>
 @operator_required
 def start() -> AnyResponse:
     """To amoCRM's consent page, with a state that is good once and for twenty minutes."""
-    house = dealpost()
-    if lacking := house.wiring.lacking_for_consent():
+    dealpost = current()
+    if lacking := dealpost.wiring.lacking_for_consent():
         words = _("Set %(names)s, restart, then press Connect again.", names=", ".join(lacking))
         return page(409, _("amoCRM cannot be connected yet"), words)
     state = secrets.token_urlsafe(24)
     user = user_now()
-    house.store.memory.put(NAMESPACE, _key(state), {"at": house.store.now(), "who": user.name if user else ""})
-    return redirect(house.wiring.consent_url(state), 302)
+    dealpost.store.key_values.put(
+        NAMESPACE, _key(state), {"at": dealpost.store.now(), "who": user.name if user else ""}
+    )
+    return redirect(dealpost.wiring.consent_url(state), 302)
 
 
 @bp.get("/callback")
@@ -97,13 +99,13 @@ def confirmed() -> AnyResponse:
 
 def exchange(code: str, referer: str, who: str) -> AnyResponse:
     """Turn the code into tokens."""
-    house = dealpost()
+    dealpost = current()
     try:
-        account = house.wiring.exchange(code, referer, who)
+        account = dealpost.wiring.exchange(code, referer, who)
     except ConnectFailed as failed:
         logger.warning("amoCRM was not connected: %s", failed)
         return page(failed.status, _("amoCRM was not connected"), str(failed))
-    house.store.log_action(who, "connect", 1, {"account": account})
+    dealpost.store.operations.log_action(who, "connect", 1, {"account": account})
     logger.info("amoCRM is connected: %s", account)
     flash(_("amoCRM is connected: %(account)s.", account=account), "ok")
     return redirect(url_for("pages.connections"), 303)
@@ -112,10 +114,10 @@ def exchange(code: str, referer: str, who: str) -> AnyResponse:
 @bp.get("/disconnected")
 def disconnected() -> Response:
     """amoCRM says that the integration was removed. Believed only with its signature."""
-    house = dealpost()
-    if not house.wiring.disconnected(request.args):
+    dealpost = current()
+    if not dealpost.wiring.disconnected(request.args):
         return Response("The signature does not fit.\n", 403, content_type="text/plain; charset=utf-8")
-    house.store.log_action("amocrm", "disconnect", 1, {})
+    dealpost.store.operations.log_action("amocrm", "disconnect", 1, {})
     return Response("ok\n", content_type="text/plain; charset=utf-8")
 
 
@@ -125,13 +127,13 @@ def _key(state: str) -> str:
 
 def _spend(state: str) -> str | None:
     """Who began this; None for a state that is unknown, used or too old. Of two that come at once one wins."""
-    memory, key = dealpost().store.memory, _key(state)
-    entry = memory.get(NAMESPACE, key)
+    key_values, key = current().store.key_values, _key(state)
+    entry = key_values.get(NAMESPACE, key)
     if entry is None or entry.value.get("spent"):
         return None
-    if memory.put(NAMESPACE, key, {**entry.value, "spent": True}, entry.version) is None:
+    if key_values.put(NAMESPACE, key, {**entry.value, "spent": True}, entry.version) is None:
         return None
-    return str(entry.value["who"]) if dealpost().store.now() - entry.value["at"] <= LINK_LIFE else None
+    return str(entry.value["who"]) if current().store.now() - entry.value["at"] <= LINK_LIFE else None
 
 
 def page(status: int, head: str, words: str, form: str = "", code: str = "", referer: str = "") -> Response:

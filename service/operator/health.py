@@ -13,10 +13,10 @@ from prometheus_client.core import GaugeMetricFamily
 
 from outbox.message import State
 from outbox.store import Store
-from service.house import Dealpost, dealpost
+from service.current import Dealpost, current
 from service.operator.auth import require_reader
-from service.operator.facts import destinations_now, token_now, workers_now
-from service.problems import Refusal
+from service.problem_json import Refusal
+from service.status import destinations_now, token_now, workers_now
 
 bp = Blueprint("health", __name__)
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def alive() -> Response:
 @bp.get("/healthz/worker")
 def worker() -> Response:
     """200 while a worker's heartbeat is fresh, else 503."""
-    ages = [one["heartbeat_seconds"] for one in workers_now(dealpost())]
+    ages = [one["heartbeat_seconds"] for one in workers_now(current())]
     if not ages:
         raise Refusal(503, "No worker has been seen yet. Start it: python scheduler.py")
     if min(ages) >= FRESH:
@@ -71,7 +71,7 @@ class Readiness:
 
     def _try(self, store: Store) -> None:
         try:
-            store.memory.put("health", "probe", store.now())
+            store.key_values.put("health", "probe", store.now())
             self._fault = ""
         except Exception as error:
             logger.warning("The store takes no writes: %s", error)
@@ -82,7 +82,7 @@ class Readiness:
 def ready() -> Response:
     """200 while events can be stored, else 503. Says nothing about the worker."""
     readiness: Readiness = current_app.extensions.setdefault("dealpost.readiness", Readiness())
-    if fault := readiness.fault(dealpost().store):
+    if fault := readiness.fault(current().store):
         raise Refusal(503, f"Events cannot be stored now ({fault}). Look at the disk and the log.")
     return _plain("ready")
 
@@ -97,8 +97,8 @@ def _plain(word: str) -> Response:
 class Figures:
     """Reads the store when Prometheus asks, so that the figures are right whichever process answers."""
 
-    def __init__(self, house: Dealpost) -> None:
-        self._house = house
+    def __init__(self, dealpost: Dealpost) -> None:
+        self._house = dealpost
 
     def collect(self) -> Iterator[Metric]:
         states = GaugeMetricFamily(
@@ -131,5 +131,5 @@ def metrics() -> Response:
     """Figures for Prometheus; an API key or the operator's sign-in."""
     require_reader(request)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Figures(dealpost()))
+    registry.register(Figures(current()))
     return Response(generate_latest(registry), content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -6,8 +6,8 @@ from flask import Blueprint, Response, request
 
 from outbox.message import StoreUnavailable
 from service.authentication import is_secret
-from service.house import dealpost
-from service.problems import Refusal, not_stored
+from service.current import current
+from service.problem_json import Refusal, not_stored
 from service.sources.amocrm_webhook_events import hook_events
 from service.sources.intake import read_body
 
@@ -39,23 +39,23 @@ def by_query() -> Response:
 
 
 def _take(secret: str) -> Response:
-    house = dealpost()
-    if not is_secret(secret, house.settings.webhook_secrets):
+    dealpost = current()
+    if not is_secret(secret, dealpost.settings.webhook_secrets):
         mend = (
             "The secret in the address is not WEBHOOK_SECRET. Correct the hook's address in amoCRM."
-            if house.settings.webhook_secrets
+            if dealpost.settings.webhook_secrets
             else "No WEBHOOK_SECRET is set up here yet: set it and restart."
         )
         raise Refusal(401, mend, headers={"WWW-Authenticate": 'Webhook realm="Dealpost"'})
-    now = house.store.now()
+    now = dealpost.store.now()
     events = hook_events(
         read_body(request),
-        configured_subdomain=house.settings.amocrm.subdomain,
-        account_id=house.wiring.account_id(),
+        configured_subdomain=dealpost.settings.amocrm.subdomain,
+        account_id=dealpost.wiring.account_id(),
         now=now,
     )
     try:
-        house.store.accept(events, TIMEOUT)
+        dealpost.store.intake.accept(events, TIMEOUT)
     except StoreUnavailable:
         raise not_stored() from None
     return Response(b"ok\n", content_type="text/plain; charset=utf-8")

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from outbox.message import NOWHERE, Dedupe, Json, NewDelivery, NewEvent, State, new_id
-from service.sources import amocrm_hook, bracket_form
-from service.sources.amocrm_hook import Hook, StageChange, UnreadableHook
+from service.sources import amocrm_webhook_form, bracket_form
+from service.sources.amocrm_webhook_form import Hook, StageChange, UnreadableHook
 
 NAME = "amocrm/webhook"
 SOURCE, SENDER = "webhook", "amocrm"
@@ -29,7 +29,7 @@ def hook_events(body: bytes, *, configured_subdomain: str | None, account_id: in
     is believed: it came with the secret. Never raises.
     """
     try:
-        hook = amocrm_hook.read(bracket_form.parse(body))
+        hook = amocrm_webhook_form.read(bracket_form.parse(body))
     except (bracket_form.FormError, UnreadableHook) as error:
         return [_unreadable(body, str(error), now)]
     if reason := _foreign(hook, configured_subdomain, account_id):

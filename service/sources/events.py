@@ -9,8 +9,8 @@ from flask.globals import request_ctx
 
 from outbox.message import Dedupe
 from service.config import ApiKey
-from service.house import dealpost
-from service.problems import Refusal
+from service.current import current
+from service.problem_json import Refusal
 from service.routing import NAMES, Fault, Refused, Routed, got, known_by_id, known_by_place, route
 from service.sources import intake
 
@@ -22,8 +22,8 @@ MOST = 1000
 @bp.post("/api/events")
 def take() -> Response:
     """One `{"name", "data", "id"?}` or an array of them -> 202 `{"ids", "duplicates"}`."""
-    house, request = dealpost(), request_ctx.request
-    key = house.keys.require(request)
+    dealpost, request = current(), request_ctx.request
+    key = dealpost.keys.require(request)
     body = intake.read_json(request)
     header = intake.idempotency_key(request)
     many = isinstance(body, list)
@@ -36,10 +36,10 @@ def take() -> Response:
         )
     faults: list[Fault] = []
     events, paths = [], []
-    now = house.store.now()
+    now = dealpost.store.now()
     for index, item in enumerate(items):
         place = f"[{index}]" if many else ""
-        checked = _check(item, place, faults, house.settings.amocrm.lesson_map)
+        checked = _check(item, place, faults, dealpost.settings.amocrm.lesson_map)
         if checked is None or faults:
             continue
         name, routed, sent_id = checked

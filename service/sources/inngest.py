@@ -9,8 +9,8 @@ from flask import Blueprint, Response
 from flask.globals import request_ctx
 
 from outbox.message import Dedupe
-from service.house import dealpost
-from service.problems import Refusal
+from service.current import current
+from service.problem_json import Refusal
 from service.routing import NAMES, Fault, Refused, Routed, first_wins, got, known_by_id, not_routed, route
 from service.sources import intake
 
@@ -26,11 +26,11 @@ LATEST = 253_402_300_799_000
 @bp.post("/e/<event_key>")
 def take(event_key: str) -> Response:
     """An event or an array of them -> 200 `{"ids", "status": 200}`, an id for each in order."""
-    house, request = dealpost(), request_ctx.request
+    dealpost, request = current(), request_ctx.request
     request.max_content_length = BODY_MAX
-    key = house.keys.find(event_key.encode("utf-8", "replace"))
+    key = dealpost.keys.find(event_key.encode("utf-8", "replace"))
     if key is None:
-        raise house.keys.unknown(True)
+        raise dealpost.keys.unknown(True)
     body = intake.read_json(request, any_type=True)
     many = isinstance(body, list)
     items = body if many else [body]
@@ -41,10 +41,10 @@ def take(event_key: str) -> Response:
     seed = request.headers.get("x-inngest-event-id-seed", "").strip()
     faults: list[Fault] = []
     events = []
-    now = house.store.now()
+    now = dealpost.store.now()
     for index, item in enumerate(items):
         place = f"[{index}]" if many else ""
-        checked = _check(item, place, faults, house.settings.amocrm.lesson_map)
+        checked = _check(item, place, faults, dealpost.settings.amocrm.lesson_map)
         if checked is None or faults:
             continue
         name, routed, sent_id, not_before = checked

@@ -12,8 +12,8 @@ from flask import Request, Response
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from outbox.message import Conflict, Dedupe, Json, NewEvent, Receipt, StoreUnavailable, new_id
-from service.house import dealpost
-from service.problems import Refusal, not_stored
+from service.current import current
+from service.problem_json import Refusal, not_stored
 from service.routing import Fault, Routed
 
 API_TIMEOUT = 5.0
@@ -154,7 +154,7 @@ def make_event(
 def commit(events: Sequence[NewEvent], paths: Sequence[str], timeout: float = API_TIMEOUT) -> list[Receipt]:
     """Receipts once all events are on disk. Raises Refusal 409, naming `paths` of those in conflict, and 503."""
     try:
-        return dealpost().store.accept(events, timeout)
+        return current().store.intake.accept(events, timeout)
     except Conflict as conflict:
         message = "this id was used before for an event with different data; give it another id, or send the same data"
         raise Refusal(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from flask.globals import request_ctx
 
-from service.house import dealpost
-from service.problems import Refusal
+from service.current import current
+from service.problem_json import Refusal
 from service.routing import LESSON, Fault, Refused, got, known_by_id, route
 from service.sources import intake
 
@@ -16,8 +16,8 @@ bp = Blueprint("lessons", __name__)
 @bp.post("/api/tripwire/complete")
 def complete() -> Response:
     """`{"email", "lesson_id" | "lesson", "id"?}` -> 202 `{"id", "status": "accepted", "duplicate"}`."""
-    house, request = dealpost(), request_ctx.request
-    key = house.keys.require(request)
+    dealpost, request = current(), request_ctx.request
+    key = dealpost.keys.require(request)
     body = intake.read_json(request)
     if not isinstance(body, dict):
         raise Refusal(422, "The body is no lesson.", [Fault("$", f"got {got(body)}, expected an object")])
@@ -25,14 +25,16 @@ def complete() -> Response:
     sent_id = intake.own_id(body.pop("id", None), "id", faults)
     sent_key = None if sent_id else intake.idempotency_key(request)
     try:
-        routed = route(LESSON, body, house.settings.amocrm.lesson_map)
+        routed = route(LESSON, body, dealpost.settings.amocrm.lesson_map)
     except Refused as refused:
         faults += refused.faults
     if faults:
         raise Refusal(422, "Nothing was stored: the lesson's data are not right.", faults)
     known = sent_id or sent_key
     dedupe = known_by_id(key.name, LESSON, known, body) if known else None
-    event = intake.make_event(LESSON, routed, source="lessons", sender=key.name, dedupe=dedupe, now=house.store.now())
+    event = intake.make_event(
+        LESSON, routed, source="lessons", sender=key.name, dedupe=dedupe, now=dealpost.store.now()
+    )
     receipt = intake.commit([event], ["id" if sent_id else "Idempotency-Key"])[0]
     duplicate = "true" if receipt.duplicate else "false"
     # The busiest answer of all: bytes, not a serializer.

@@ -10,7 +10,7 @@ from outbox.message import Dedupe, NewDelivery, NewEvent, Receipt, new_id
 from service.sources.amocrm_webhook_events import DESTINATION, NAME, SENDER
 
 if TYPE_CHECKING:
-    from outbox.plain import Memory
+    from outbox.shared import KeyValues
 
 SOURCE = "reconcile"
 NAMESPACE, KEY = "reconcile", "position"
@@ -74,11 +74,13 @@ class Found:
 class MissedChanges:
     """Goes on where the look before it ended. One process at a time."""
 
-    def __init__(self, fetch: Fetch, known: Known, accept: Accept, memory: Memory, now: Callable[[], float]) -> None:
+    def __init__(
+        self, fetch: Fetch, known: Known, accept: Accept, key_values: KeyValues, now: Callable[[], float]
+    ) -> None:
         self._fetch = fetch
         self._known = known
         self._accept = accept
-        self._memory = memory
+        self._key_values = key_values
         self._now = now
         self._looked = False
 
@@ -98,7 +100,9 @@ class MissedChanges:
         now = self._now()
         position = self._position()
         if position is None:
-            self._memory.put(NAMESPACE, KEY, {"at": int(now), "start": int(now), "ran_at": now, "rows": 0, "taken": 0})
+            self._key_values.put(
+                NAMESPACE, KEY, {"at": int(now), "start": int(now), "ran_at": now, "rows": 0, "taken": 0}
+            )
             self._looked = True
             return Found(began=True)
         at, start = int(position["at"]), int(position["start"])
@@ -116,14 +120,14 @@ class MissedChanges:
             known += len(found) - len(new)
             at = max([at, *(int(row.at) for row in found)] if last else [at, until])
             value = {"at": at, "start": start, "ran_at": now, "rows": rows, "taken": taken}
-            self._memory.put(NAMESPACE, KEY, value)
+            self._key_values.put(NAMESPACE, KEY, value)
             if last:
                 self._looked = True
                 return Found(rows, known, taken)
             since = until
 
     def _position(self) -> dict[str, Any] | None:
-        entry = self._memory.get(NAMESPACE, KEY)
+        entry = self._key_values.get(NAMESPACE, KEY)
         return entry.value if entry is not None and isinstance(entry.value, dict) else None
 
     def _rows(self, since: int, until: int) -> list[LoggedChange]:

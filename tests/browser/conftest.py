@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from outbox.message import State
-from outbox.store import Filter
+from outbox.queries import Filter
 from tests.support import seeded
 from tests.support.site import OPERATOR, VIEWER, Broken, application, served
 
@@ -82,7 +82,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
         trouble = world(
             lambda w: w.day(0.15, lost=14), lambda w: w.others_lost(), lambda w: w.slow_down(), lambda w: w.house()
         )
-        trouble.store.log_action("operator", "pause", 1, {"destination": "erp"})
+        trouble.store.operations.log_action("operator", "pause", 1, {"destination": "erp"})
         trying = world(lambda w: w.trying(), lambda w: w.house())
         empty = world()
         bare = {"amocrm": seeded.Out("amocrm", ("AMOCRM_SUBDOMAIN",)), "erp": seeded.Out("erp", ("CRM_API_URL",))}
@@ -96,11 +96,13 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
             practice=serve(well, **sandbox),
             prefixed=serve(well, prefix="/school/post"),
             ids={
-                "waits": trying.store.list(Filter(), 1).rows[0].id,
-                "dead": trouble.store.list(Filter(states=(State.DEAD,), cause="stage_deleted"), 1).rows[0].id,
-                "lost": trouble.store.list(Filter(states=(State.DEAD,), cause="contact_not_found"), 1).rows[0].id,
-                "refused": trouble.store.list(Filter(states=(State.DEAD,), cause="erp_refused"), 1).rows[0].id,
-                "done": well.store.list(Filter(states=(State.DELIVERED,)), 1).rows[0].id,
+                "waits": trying.store.reading.find(Filter(), 1).rows[0].id,
+                "dead": trouble.store.reading.find(Filter(states=(State.DEAD,), cause="stage_deleted"), 1).rows[0].id,
+                "lost": trouble.store.reading.find(Filter(states=(State.DEAD,), cause="contact_not_found"), 1)
+                .rows[0]
+                .id,
+                "refused": trouble.store.reading.find(Filter(states=(State.DEAD,), cause="erp_refused"), 1).rows[0].id,
+                "done": well.store.reading.find(Filter(states=(State.DELIVERED,)), 1).rows[0].id,
             },
             world=trouble,
         )

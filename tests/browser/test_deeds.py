@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from outbox import pauses
 from outbox.message import Delivery, State
-from outbox.store import Filter
+from outbox.queries import Filter
 from tests.browser.conftest import Open
 from tests.support import seeded
 from tests.support.site import application, served
@@ -30,7 +30,7 @@ class School:
         self.address = address
 
     def rows(self, cause: str) -> tuple[Delivery, ...]:
-        return self.store.list(Filter(cause=cause), 50).rows
+        return self.store.reading.find(Filter(cause=cause), 50).rows
 
     def states(self, cause: str) -> list[State]:
         return [row.state for row in self.rows(cause)]
@@ -64,7 +64,7 @@ def test_fourteen_lessons_are_sent_again(school: School, look: Open, scripts: bo
     page.get_by_role("button", name="Send 14…", exact=True).click()
     answer(page, scripts, "Send 14 deliveries again?", "Send 14")
     expect(page.get_by_role("heading", level=1)).to_contain_text("0 of 14")
-    assert {row.state for row in school.store.list(Filter(ids=tuple(ids)), 50).rows} == {State.PENDING}
+    assert {row.state for row in school.store.reading.find(Filter(ids=tuple(ids)), 50).rows} == {State.PENDING}
 
 
 def test_fourteen_lessons_are_cancelled(school: School, look: Open, scripts: bool) -> None:
@@ -99,17 +99,17 @@ def test_one_lesson_is_cancelled(school: School, look: Open, scripts: bool) -> N
     page.get_by_role("link", name="Do not send…").click()
     answer(page, scripts, "Do not send this one?", "Do not send")
     page.wait_for_url(f"{school.address}/outbox/{row.id}")
-    found = school.store.delivery(row.id)
+    found = school.store.reading.delivery(row.id)
     assert found is not None and found.state == State.DISCARDED
 
 
 def test_a_cancelled_lesson_is_sent_after_all(school: School, look: Open, scripts: bool) -> None:
     row = school.rows("stage_deleted")[0]
-    school.store.discard(Filter(ids=(row.id,)), "operator")
+    school.store.operations.discard(Filter(ids=(row.id,)), "operator")
     page = look(f"{school.address}/outbox/{row.id}", "en", scripts=scripts)
     page.get_by_role("button", name="Send now").click()
     expect(page.get_by_text("It goes out now.")).to_be_visible()
-    found = school.store.delivery(row.id)
+    found = school.store.reading.delivery(row.id)
     assert found is not None and found.state == State.PENDING
 
 
@@ -120,7 +120,7 @@ def test_an_e_mail_is_corrected_and_sent(school: School, look: Open, scripts: bo
     page.get_by_role("textbox", name="E-mail").fill("student41@example.com")
     answer(page, scripts, "Correct the e-mail and send?", "Correct and send")
     expect(page.get_by_text("Corrected. It goes out now to student41@example.com.")).to_be_visible()
-    found = school.store.delivery(row.id)
+    found = school.store.reading.delivery(row.id)
     assert found is not None
     assert (found.state, found.email) == (State.PENDING, "student41@example.com")
 
@@ -131,7 +131,7 @@ def test_a_record_is_corrected_and_sent(school: School, look: Open, scripts: boo
     page.get_by_role("link", name="Correct and send…").click()
     page.get_by_label("Amount").fill("12500.50")
     answer(page, scripts, "Correct the record and send?", "Correct and send")
-    found = school.store.delivery(row.id)
+    found = school.store.reading.delivery(row.id)
     assert found is not None
     assert (found.state, found.data["amount"]) == (State.PENDING, "12500.50")
 
@@ -141,8 +141,8 @@ def test_a_destination_is_paused_and_resumed(school: School, look: Open, scripts
     page.get_by_role("link", name="Pause sending…").first.click()
     answer(page, scripts, "Pause sending to amoCRM?", "Pause")
     expect(page.get_by_text("Sending to amoCRM is paused.")).to_be_visible()
-    paused = pauses.read(school.store.memory, "amocrm")
+    paused = pauses.read(school.store.key_values, "amocrm")
     assert paused is not None and (paused.kind, paused.who) == ("operator", "operator")
     page.get_by_role("button", name="Resume").first.click()
     expect(page.get_by_text("Sending to amoCRM goes on.")).to_be_visible()
-    assert pauses.read(school.store.memory, "amocrm") is None
+    assert pauses.read(school.store.key_values, "amocrm") is None

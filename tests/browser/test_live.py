@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from outbox.message import State
-from outbox.store import Filter
+from outbox.queries import Filter
 from tests.browser.conftest import Open, Sites, settled
 from tests.support import seeded
 
@@ -158,7 +158,7 @@ def test_a_bulk_retry_without_scripts_goes_through_a_page_of_its_own(look: Open,
     page.get_by_role("button", name="Do not send 1").click()
     expect(page.get_by_text("1 delivery cancelled.")).to_be_visible()
     refused = Filter(states=(State.DISCARDED,), cause="erp_refused")
-    one = sites.world.store.list(refused, 1).rows[0].id
+    one = sites.world.store.reading.find(refused, 1).rows[0].id
     page.goto(f"{sites.trouble}/outbox/{one}")
     page.get_by_role("button", name="Send now").click()
     expect(page.get_by_text("It goes out now.")).to_be_visible()

@@ -26,9 +26,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.destinations.exchange import Exchange, exchange_of
-from service.destinations.http import Http, NoAnswer, Reply, Unreadable
-from service.destinations.masks import BODY_KEPT, HIDDEN, masked, masked_url
+from service.network.exchange import Exchange, exchange_of
+from service.network.http import Http, NoAnswer, Reply, Unreadable
+from service.network.redaction import BODY_KEPT, HIDDEN, masked, masked_url
 from service.version import VERSION
 
 

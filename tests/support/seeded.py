@@ -9,9 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from outbox import pauses
-from outbox.message import Delivery, NewDelivery, NewEvent, State
+from outbox.engines import open_store
+from outbox.message import Delivery, NewDelivery, NewEvent, Result, State
 from outbox.outcome import Destination, Outcome
-from outbox.store import Result, Store, open_store
+from outbox.store import Store
 
 NOON = 1_795_260_968.0  # Saturday, 21 November 2026, 14:36:08 in Moscow
 HOUR, DAY = 3600.0, 86400.0
@@ -57,7 +58,7 @@ class Out:
     def missing(self) -> tuple[str, ...]:
         return self.lacks
 
-    def deliver(self, batch: Sequence[Delivery], desk: Any) -> Mapping[int, Outcome]:
+    def deliver(self, batch: Sequence[Delivery], context: Any) -> Mapping[int, Outcome]:
         return {}
 
 
@@ -110,7 +111,7 @@ class Wired:
         return self.token
 
     def pauses(self) -> dict[str, pauses.Paused]:
-        found = {name: pauses.read(self.store.memory, name) for name in ("amocrm", "erp")}
+        found = {name: pauses.read(self.store.key_values, name) for name in ("amocrm", "erp")}
         return {name: paused for name, paused in found.items() if paused}
 
     def lacking_for_consent(self) -> tuple[str, ...]:
@@ -162,7 +163,7 @@ class World:
     def __init__(self, path: pathlib.Path) -> None:
         self.clock = Clock(NOON - DAY)
         self.store = open_store(f"sqlite:///{path}", now=self.clock)
-        self.store.migrate()
+        self.store.maintenance.migrate()
         self.random = random.Random(7)
         self._ids = self._numbers()
 
@@ -212,8 +213,8 @@ class World:
             email=email if lessons else None,
             lead_id=None if lessons else lead,
         )
-        self.store.accept([event])
-        found = self.store.event(event.id)
+        self.store.intake.accept([event])
+        found = self.store.reading.event(event.id)
         assert found is not None
         return found.deliveries[0].id
 
@@ -224,10 +225,10 @@ class World:
         start = self.clock.now
         lease = self.store.leases.acquire(f"lane:{destination}", "worker", 30.0)
         assert lease is not None
-        claimed = self.store.claim(lease, destination, 1000, whole_keys=True, newest_first=False)
+        claimed = self.store.lanes.claim(lease, destination, 1000, whole_keys=True, newest_first=False)
         if delivery_id in {one.id for one in claimed}:
             self.clock.now = start + begin
-            self.store.begin(lease, [delivery_id])
+            self.store.lanes.begin(lease, [delivery_id])
         self.clock.now = start + after
         outcome = fields.pop(
             "outcome", {"delivered": "delivered", "skipped": "skipped", "dead": "dead", "pending": "failed"}[state]
@@ -238,7 +239,7 @@ class World:
             else Result(one.id, State.PENDING, None, due_at=one.due_at)
             for one in claimed
         ]
-        self.store.record(lease, results)
+        self.store.lanes.record(lease, results)
         self.store.leases.release(lease)
 
     def deliver(self, person: tuple[str, str, int], at: float, lesson: int, after: float = 1.2) -> int:
@@ -328,9 +329,9 @@ class World:
 
     def house(self) -> None:
         """What processes, jobs and the account have written."""
-        memory = self.store.memory
+        key_values = self.store.key_values
         for kind, age in (("web", 1), ("worker", 2)):
-            memory.put(
+            key_values.put(
                 "process",
                 f"{kind}.1",
                 {
@@ -349,7 +350,7 @@ class World:
             ("reconcile", 380, 600, "missed", 0),
             ("prune", 10 * HOUR, DAY, "cleared", 1204),
         ):
-            memory.put(
+            key_values.put(
                 "jobs",
                 name,
                 {
@@ -361,7 +362,7 @@ class World:
                     "next_at": NOON - last + every,
                 },
             )
-        memory.put(
+        key_values.put(
             "account",
             "pipelines",
             [
@@ -436,8 +437,8 @@ class World:
             NOON + 40 - seconds,
             params={"seconds": seconds},
         )
-        pauses.begin(self.store.memory, "amocrm", paused)
-        self.store.memory.put("pace", "amocrm", {"factor": 0.5})
+        pauses.begin(self.store.key_values, "amocrm", paused)
+        self.store.key_values.put("pace", "amocrm", {"factor": 0.5})
 
     def trying(self) -> int:
         """A lesson that amoCRM's outage has kept for five attempts. -> its delivery."""

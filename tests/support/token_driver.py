@@ -25,10 +25,11 @@ from typing import Any
 from outbox.outcome import DeliveryError
 from outbox.sqlite import SqliteStore
 from sandbox import defaults
+from service.amocrm import AmocrmAccount
+from service.amocrm import client as client_module
+from service.amocrm.oauth import endpoint
 from service.config import Amocrm
-from service.destinations.amocrm import AmocrmAccount, token_endpoint
-from service.destinations.amocrm import client as client_module
-from service.destinations.http import Http
+from service.network.http import Http
 
 SPEED = 100.0
 START = 1_790_000_000.0
@@ -63,9 +64,9 @@ def account_of(told: Told) -> AmocrmAccount:
     )
     return AmocrmAccount(
         settings,
-        memory=store.memory,
+        key_values=store.key_values,
         leases=store.leases,
-        rates=store.rates,
+        rate_limiter=store.rate_limiter,
         now=now,
         token_keys=told["keys"],
         owner="the same name in all of them",
@@ -140,7 +141,7 @@ def hold_lock(told: Told) -> None:
 
 def main() -> None:
     told: Told = json.loads(sys.stdin.readline())
-    token_endpoint.TOTAL = TOTAL / SPEED
+    endpoint.TOTAL = TOTAL / SPEED
     client_module.TOTAL = 0.5
     chance = random.Random(told["seed"])
     SqliteStore(told["database"], now=now).migrate()

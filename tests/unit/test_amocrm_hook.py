@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.sources.amocrm_hook import Hook, StageChange, UnreadableHook, read
+from service.sources.amocrm_webhook_form import Hook, StageChange, UnreadableHook, read
 from service.sources.bracket_form import parse
 
 ACCOUNT = "account[id]=28805383&account[subdomain]=School&account[_links][self]=https://school.amocrm.ru"

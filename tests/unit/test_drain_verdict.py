@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outbox.decision import Decision, Run, Tried, judge
 from outbox.message import Delivery, State
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Pause, Skipped
 from outbox.pauses import Paused, next_pause
-from outbox.verdict import Run, Tried, Verdict, judge
 
 DOWN = DeliveryError("503", cause="crm_down", outage=True)
 STAGE = DeliveryError("no such stage", cause="stage_deleted", code="refused", permanent=True)
@@ -37,12 +37,12 @@ def row(number: int, **fields: Any) -> Delivery:
     return Delivery(id=number, **{**plain, **fields})
 
 
-def judged(*outcomes: Outcome, run: Run = Run(), tried: Tried = Tried(), **fields: Any) -> Verdict:  # noqa: B008
+def judged(*outcomes: Outcome, run: Run = Run(), tried: Tried = Tried(), **fields: Any) -> Decision:  # noqa: B008
     batch = [row(number, **fields) for number in range(1, len(outcomes) + 1)]
     return judge(batch, dict(enumerate(outcomes, 1)), run, 100.0, lambda: 0.0, tried)
 
 
-def states(verdict: Verdict) -> list[State]:
+def states(verdict: Decision) -> list[State]:
     return [result.state for result in verdict.results]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outbox.pace import BURST, GONE, MARGIN, wait
+from outbox.rate_limit import BURST, GONE, MARGIN, wait
 
 History = list[tuple[float, float | None]]
 

@@ -1,10 +1,10 @@
 """Requests and answers as a person reads them."""
 
-from service.operator.pages import wire
+from service.operator.pages import exchange
 
 
 def body(text: str) -> str:
-    return str(wire.body(text, "hidden"))
+    return str(exchange.body(text, "hidden"))
 
 
 def test_whole_numbers_and_prices_stay_exact() -> None:
@@ -35,12 +35,12 @@ def test_markup_in_json_is_escaped() -> None:
 
 
 def test_an_exchange_without_an_answer_says_why() -> None:
-    shown = wire.show(
+    shown = exchange.show(
         {"method": "PATCH", "url": "https://school.amocrm.ru/api/v4/leads?with=x%20y", "fault": "timed out"}, "hidden"
     )
     assert (shown.path, shown.status, shown.fault) == ("/api/v4/leads?with=x y", "", "timed out")
 
 
 def test_headers_that_tell_nothing_are_left_out() -> None:
-    shown = wire.show({"url": "", "request_headers": {"Authorization": "[hidden]", "User-Agent": "x"}}, "hidden")
+    shown = exchange.show({"url": "", "request_headers": {"Authorization": "[hidden]", "User-Agent": "x"}}, "hidden")
     assert [name for name, _value in shown.request_headers] == ["Authorization"]

@@ -1,31 +1,31 @@
 """The pages under /outbox: what a manager sees of the deliveries, and what an operator can press."""
 
 from service.operator.pages import (
-    broken,
+    action_log,
     bulk,
     connections,
-    controls,
     deliveries,
     delivery,
+    errors,
     help,
-    journal,
     language,
     overview,
+    pause,
     students,
 )
 from service.operator.pages.blueprint import bp
 
 __all__ = [
+    "action_log",
     "bp",
-    "broken",
     "bulk",
     "connections",
-    "controls",
     "deliveries",
     "delivery",
+    "errors",
     "help",
-    "journal",
     "language",
     "overview",
+    "pause",
     "students",
 ]

@@ -12,11 +12,11 @@ from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 
 from outbox.message import State
-from outbox.store import Filter
-from service.house import dealpost
+from outbox.queries import Filter
+from service.current import current
 from service.operator import charts, words
 from service.operator.auth import OPERATOR, csrf, operator_required, user_now, viewer_required
-from service.operator.pages import places
+from service.operator.pages import destinations
 from service.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -84,8 +84,8 @@ def link_here(**changes: Any) -> str:
 
 def show(template: str, section: str, *, live: bool = False, status: int = 200, **values: Any) -> Response:
     """Render a page, whole or as the fragment that the script asked for."""
-    house, broken = dealpost(), bool(g.get("store_broken"))
-    now = house.store.now()
+    dealpost, broken = current(), bool(g.get("store_broken"))
+    now = dealpost.store.now()
     seconds = request.args.get("refresh", "")
     refresh = int(seconds) if seconds.isdigit() and 5 <= int(seconds) <= 3600 else None
     page = render_template(
@@ -93,13 +93,13 @@ def show(template: str, section: str, *, live: bool = False, status: int = 200, 
         fragment=wants_fragment(),
         section=section,
         sections=_sections(broken),
-        banners=[] if broken else places.banners(house, now, may_change()),
+        banners=[] if broken else destinations.banners(dealpost, now, may_change()),
         live=link_here(refresh=None) if live else "",
         live_link=link_here(refresh=None if refresh else 15),
         refresh_seconds=refresh,
         now=now,
         updated=words.clock(now, seconds=True),
-        zone=words.zone(house.settings.timezone),
+        zone=words.zone(dealpost.settings.timezone),
         may_change=may_change(),
         **values,
     )
@@ -107,7 +107,7 @@ def show(template: str, section: str, *, live: bool = False, status: int = 200, 
 
 
 def _sections(broken: bool) -> list[tuple[str, str, str]]:
-    dead = 0 if broken else dealpost().store.count(Filter(states=(State.DEAD,)))
+    dead = 0 if broken else current().store.reading.count(Filter(states=(State.DEAD,)))
     return [
         ("pages.overview", _("Overview"), ""),
         ("pages.deliveries", _("Deliveries"), words.number(dead) if dead else ""),
@@ -131,7 +131,7 @@ def known() -> dict[str, Any]:
         "here": request.full_path.rstrip("?") if request else "",
         "link_here": link_here,
         "flashes": get_flashed_messages(with_categories=True) if request else [],
-        "school": "" if g.get("store_broken") else places.school(dealpost()),
+        "school": "" if g.get("store_broken") else destinations.school(current()),
     }
 
 

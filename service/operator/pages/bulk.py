@@ -15,10 +15,10 @@ from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, State
 from outbox.outcome import DeliveryError
-from outbox.store import Changed, Filter
-from service.house import Dealpost, dealpost
+from outbox.queries import Changed, Filter
+from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import filters, places, rows, stages
+from service.operator.pages import delivery_row, destinations, filters, stages
 from service.operator.pages.blueprint import back_to, bp, show, who
 from service.routing import AMOCRM
 
@@ -69,18 +69,18 @@ def _figure(text: str | None) -> int:
 @bp.get("/confirm")
 def confirm() -> Response:
     """The question, with the number; nothing happens yet."""
-    house = dealpost()
-    now = house.store.now()
+    dealpost = current()
+    now = dealpost.store.now()
     act, query = _asked(request.args, now)
     if query.where.max_id is None:
-        newest = house.store.list(query.where, 1).rows
+        newest = dealpost.store.reading.find(query.where, 1).rows
         query = filters.Query(replace(query.where, max_id=newest[0].id if newest else 0), query.values)
-    count = house.store.count(query.where) if query.where.states else 0
-    return show("confirm.html", "pages.deliveries", **question(house, act, query, count, now))
+    count = dealpost.store.reading.count(query.where) if query.where.states else 0
+    return show("confirm.html", "pages.deliveries", **question(dealpost, act, query, count, now))
 
 
-def question(house: Dealpost, act: str, query: filters.Query, count: int, now: float) -> dict[str, Any]:
-    looked = house.store.list(query.where, LOOKED_AT).rows if count else ()
+def question(dealpost: Dealpost, act: str, query: filters.Query, count: int, now: float) -> dict[str, Any]:
+    looked = dealpost.store.reading.find(query.where, LOOKED_AT).rows if count else ()
     hidden: dict[str, Any] = dict(query.frozen(query.where.max_id or 0).values)
     if act == "retry":
         title = ngettext(
@@ -92,25 +92,25 @@ def question(house: Dealpost, act: str, query: filters.Query, count: int, now: f
         "act": act,
         "count": count,
         "title": title,
-        "lines": lines(house, looked, act, count) if looked else [],
+        "lines": lines(dealpost, looked, act, count) if looked else [],
         "foresee": url_for("pages.foresee_many", act=act, id=list(query.where.ids), **hidden)
         if act == "retry" and any(one.destination == AMOCRM for one in looked)
         else "",
         "hidden": hidden,
         "ids": query.where.ids,
-        "seconds": _takes(house, looked, count),
+        "seconds": _takes(dealpost, looked, count),
         "who": who(),
-        "back": places.list_url(**{k: v for k, v in query.values.items() if k != "max_id"}),
+        "back": destinations.list_url(**{k: v for k, v in query.values.items() if k != "max_id"}),
     }
 
 
-def lines(house: Dealpost, looked: Sequence[Delivery], act: str, count: int = 0) -> list[Line]:
+def lines(dealpost: Dealpost, looked: Sequence[Delivery], act: str, count: int = 0) -> list[Line]:
     """By what they are and where they go, most first. count: how many there are, if more than those."""
-    known = {one.lesson: one for one in stages.lessons(house)}
-    kinds = Counter((one.destination, rows.event(one, house), *_stage(known, one)) for one in looked)
+    known = {one.lesson: one for one in stages.lessons(dealpost)}
+    kinds = Counter((one.destination, delivery_row.event(one, dealpost), *_stage(known, one)) for one in looked)
     found = []
     for (destination, event, stage, gone), number in kinds.most_common(6):
-        title = places.title(destination, house)
+        title = destinations.title(destination, dealpost)
         if act == "discard":
             found.append(Line(number, f"{title}: {event}", _("will not be sent")))
         elif stage:
@@ -130,26 +130,26 @@ def lines(house: Dealpost, looked: Sequence[Delivery], act: str, count: int = 0)
 @bp.get("/confirm/preview")
 def foresee_many() -> Response:
     """What would happen to each deal, looked up without doing it."""
-    house = dealpost()
-    now = house.store.now()
+    dealpost = current()
+    now = dealpost.store.now()
     _act, query = _asked(request.args, now)
-    looked = house.store.list(query.where, LOOKED_AT).rows if query.where.states else ()
-    count = house.store.count(query.where) if query.where.states else 0
-    found, fault = foreseen(house, looked, count)
+    looked = dealpost.store.reading.find(query.where, LOOKED_AT).rows if query.where.states else ()
+    count = dealpost.store.reading.count(query.where) if query.where.states else 0
+    found, fault = foreseen(dealpost, looked, count)
     asked: dict[str, Any] = request.args.to_dict(flat=False)
     return show(
         "foreseen.html",
         "pages.deliveries",
         lines=found,
         fault=fault,
-        title=places.title(AMOCRM, house),
+        title=destinations.title(AMOCRM, dealpost),
         at=words.clock(now),
         again=url_for("pages.foresee_many", **asked),
         back=url_for("pages.confirm", **asked),
     )
 
 
-def foreseen(house: Dealpost, looked: Sequence[Delivery], count: int) -> tuple[list[Line], str]:
+def foreseen(dealpost: Dealpost, looked: Sequence[Delivery], count: int) -> tuple[list[Line], str]:
     """(what will happen, by deals that move and deals that stay; in words why that could not be looked up, or "").
 
     looked: the newest of these `count`. Only the first of those for amoCRM are looked up, in one go; of the others
@@ -157,16 +157,16 @@ def foreseen(house: Dealpost, looked: Sequence[Delivery], count: int) -> tuple[l
     """
     sample = [one for one in looked if one.destination == AMOCRM][:SAMPLE]
     try:
-        found = house.wiring.previews(sample)
+        found = dealpost.wiring.previews(sample)
     except DeliveryError as error:
-        return lines(house, looked, "retry", count), words.cause_title(error.cause, error.params)
+        return lines(dealpost, looked, "retry", count), words.cause_title(error.cause, error.params)
     moves: Counter[str] = Counter()
     stay: dict[str, list[tuple[str, str]]] = {}
     moved: set[tuple[int | None, str]] = set()
     for one in sample:
         if (seen := found.get(one.id)) is None:
             continue
-        name = seen.contact_name or rows.person(one)
+        name = seen.contact_name or delivery_row.person(one)
         if seen.verdict == "move" and (seen.lead_id, seen.to_name) not in moved:
             moves[seen.to_name] += 1
             moved.add((seen.lead_id, seen.to_name))
@@ -187,7 +187,7 @@ def foreseen(house: Dealpost, looked: Sequence[Delivery], count: int) -> tuple[l
         text = ngettext("student has no deal in amoCRM yet", "students have no deal in amoCRM yet", len(nobody))
         told.append(Line(len(nobody), text, _names([name for _why, name in nobody])))
     others = [one for one in looked if one.destination != AMOCRM]
-    told += lines(house, others, "retry") if others else []
+    told += lines(dealpost, others, "retry") if others else []
     unseen = count - len(others) - len(found)
     if unseen:
         text = ngettext("more was not looked up", "more were not looked up", unseen)
@@ -223,31 +223,33 @@ def _stage(known: Mapping[int, stages.Lesson], one: Delivery) -> tuple[str, bool
     return (lesson.name if lesson.state == "there" else ""), lesson.state == "gone"
 
 
-def _takes(house: Dealpost, looked: Sequence[Delivery], count: int) -> str:
+def _takes(dealpost: Dealpost, looked: Sequence[Delivery], count: int) -> str:
     """About how long it will take, from the pace."""
     if not looked:
         return ""
     slow = sum(one.destination == AMOCRM for one in looked) / len(looked)
-    per_second = house.settings.amocrm.rps if slow else 5.0
+    per_second = dealpost.settings.amocrm.rps if slow else 5.0
     return words.rough_words(max(1.0, 2 + count / max(1.0, per_second * 5)))
 
 
 @bp.post("/do")
 def do_many() -> Response:
     """Exactly the rows that were shown and counted; if they changed meanwhile, the question is asked anew."""
-    house = dealpost()
-    act, query = _asked(request.form, house.store.now())
+    dealpost = current()
+    act, query = _asked(request.form, dealpost.store.now())
     expected = _figure(request.form.get("expected"))
     where = query.where
     if where.max_id is None or expected < 0 or not where.states:
         return back_to("pages.deliveries")
-    ids = tuple(one.id for one in house.store.list(where, LOOKED_AT).rows)
+    ids = tuple(one.id for one in dealpost.store.reading.find(where, LOOKED_AT).rows)
     try:
         count = (
-            house.store.retry(where, who(), expected) if act == "retry" else house.store.discard(where, who(), expected)
+            dealpost.store.operations.retry(where, who(), expected)
+            if act == "retry"
+            else dealpost.store.operations.discard(where, who(), expected)
         )
     except Changed as changed:
-        values = question(house, act, query, changed.found, house.store.now())
+        values = question(dealpost, act, query, changed.found, dealpost.store.now())
         warning = _("Meanwhile the list has changed, so nothing was done. This is how it is now.")
         return show("confirm.html", "pages.deliveries", status=409, warning=warning, **values)
     if act == "discard":
@@ -259,8 +261,8 @@ def do_many() -> Response:
         )
         return back_to("pages.deliveries", state="discarded")
     if len(ids) < LOOKED_AT and count:
-        key = f"{ids[0]}-{int(house.store.now() * 1000)}"
-        house.store.memory.put(NAMESPACE, key, {"ids": list(ids), "at": house.store.now(), "who": who()})
+        key = f"{ids[0]}-{int(dealpost.store.now() * 1000)}"
+        dealpost.store.key_values.put(NAMESPACE, key, {"ids": list(ids), "at": dealpost.store.now(), "who": who()})
         return back_to("pages.progress", key=key)
     flash(
         ngettext(
@@ -277,16 +279,16 @@ def do_many() -> Response:
 @bp.get("/progress/<key>")
 def progress(key: str) -> Response | tuple[str, int]:
     """How far a resend has come: "9 of 14"."""
-    house = dealpost()
-    now = house.store.now()
-    entry = house.store.memory.get(NAMESPACE, key)
+    dealpost = current()
+    now = dealpost.store.now()
+    entry = dealpost.store.key_values.get(NAMESPACE, key)
     if entry is None:
         return back_to("pages.deliveries")
     ids = tuple(entry.value["ids"])
     where = Filter(ids=ids)
-    counts = house.store.count_states(where)
+    counts = dealpost.store.reading.count_states(where)
     left = counts.get(State.PENDING, 0) + counts.get(State.SENDING, 0)
-    found = house.store.list(where, 50).rows
+    found = dealpost.store.reading.find(where, 50).rows
     return show(
         "progress.html",
         "pages.deliveries",
@@ -299,8 +301,8 @@ def progress(key: str) -> Response | tuple[str, int]:
             if count
         ],
         left=left,
-        rows=rows.present(house, found, now),
+        rows=delivery_row.present(dealpost, found, now),
         waiting_for=sorted({one.destination for one in found if one.state == State.PENDING}),
-        paused=house.wiring.pauses(),
-        title=lambda name: places.title(name, house),
+        paused=dealpost.wiring.pauses(),
+        title=lambda name: destinations.title(name, dealpost),
     )

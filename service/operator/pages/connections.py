@@ -13,13 +13,13 @@ from werkzeug.wrappers import Response
 
 from outbox.message import State
 from outbox.outcome import DeliveryError
-from outbox.store import Filter
+from outbox.queries import Filter
 from service import checks
-from service.house import Dealpost, dealpost
+from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import figures, places, stages
+from service.operator.pages import destinations, panels, stages
 from service.operator.pages.blueprint import back_to, bp, link_here, show, who
-from service.operator.pages.sentence import Sentence
+from service.operator.pages.headline import Headline
 from service.routing import AMOCRM, ERP
 
 logger = logging.getLogger(__name__)
@@ -28,18 +28,22 @@ DEADLINE = 10.0
 
 @bp.get("/connections")
 def connections() -> Response:
-    house = dealpost()
-    now = house.store.now()
-    everywhere = {place.name: place for place in places.look(house)}
-    token = house.wiring.token_status()
-    lessons = stages.lessons(house)
+    dealpost = current()
+    now = dealpost.store.now()
+    everywhere = {place.name: place for place in destinations.look(dealpost)}
+    token = dealpost.wiring.token_status()
+    lessons = stages.lessons(dealpost)
     gone = [one for one in lessons if one.state == "gone"]
-    dead = house.store.count(Filter(states=(State.DEAD,), destination=AMOCRM, cause="stage_deleted")) if gone else 0
-    pipeline = stages.ours(house)
+    dead = (
+        dealpost.store.reading.count(Filter(states=(State.DEAD,), destination=AMOCRM, cause="stage_deleted"))
+        if gone
+        else 0
+    )
+    pipeline = stages.ours(dealpost)
     return show(
         "connections.html",
         "pages.connections",
-        sentence=_sentence(everywhere, token, gone, dead, _hook_state(house, now)),
+        sentence=_sentence(everywhere, token, gone, dead, _hook_state(dealpost, now)),
         amocrm=everywhere[AMOCRM],
         erp=everywhere[ERP],
         states={name: _connected(place, token, now) for name, place in everywhere.items()},
@@ -47,16 +51,16 @@ def connections() -> Response:
         access=_access(token, now),
         permission=_permission(token, now),
         connected_by=_connected_by(token),
-        lacking=house.wiring.lacking_for_consent(),
+        lacking=dealpost.wiring.lacking_for_consent(),
         lessons=lessons,
         pipeline=pipeline,
         choices=stages.settable(pipeline),
-        hook=_hook_figures(house, now),
-        hook_state=_hook_state(house, now),
-        has_hook=bool(house.settings.webhook_secrets),
+        hook=_hook_figures(dealpost, now),
+        hook_state=_hook_state(dealpost, now),
+        has_hook=bool(dealpost.settings.webhook_secrets),
         dead=dead,
         checked=request.args.get("look") == "1",
-        found=look(house) if request.args.get("look") == "1" else None,
+        found=look(dealpost) if request.args.get("look") == "1" else None,
         look_again=link_here(look=1),
         checked_at=words.clock(now),
         paused_by_person=lambda place: place.rest is not None and place.rest.kind == "operator",
@@ -64,19 +68,19 @@ def connections() -> Response:
 
 
 def _sentence(
-    everywhere: Mapping[str, places.Place],
+    everywhere: Mapping[str, destinations.DestinationStatus],
     token: Any,
     gone: list[stages.Lesson],
     dead: int,
     hook: tuple[str, str, str, str] | None,
-) -> Sentence:
+) -> Headline:
     amocrm, erp = everywhere[AMOCRM], everywhere[ERP]
     if amocrm.missing:
         head = _("%(destination)s is not set up yet.", destination=amocrm.title)
-        return Sentence("quiet", "plug", head, _("Events are accepted and wait for it."), "", "bare")
+        return Headline("quiet", "plug", head, _("Events are accepted and wait for it."), "", "bare")
     if token.state not in ("connected", "long_lived"):
         head = _("%(destination)s has to be connected.", destination=amocrm.title)
-        return Sentence("bad", "alert", head, _("Everything waits and goes out by itself after that."), "", "reconnect")
+        return Headline("bad", "alert", head, _("Everything waits and goes out by itself after that."), "", "reconnect")
     if gone:
         head = ngettext(
             "%(destination)s is connected, but the stage for lesson %(lesson)s is gone.",
@@ -94,20 +98,20 @@ def _sentence(
             if dead
             else _("Choose another one in the table.")
         )
-        return Sentence("bad", "alert", head, then, "", "gone")
+        return Headline("bad", "alert", head, then, "", "gone")
     if amocrm.needs_person and amocrm.rest:
         head = words.cause_title(amocrm.rest.cause, amocrm.rest.params) + "."
-        return Sentence("bad", "alert", head, words.cause_who(amocrm.rest.cause), "", "stopped")
+        return Headline("bad", "alert", head, words.cause_who(amocrm.rest.cause), "", "stopped")
     if hook is not None and hook[1] == "bad":
         head = _("%(destination)s is connected, but does not tell of changes of stage.", destination=amocrm.title)
-        return Sentence("bad", "alert", head, _("Press “Subscribe” beside its webhook."), "", "hook")
+        return Headline("bad", "alert", head, _("Press “Subscribe” beside its webhook."), "", "hook")
     if erp.missing:
         head = _("%(destination)s is connected, the ERP is not set up.", destination=amocrm.title)
-        return Sentence("quiet", "plug", head, _("Records for it are accepted and wait."), "", "erp")
-    return Sentence("ok", "tick", _("Everything is connected."), _("Nothing has to be done here."), "", "well")
+        return Headline("quiet", "plug", head, _("Records for it are accepted and wait."), "", "erp")
+    return Headline("ok", "tick", _("Everything is connected."), _("Nothing has to be done here."), "", "well")
 
 
-def _connected(place: places.Place, token: Any, now: float) -> tuple[str, str, str]:
+def _connected(place: destinations.DestinationStatus, token: Any, now: float) -> tuple[str, str, str]:
     if place.missing or place.rest:
         return place.state(now)
     if place.name == AMOCRM and token.state not in ("connected", "long_lived"):
@@ -148,35 +152,35 @@ def _connected_by(token: Any) -> str:
     return _("connected by %(who)s", who=name) if name else ""
 
 
-def _hook_figures(house: Dealpost, now: float) -> figures.Source | None:
+def _hook_figures(dealpost: Dealpost, now: float) -> panels.Source | None:
     title = words.source_title("webhook", "amocrm/webhook")
-    return next((one for one in figures.sources(house, now) if one.title == title), None)
+    return next((one for one in panels.sources(dealpost, now) if one.title == title), None)
 
 
-def _hook_state(house: Dealpost, now: float) -> tuple[str, str, str, str] | None:
+def _hook_state(dealpost: Dealpost, now: float) -> tuple[str, str, str, str] | None:
     """(icon, tone, words, when) as the last check of the webhook left it; None: it was not checked yet, or it could
     not be. Asks nobody."""
-    entry = house.store.memory.get("jobs", "hook")
+    entry = dealpost.store.key_values.get("jobs", "hook")
     value = entry.value if entry and isinstance(entry.value, Mapping) else {}
     code, at = value.get("detail"), value.get("last_at")
-    if not house.settings.webhook_secrets or at is None or code not in figures.hook_words():
+    if not dealpost.settings.webhook_secrets or at is None or code not in panels.hook_words():
         return None
     well = code in ("hook_on", "hook_renewed")
     icon, tone = ("tick", "ok") if well else ("plug", "quiet") if code == "hook_unset" else ("alert", "bad")
-    said = figures.hook_words()["hook_on" if well else code]
+    said = panels.hook_words()["hook_on" if well else code]
     return icon, tone, said[:1].upper() + said[1:], words.ago(float(at), now)
 
 
 @bp.get("/connections/checks")
 def settings_checks() -> Response:
     """What `flask check` says, looked up when the page asks."""
-    house = dealpost()
-    return show("checks.html", "pages.connections", found=look(house), checked_at=words.clock(house.store.now()))
+    dealpost = current()
+    return show("checks.html", "pages.connections", found=look(dealpost), checked_at=words.clock(dealpost.store.now()))
 
 
-def look(house: Dealpost) -> list[checks.Check]:
+def look(dealpost: Dealpost) -> list[checks.Check]:
     try:
-        return list(checks.run(house))
+        return list(checks.run(dealpost))
     except Exception as error:  # a fault in one check must not hide the page
         logger.error("The checks stumbled", exc_info=error)
         return [checks.Check(_("Checks"), checks.FAULT, _("could not be finished"), _("The log has the details."))]
@@ -185,22 +189,22 @@ def look(house: Dealpost) -> list[checks.Check]:
 @bp.get("/connections/stages")
 def stage_list() -> Response:
     """The stages to choose from, read anew from amoCRM."""
-    house = dealpost()
+    dealpost = current()
     fault = ""
     try:
-        house.wiring.amocrm.pipelines.all(max_age=5.0, deadline=DEADLINE)
+        dealpost.wiring.amocrm.pipelines.all(max_age=5.0, deadline=DEADLINE)
     except DeliveryError as error:
         fault = words.cause_title(error.cause, error.params)
     lesson = request.args.get("lesson", "")
-    return show("stage_list.html", "pages.connections", choices=stages.settable(stages.ours(house)), fault=fault,
+    return show("stage_list.html", "pages.connections", choices=stages.settable(stages.ours(dealpost)), fault=fault,
                 lesson=int(lesson) if lesson.isdigit() and len(lesson) < 5 else 0)  # fmt: skip
 
 
 @bp.post("/connections/stages")
 def choose_stages() -> Response:
     """Store what was chosen; a lesson that is left alone keeps what it has."""
-    house = dealpost()
-    before = {one.lesson: one for one in stages.lessons(house)}
+    dealpost = current()
+    before = {one.lesson: one for one in stages.lessons(dealpost)}
     changed = 0
     for name, value in request.form.items():
         kind, _colon, number = name.partition(":")
@@ -209,10 +213,10 @@ def choose_stages() -> Response:
         lesson = int(number)
         known = before.get(lesson)
         if value == "setting" and known and known.by:
-            stages.unchoose(house, lesson, who())
+            stages.unchoose(dealpost, lesson, who())
             changed += 1
         elif value.isdigit() and len(value) < 16 and (known is None or known.status_id != int(value)):
-            if stages.choose(house, lesson, int(value), who()) is None:
+            if stages.choose(dealpost, lesson, int(value), who()) is None:
                 flash(_("amoCRM has no such stage in this funnel. Look again and choose another one."), "warn")
                 return back_to("pages.connections")
             changed += 1
@@ -227,23 +231,25 @@ def choose_stages() -> Response:
 @bp.post("/connections/webhook")
 def subscribe() -> Response:
     """Subscribe the account's webhook to changes of stage."""
-    house = dealpost()
-    if not house.wiring.hook_address():
+    dealpost = current()
+    if not dealpost.wiring.hook_address():
         flash(
             _("The webhook's address is not known: the school's developer sets PUBLIC_URL and WEBHOOK_SECRET."), "warn"
         )
         return back_to("pages.connections")
     try:
-        house.wiring.subscribe_hook(DEADLINE)
+        dealpost.wiring.subscribe_hook(DEADLINE)
     except DeliveryError as error:
         flash(
             _("The webhook was not subscribed: %(cause)s", cause=words.cause_title(error.cause, error.params)), "warn"
         )
         return back_to("pages.connections")
-    house.store.log_action(who(), "subscribe", 1, {"destination": AMOCRM})
-    entry = house.store.memory.get("jobs", "hook")
+    dealpost.store.operations.log_action(who(), "subscribe", 1, {"destination": AMOCRM})
+    entry = dealpost.store.key_values.get("jobs", "hook")
     if entry and isinstance(entry.value, Mapping):  # as the next check will find it
-        now = house.store.now()
-        house.store.memory.put("jobs", "hook", {**entry.value, "last_at": now, "detail": "hook_on", "outcome": "done"})
+        now = dealpost.store.now()
+        dealpost.store.key_values.put(
+            "jobs", "hook", {**entry.value, "last_at": now, "detail": "hook_on", "outcome": "done"}
+        )
     flash(_("The webhook is subscribed to changes of stage."), "ok")
     return back_to("pages.connections")

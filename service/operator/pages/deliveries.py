@@ -10,10 +10,10 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from outbox.message import State
-from outbox.store import CauseGroup
-from service.house import Dealpost, dealpost
+from outbox.queries import CauseGroup
+from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import filters, places, rows
+from service.operator.pages import delivery_row, destinations, filters
 from service.operator.pages.blueprint import bp, show
 from service.routing import AMOCRM, ERP, RECORDS
 
@@ -43,28 +43,34 @@ class Group:
 @bp.get("/deliveries")
 def deliveries() -> Response:
     """Which ones, why, and what to do with them."""
-    house = dealpost()
-    now = house.store.now()
+    dealpost = current()
+    now = dealpost.store.now()
     query = filters.read(request.args, now)
-    page = house.store.list(query.where, PAGE, _whole(request.args.get("after")))
-    counts = house.store.count_states(replace(query.where, cause=""))
+    page = dealpost.store.reading.find(query.where, PAGE, _whole(request.args.get("after")))
+    counts = dealpost.store.reading.count_states(replace(query.where, cause=""))
     meant = query.where.states or tuple(State)
-    total = house.store.count(query.where) if query.where.cause else sum(counts.get(one, 0) for one in meant)
-    grouped = groups(house, query, now) if query.state in (State.DEAD, State.PENDING) else []
+    total = dealpost.store.reading.count(query.where) if query.where.cause else sum(counts.get(one, 0) for one in meant)
+    grouped = groups(dealpost, query, now) if query.state in (State.DEAD, State.PENDING) else []
     acts = query.state in ACTABLE and total > 0
-    first = page.rows if request.args.get("after") is None else house.store.list(query.where, 1).rows if acts else ()
+    first = (
+        page.rows
+        if request.args.get("after") is None
+        else dealpost.store.reading.find(query.where, 1).rows
+        if acts
+        else ()
+    )
     choice = request.args.get("select", "all" if query.values.get("cause") and query.state == State.DEAD else "")
     return show(
         "deliveries.html",
         "pages.deliveries",
         live=True,
         query=query,
-        fields=fields(house, query),
+        fields=fields(dealpost, query),
         tabs=_tabs(query, counts),
         groups=grouped,
-        rows=rows.present(house, page.rows, now),
-        older=places.list_url(**query.link(), after=page.after) if page.after is not None else "",
-        newest=places.list_url(**query.link()) if request.args.get("after") else "",
+        rows=delivery_row.present(dealpost, page.rows, now),
+        older=destinations.list_url(**query.link(), after=page.after) if page.after is not None else "",
+        newest=destinations.list_url(**query.link()) if request.args.get("after") else "",
         total=total,
         shown=len(page.rows),
         acts=acts,
@@ -89,7 +95,7 @@ def _tabs(query: filters.Query, counts: Any) -> list[tuple[str, str, str, str, b
     """(icon, title, count, link, chosen), trouble first."""
     found = []
     for state in TABS:
-        link = places.list_url(**query.link(state=state.value, cause=""))
+        link = destinations.list_url(**query.link(state=state.value, cause=""))
         found.append(
             (
                 words.ICONS[state],
@@ -100,11 +106,13 @@ def _tabs(query: filters.Query, counts: Any) -> list[tuple[str, str, str, str, b
             )
         )
     everything = words.number(sum(counts.values()))
-    found.append(("", _("All"), everything, places.list_url(**query.link(state="", cause="")), not query.where.states))
+    found.append(
+        ("", _("All"), everything, destinations.list_url(**query.link(state="", cause="")), not query.where.states)
+    )
     return found
 
 
-def fields(house: Dealpost, query: filters.Query) -> dict[str, list[tuple[str, str]]]:
+def fields(dealpost: Dealpost, query: filters.Query) -> dict[str, list[tuple[str, str]]]:
     """The choices of the filter bar, as (value, title)."""
     names = [AMOCRM, ERP]
     titles = {
@@ -118,7 +126,7 @@ def fields(house: Dealpost, query: filters.Query) -> dict[str, list[tuple[str, s
     return {
         "destination": [
             ("", _("Everywhere")),
-            *((name, places.title(name, house)) for name in names),
+            *((name, destinations.title(name, dealpost)) for name in names),
             ("-", _("Nowhere")),
         ],
         "event": [("", _("Any event")), *((name, words.event_kind(name)) for name in events)],
@@ -126,10 +134,10 @@ def fields(house: Dealpost, query: filters.Query) -> dict[str, list[tuple[str, s
     }
 
 
-def groups(house: Dealpost, query: filters.Query, now: float) -> list[Group]:
+def groups(dealpost: Dealpost, query: filters.Query, now: float) -> list[Group]:
     """Failures by cause within the filter, whichever cause is chosen."""
     chosen = query.values.get("cause", "")
-    found = house.store.causes(replace(query.where, cause="", max_id=None))
+    found = dealpost.store.reading.causes(replace(query.where, cause="", max_id=None))
     return [_group(one, query, now, chosen) for one in found if one.state == query.state]
 
 
@@ -148,7 +156,7 @@ def _group(one: CauseGroup, query: filters.Query, now: float, chosen: str) -> Gr
         count=one.count,
         span=words.span(one.first_at, one.last_at, now),
         who=words.cause_who(one.cause),
-        link=places.list_url(**narrowed),
+        link=destinations.list_url(**narrowed),
         confirm=url_for("pages.confirm", act="retry", **frozen, max_id=one.max_id),
         fix=url_for("pages.correct", delivery_id=single) if fixable else "",
         chosen=chosen == one.cause,

@@ -13,10 +13,10 @@ from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, Event, State
 from outbox.outcome import DeliveryError
-from outbox.store import Filter
-from service.house import Dealpost, dealpost
+from outbox.queries import Filter
+from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import places, rows, sentence, timeline
+from service.operator.pages import delivery_row, destinations, headline, timeline
 from service.operator.pages.blueprint import back_to, bp, show, who
 from service.operator.pages.students import whole
 from service.routing import AMOCRM, ERP, RECORDS, TEXT_MAX, Refused, normal_email, route
@@ -35,22 +35,22 @@ class Link:
 
 
 def _find(delivery_id: int) -> tuple[Dealpost, Delivery, Event]:
-    house = dealpost()
-    found = house.store.delivery(delivery_id) if delivery_id <= LATEST else None
-    event = house.store.event(found.event_id) if found else None
+    dealpost = current()
+    found = dealpost.store.reading.delivery(delivery_id) if delivery_id <= LATEST else None
+    event = dealpost.store.reading.event(found.event_id) if found else None
     if found is None or event is None:
         abort(404)
-    return house, found, event
+    return dealpost, found, event
 
 
 @bp.get("/<int:delivery_id>")
 def delivery(delivery_id: int) -> Response:
-    house, one, event = _find(delivery_id)
-    now = house.store.now()
-    title = places.title(one.destination, house)
-    rest = house.wiring.pauses().get(one.destination)
-    missing = bool(places.missing(house, one.destination))
-    attempts = house.store.attempts([one.id]).get(one.id, [])
+    dealpost, one, event = _find(delivery_id)
+    now = dealpost.store.now()
+    title = destinations.title(one.destination, dealpost)
+    rest = dealpost.wiring.pauses().get(one.destination)
+    missing = bool(destinations.missing(dealpost, one.destination))
+    attempts = dealpost.store.reading.attempts([one.id]).get(one.id, [])
     counted = [a for a in attempts if a.outcome not in ("paused", "interrupted")]
     behind = 0
     if one.key and one.state == State.PENDING and (one.email or one.lead_id):
@@ -60,7 +60,7 @@ def delivery(delivery_id: int) -> Response:
             email=one.email or "",
             lead_id=None if one.email else one.lead_id,
         )
-        behind = max(0, house.store.count(same) - 1)
+        behind = max(0, dealpost.store.reading.count(same) - 1)
     took = (attempts[-1].finished_at or now) - one.received_at if attempts else 0.0
     return show(
         "delivery.html",
@@ -68,24 +68,24 @@ def delivery(delivery_id: int) -> Response:
         live=one.state in (State.PENDING, State.SENDING),
         one=one,
         event=event,
-        sentence=_sentence(house, one, title, now, rest, missing),
+        sentence=_sentence(dealpost, one, title, now, rest, missing),
         state_chip=words.chip(one, now, title if rest else "", missing),
         state_word=words.states_word(one.state),
         number=one.id,
-        steps=timeline.steps(house, one, attempts, title, now, rest, missing, event.sender),
+        steps=timeline.steps(dealpost, one, attempts, title, now, rest, missing, event.sender),
         summary=_summary(len(counted), took),
         can_retry=one.state in AGAIN,
         can_discard=one.state in STOPPABLE,
         can_correct=correctable(one) and one.state in AGAIN,
         loud=one.state == State.DEAD,
         previews=one.destination in (AMOCRM, ERP) and one.state in AGAIN and not missing,
-        links=links(house, one),
+        links=links(dealpost, one),
         title=title,
         behind=behind,
-        person=rows.person(one),
+        person=delivery_row.person(one),
         when=words.exact(one.received_at),
         said=words.source_words(one.source),
-        destination_names={name: places.title(name, house) for name in (AMOCRM, ERP)},
+        destination_names={name: destinations.title(name, dealpost) for name in (AMOCRM, ERP)},
     )
 
 
@@ -95,37 +95,37 @@ def _summary(count: int, took: float) -> str:
     return ngettext("%(num)s attempt in %(time)s", "%(num)s attempts in %(time)s", count, time=words.duration(took))
 
 
-def _sentence(house: Dealpost, one: Delivery, title: str, now: float, rest: Any, missing: bool) -> sentence.Sentence:
+def _sentence(dealpost: Dealpost, one: Delivery, title: str, now: float, rest: Any, missing: bool) -> headline.Headline:
     icon, tone, _words = words.chip(one, now)
-    who_, what = rows.person(one), rows.event(one, house)
+    who_, what = delivery_row.person(one), delivery_row.event(one, dealpost)
     cause = words.cause_title(one.cause, one.facts) if one.cause else ""
     if one.state == State.DELIVERED:
         took = words.duration(one.changed_at - one.received_at)
         head = _("%(who)s: %(what)s, %(destination)s knows.", who=who_, what=what, destination=title)
-        return sentence.Sentence(
-            tone, icon, head, _("It arrived within %(time)s.", time=took), rows.done(one), "delivered"
+        return headline.Headline(
+            tone, icon, head, _("It arrived within %(time)s.", time=took), delivery_row.done(one), "delivered"
         )
     if one.state == State.SKIPPED:
         head = _("%(who)s: %(what)s, nothing had to be done.", who=who_, what=what)
-        return sentence.Sentence(tone, icon, head, _upper(words.reason_words(one.reason)), "", "skipped")
+        return headline.Headline(tone, icon, head, _upper(words.reason_words(one.reason)), "", "skipped")
     if one.state == State.DISCARDED:
         head = _("%(who)s: %(what)s, sending was cancelled.", who=who_, what=what)
-        return sentence.Sentence(tone, icon, head, "", "", "discarded")
+        return headline.Headline(tone, icon, head, "", "", "discarded")
     head = _("%(who)s: %(what)s, %(destination)s does not know yet.", who=who_, what=what, destination=title)
     if one.state == State.SENDING:
-        return sentence.Sentence("blue", icon, head, _("It is being sent right now."), "", "sending")
+        return headline.Headline("blue", icon, head, _("It is being sent right now."), "", "sending")
     if one.state == State.DEAD:
         then = _upper(cause) if cause else _upper(words.reason_words(one.reason))
         todo = words.cause_todo(one.cause, one.facts) if one.cause else ""
-        return sentence.Sentence(tone, icon, head, then, todo, "dead")
+        return headline.Headline(tone, icon, head, then, todo, "dead")
     if missing:
         then = _("%(destination)s is not set up yet. It goes out by itself after that.", destination=title)
-        return sentence.Sentence("quiet", "plug", head, then, "", "bare")
+        return headline.Headline("quiet", "plug", head, then, "", "bare")
     if rest is not None:
         then = _upper(words.cause_title(rest.cause, rest.params))
         if rest.until and rest.until > now:
             then += " " + _("We go on %(time)s.", time=words.in_words(rest.until - now))
-        return sentence.Sentence(
+        return headline.Headline(
             "warn", "pause", head, then, _("Nothing has to be done: the pause uses up no attempts."), "rest"
         )
     then = f"{_upper(cause)} " if cause else ""
@@ -138,7 +138,7 @@ def _sentence(house: Dealpost, one: Delivery, title: str, now: float, rest: Any,
     if one.failures:
         left = timeline.trying_until(one.failures, one.due_at) - now
         support = _("Nothing has to be done: we go on trying for %(time)s more.", time=words.rough_words(left))
-    return sentence.Sentence("warn" if words.is_late(one, now) else "quiet", icon, head, then, support, "pending")
+    return headline.Headline("warn" if words.is_late(one, now) else "quiet", icon, head, then, support, "pending")
 
 
 def _upper(text: str) -> str:
@@ -146,18 +146,20 @@ def _upper(text: str) -> str:
     return text if not text or text.endswith((".", "!", "?")) else text + "."
 
 
-def links(house: Dealpost, one: Delivery) -> list[Link]:
+def links(dealpost: Dealpost, one: Delivery) -> list[Link]:
     """Where to look further: the deal, the record, the whole way of this student or deal."""
     found = []
-    lead = rows.lead(one)
-    if lead and (url := places.deal_url(house, lead)):
-        found.append(Link(_("The deal in %(crm)s", crm=places.title(AMOCRM, house)), _("deal %(id)s", id=lead), url))
-    url = places.record_url(house, one.facts.get("entity_id"), one.reference) if one.destination == ERP else ""
+    lead = delivery_row.lead(one)
+    if lead and (url := destinations.deal_url(dealpost, lead)):
+        found.append(
+            Link(_("The deal in %(crm)s", crm=destinations.title(AMOCRM, dealpost)), _("deal %(id)s", id=lead), url)
+        )
+    url = destinations.record_url(dealpost, one.facts.get("entity_id"), one.reference) if one.destination == ERP else ""
     if url:
         found.append(Link(_("Record %(id)s in the ERP", id=one.reference), "", url))
     if one.email or lead:
-        name = rows.person(one)
-        events = whole(house, one.email or "", lead)
+        name = delivery_row.person(one)
+        events = whole(dealpost, one.email or "", lead)
         note = ngettext("%(num)s event", "%(num)s events", len(events))
         values = {"email": one.email} if one.email else {"deal": lead}
         found.append(
@@ -168,8 +170,8 @@ def links(house: Dealpost, one: Delivery) -> list[Link]:
 
 @bp.post("/<int:delivery_id>/retry")
 def retry(delivery_id: int) -> Response:
-    house, one, _event = _find(delivery_id)
-    if house.store.retry_one(one.id, who()):
+    dealpost, one, _event = _find(delivery_id)
+    if dealpost.store.operations.retry_one(one.id, who()):
         flash(_("It goes out now."), "ok")
     else:
         flash(_("It cannot be sent again: it is %(state)s.", state=words.state_word(one.state).lower()), "warn")
@@ -178,15 +180,21 @@ def retry(delivery_id: int) -> Response:
 
 @bp.get("/<int:delivery_id>/discard")
 def ask_discard(delivery_id: int) -> Response:
-    house, one, _event = _find(delivery_id)
-    return show("ask_discard.html", "pages.deliveries", one=one, person=rows.person(one), what=rows.event(one, house),
-                title=places.title(one.destination, house))  # fmt: skip
+    dealpost, one, _event = _find(delivery_id)
+    return show(
+        "ask_discard.html",
+        "pages.deliveries",
+        one=one,
+        person=delivery_row.person(one),
+        what=delivery_row.event(one, dealpost),
+        title=destinations.title(one.destination, dealpost),
+    )
 
 
 @bp.post("/<int:delivery_id>/discard")
 def discard(delivery_id: int) -> Response:
-    house, one, _event = _find(delivery_id)
-    if house.store.discard_one(one.id, who()):
+    dealpost, one, _event = _find(delivery_id)
+    if dealpost.store.operations.discard_one(one.id, who()):
         flash(_("It will not be sent."), "ok")
     else:
         flash(_("It cannot be cancelled: it is %(state)s.", state=words.state_word(one.state).lower()), "warn")
@@ -200,38 +208,46 @@ def correctable(one: Delivery) -> bool:
 
 @bp.get("/<int:delivery_id>/correct")
 def correct(delivery_id: int) -> Response:
-    house, one, event = _find(delivery_id)
+    dealpost, one, event = _find(delivery_id)
     if not correctable(one):
         return back_to("pages.delivery", delivery_id=one.id)
-    return _ask_correct(house, one, event.data)
+    return _ask_correct(dealpost, one, event.data)
 
 
 def _ask_correct(
-    house: Dealpost, one: Delivery, values: Mapping[str, Any], faults: Mapping[str, str] | None = None
+    dealpost: Dealpost, one: Delivery, values: Mapping[str, Any], faults: Mapping[str, str] | None = None
 ) -> Response:
     shown = {name: "" if values.get(name) is None else str(values[name]) for name in ("email", "dealName", "amount")}
-    return show("correct.html", "pages.deliveries", status=422 if faults else 200, one=one, person=rows.person(one),
-                what=rows.event(one, house), values=shown, faults=faults or {},
-                record=one.event_name in RECORDS)  # fmt: skip
+    return show(
+        "correct.html",
+        "pages.deliveries",
+        status=422 if faults else 200,
+        one=one,
+        person=delivery_row.person(one),
+        what=delivery_row.event(one, dealpost),
+        values=shown,
+        faults=faults or {},
+        record=one.event_name in RECORDS,
+    )
 
 
 @bp.post("/<int:delivery_id>/correct")
 def correct_and_send(delivery_id: int) -> Response:
     """The old value stays in the action log; the delivery goes out anew with the new one."""
-    house, one, event = _find(delivery_id)
+    dealpost, one, event = _find(delivery_id)
     if one.event_name in RECORDS:
-        return _correct_record(house, one, event)
+        return _correct_record(dealpost, one, event)
     given = request.form.get("email", "").strip()
     email = normal_email(given)
     if email is None:
         fault = _("This is no e-mail address. Expected something like student@example.com.")
-        return _ask_correct(house, one, {"email": given}, {"email": fault})
+        return _ask_correct(dealpost, one, {"email": given}, {"email": fault})
     data = {**event.data, "email": given}
-    changed = house.store.correct(one.id, data, email, f"email:{email}" if one.key else None, who())
+    changed = dealpost.store.operations.correct(one.id, data, email, f"email:{email}" if one.key else None, who())
     return _corrected(one, changed, _("Corrected. It goes out now to %(email)s.", email=email))
 
 
-def _correct_record(house: Dealpost, one: Delivery, event: Event) -> Response:
+def _correct_record(dealpost: Dealpost, one: Delivery, event: Event) -> Response:
     """Name and amount are held to the same rules as when they come in."""
     name = request.form.get("dealName", "").strip()
     amount = request.form.get("amount", "").strip().replace(" ", "").replace(words.NBSP, "").replace(",", ".")
@@ -248,8 +264,8 @@ def _correct_record(house: Dealpost, one: Delivery, event: Event) -> Response:
             "amount": _("This is no amount. Expected a number from zero, at most two decimals, like 1500.50."),
         }
         faults = {fault.path: texts.get(fault.path, fault.message) for fault in refused.faults}
-        return _ask_correct(house, one, {"dealName": name, "amount": request.form.get("amount", "")}, faults)
-    changed = house.store.correct(one.id, data, one.email, one.key, who())
+        return _ask_correct(dealpost, one, {"dealName": name, "amount": request.form.get("amount", "")}, faults)
+    changed = dealpost.store.operations.correct(one.id, data, one.email, one.key, who())
     return _corrected(one, changed, _("Corrected. It goes out now as “%(name)s”.", name=name))
 
 
@@ -264,10 +280,17 @@ def _corrected(one: Delivery, changed: bool, said: str) -> Response:
 @bp.get("/<int:delivery_id>/preview")
 def preview(delivery_id: int) -> Response:
     """What would change if it went out now, looked up without doing it."""
-    house, one, _event = _find(delivery_id)
-    found = foresee(house, one)
-    return show("preview.html", "pages.deliveries", one=one, found=found, at=words.clock(house.store.now()),
-                deal=places.deal_url(house, found.lead_id), title=places.title(one.destination, house))  # fmt: skip
+    dealpost, one, _event = _find(delivery_id)
+    found = foresee(dealpost, one)
+    return show(
+        "preview.html",
+        "pages.deliveries",
+        one=one,
+        found=found,
+        at=words.clock(dealpost.store.now()),
+        deal=destinations.deal_url(dealpost, found.lead_id),
+        title=destinations.title(one.destination, dealpost),
+    )
 
 
 @dataclass(frozen=True)
@@ -281,13 +304,13 @@ class Foreseen:
     looked_up: bool = False
 
 
-def foresee(house: Dealpost, one: Delivery) -> Foreseen:
+def foresee(dealpost: Dealpost, one: Delivery) -> Foreseen:
     if one.destination == ERP:
         if one.data.get("dealName"):
             return Foreseen(_("A record “%(name)s” will be made in the ERP.", name=one.data["dealName"]))
         return Foreseen(_("The deal will be read in amoCRM and become a record in the ERP."))
     try:
-        found = house.wiring.preview(one)
+        found = dealpost.wiring.preview(one)
     except DeliveryError as error:
         return Foreseen(_upper(words.cause_title(error.cause, error.params)), looked_up=True)
     if found.verdict == "move":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from outbox.message import State
-from outbox.store import Filter
+from outbox.queries import Filter
 
 SPANS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
 NAMES = ("q", "state", "destination", "event", "when", "cause", "since", "until", "overdue", "email", "deal")

@@ -13,10 +13,10 @@ from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, State
-from outbox.store import Bar, Filter
-from service.house import Dealpost, dealpost
+from outbox.queries import Bar, Filter
+from service.current import Dealpost, current
 from service.operator import charts, words
-from service.operator.pages import broken, figures, filters, places, rows, sentence, trouble
+from service.operator.pages import delivery_row, destinations, errors, filters, headline, panels, trouble
 from service.operator.pages.blueprint import bp, show
 from service.operator.pages.deliveries import deliveries
 
@@ -31,56 +31,56 @@ def overview() -> Response:
     if filters.narrows(request.args):
         listed: Response = deliveries()
         return listed
-    house = dealpost()
-    now = house.store.now()
-    everywhere = places.look(house)
-    if first_visit(everywhere, house):
-        return show("first_visit.html", "pages.overview", live=True, **welcome(house, everywhere))
-    last = house.store.list(Filter(states=(State.DELIVERED,)), 1).rows
-    today = house.store.count(Filter(states=(State.DELIVERED,), since=words.day_start(now)))
-    late, students = late_ones(house, now)
-    said = sentence.overview(
-        sentence.Situation(
+    dealpost = current()
+    now = dealpost.store.now()
+    everywhere = destinations.look(dealpost)
+    if first_visit(everywhere, dealpost):
+        return show("first_visit.html", "pages.overview", live=True, **welcome(dealpost, everywhere))
+    last = dealpost.store.reading.find(Filter(states=(State.DELIVERED,)), 1).rows
+    today = dealpost.store.reading.count(Filter(states=(State.DELIVERED,), since=words.day_start(now)))
+    late, students = late_ones(dealpost, now)
+    said = headline.overview(
+        headline.Situation(
             now=now,
             places=everywhere,
             late=late,
             students=students,
             delivered_today=today,
             last=last[0] if last else None,
-            last_title=places.title(last[0].destination, house) if last else "",
-            worker_age=places.worker_age(house, now),
+            last_title=destinations.title(last[0].destination, dealpost) if last else "",
+            worker_age=destinations.worker_age(dealpost, now),
         )
     )
-    broken.remember(now, everywhere)
-    recent = house.store.list(Filter(), SHOWN).rows
+    errors.remember(now, everywhere)
+    recent = dealpost.store.reading.find(Filter(), SHOWN).rows
     return show(
         "overview.html",
         "pages.overview",
         live=True,
         sentence=said,
-        trouble=trouble.look(house, everywhere, now),
-        cards=[figures.card(house, place, now) for place in everywhere],
-        chart=chart(house, now, request.args.get("chart", "day")),
-        recent=rows.present(house, recent, now),
-        sources=figures.sources(house, now),
-        jobs=figures.jobs(house, now),
-        processes=figures.processes(house, now),
+        trouble=trouble.look(dealpost, everywhere, now),
+        cards=[panels.card(dealpost, place, now) for place in everywhere],
+        chart=chart(dealpost, now, request.args.get("chart", "day")),
+        recent=delivery_row.present(dealpost, recent, now),
+        sources=panels.sources(dealpost, now),
+        jobs=panels.jobs(dealpost, now),
+        processes=panels.processes(dealpost, now),
         others=trouble.others,
     )
 
 
-def first_visit(everywhere: Sequence[places.Place], house: Dealpost) -> bool:
+def first_visit(everywhere: Sequence[destinations.DestinationStatus], dealpost: Dealpost) -> bool:
     """Nothing ever came, and something has to be connected before anything can arrive."""
     nothing = not any(place.tally.states.get(state) for place in everywhere for state in State)
-    return nothing and any(place.missing for place in everywhere) and not house.store.list(Filter(), 1).rows
+    return nothing and any(place.missing for place in everywhere) and not dealpost.store.reading.find(Filter(), 1).rows
 
 
-def welcome(house: Dealpost, everywhere: Sequence[places.Place]) -> dict[str, Any]:
+def welcome(dealpost: Dealpost, everywhere: Sequence[destinations.DestinationStatus]) -> dict[str, Any]:
     bare = {place.name: place for place in everywhere if place.missing}
-    settings = house.settings
+    settings = dealpost.settings
     address = (settings.public_url or request.host_url).rstrip("/") + "/api/tripwire/complete"
     amocrm = bare.get("amocrm")
-    said = sentence.Sentence(
+    said = headline.Headline(
         "blue",
         "plug",
         _("Dealpost is ready to take lessons."),
@@ -98,13 +98,13 @@ def welcome(house: Dealpost, everywhere: Sequence[places.Place]) -> dict[str, An
     }
 
 
-def late_ones(house: Dealpost, now: float) -> tuple[int, bool]:
+def late_ones(dealpost: Dealpost, now: float) -> tuple[int, bool]:
     """(how many wait longer than five minutes, whether that counts students)."""
     where = Filter(states=(State.PENDING, State.SENDING), until=now - words.LATE)
-    count = house.store.count(where)
+    count = dealpost.store.reading.count(where)
     if not count or count > DISTINCT:
         return count, False
-    found: Sequence[Delivery] = house.store.list(where, DISTINCT).rows
+    found: Sequence[Delivery] = dealpost.store.reading.find(where, DISTINCT).rows
     people = {one.email or one.lead_id for one in found}
     return (len(people), True) if None not in people else (count, False)
 
@@ -134,15 +134,15 @@ class Chart:
 SPANS = {"hour": (60.0, 60), "day": (3600.0, 24), "week": (3600.0, 168)}
 
 
-def chart(house: Dealpost, now: float, span: str) -> Chart:
+def chart(dealpost: Dealpost, now: float, span: str) -> Chart:
     span = span if span in SPANS else "day"
     width, count = SPANS[span]
     if span == "week":
         since = words.day_start(now - 6 * 86400)
     else:
         since = math.floor(now / width) * width - (count - 1) * width
-    found = house.store.bars(since, width, count)
-    names = [name for name in places.NAMES if span or name]
+    found = dealpost.store.reading.bars(since, width, count)
+    names = [name for name in destinations.NAMES if span or name]
     stacks = [tuple(bar.delivered.get(name, 0) for name in names) for bar in found]
     lost = [bar.dead for bar in found]
     top = charts.nice(max((sum(stack) + dead for stack, dead in zip(stacks, lost, strict=True)), default=1) or 1)
@@ -158,7 +158,8 @@ def chart(house: Dealpost, now: float, span: str) -> Chart:
         span=span,
         title=titles[span],
         series=tuple(
-            (places.title(name, house), sum(stack[place] for stack in stacks)) for place, name in enumerate(names)
+            (destinations.title(name, dealpost), sum(stack[place] for stack in stacks))
+            for place, name in enumerate(names)
         ),
         dead=sum(lost),
         bars=charts.bars(stacks, lost, top),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.house import Dealpost
+from service.current import Dealpost
 
 CLOSED = (142, 143)
 
@@ -39,9 +39,9 @@ class Lesson:
     setting: str
 
 
-def known(house: Dealpost) -> tuple[Pipeline, ...]:
+def known(dealpost: Dealpost) -> tuple[Pipeline, ...]:
     """Without asking amoCRM."""
-    entry = house.store.memory.get("account", "pipelines")
+    entry = dealpost.store.key_values.get("account", "pipelines")
     listed = entry.value if entry and isinstance(entry.value, list) else []
     return tuple(
         Pipeline(
@@ -62,15 +62,15 @@ def known(house: Dealpost) -> tuple[Pipeline, ...]:
     )
 
 
-def ours(house: Dealpost) -> Pipeline | None:
+def ours(dealpost: Dealpost) -> Pipeline | None:
     """The pipeline whose deals we move."""
-    wanted = house.settings.amocrm.pipeline_id
-    return next((one for one in known(house) if one.id == wanted), None)
+    wanted = dealpost.settings.amocrm.pipeline_id
+    return next((one for one in known(dealpost) if one.id == wanted), None)
 
 
-def name_of(house: Dealpost, status_id: Any, pipeline_id: Any = None) -> str:
+def name_of(dealpost: Dealpost, status_id: Any, pipeline_id: Any = None) -> str:
     """A stage's name, "" while it is not known. 142 and 143 bear another name in each pipeline."""
-    for pipeline in known(house):
+    for pipeline in known(dealpost):
         if pipeline_id in (None, pipeline.id) or status_id not in CLOSED:
             for stage in pipeline.stages:
                 if stage.id == status_id:
@@ -83,19 +83,19 @@ def settable(pipeline: Pipeline | None) -> tuple[Stage, ...]:
     return tuple(one for one in pipeline.stages if one.type != 1 and one.id != 143) if pipeline else ()
 
 
-def lessons(house: Dealpost) -> list[Lesson]:
-    settings, pipeline = house.settings.amocrm, ours(house)
+def lessons(dealpost: Dealpost) -> list[Lesson]:
+    settings, pipeline = dealpost.settings.amocrm, ours(dealpost)
     chosen = {
         int(key.partition(":")[2]): entry.value
-        for key, entry in house.store.memory.items("choices").items()
+        for key, entry in dealpost.store.key_values.items("choices").items()
         if key.startswith("stage:") and key.partition(":")[2].isdigit() and isinstance(entry.value, Mapping)
     }
     numbers = sorted({*settings.stages, *settings.lesson_map.values(), *chosen})
-    return [_lesson(house, one, chosen.get(one), pipeline) for one in numbers]
+    return [_lesson(dealpost, one, chosen.get(one), pipeline) for one in numbers]
 
 
-def _lesson(house: Dealpost, lesson: int, choice: Mapping[str, Any] | None, pipeline: Pipeline | None) -> Lesson:
-    settings = house.settings.amocrm
+def _lesson(dealpost: Dealpost, lesson: int, choice: Mapping[str, Any] | None, pipeline: Pipeline | None) -> Lesson:
+    settings = dealpost.settings.amocrm
     setting = settings.stages.get(lesson, "").strip()
     on_platform = tuple(own for own, mapped in settings.lesson_map.items() if mapped == lesson)
     by, status_id, text = "", None, setting
@@ -125,19 +125,27 @@ def _plain(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def choose(house: Dealpost, lesson: int, status_id: int, who: str) -> Stage | None:
+def choose(dealpost: Dealpost, lesson: int, status_id: int, who: str) -> Stage | None:
     """Store an operator's choice; None: the pipeline has no such stage. It goes before the setting."""
-    pipeline = ours(house)
+    pipeline = ours(dealpost)
     stage = next((one for one in settable(pipeline) if one.id == status_id), None)
     if stage is None or pipeline is None:
         return None
-    value = {"status_id": stage.id, "pipeline_id": pipeline.id, "name": stage.name, "who": who, "at": house.store.now()}
-    house.store.memory.put("choices", f"stage:{lesson}", value)
-    house.store.log_action(who, "choose_stage", 1, {"lesson": lesson, "stage": stage.name, "status_id": stage.id})
+    value = {
+        "status_id": stage.id,
+        "pipeline_id": pipeline.id,
+        "name": stage.name,
+        "who": who,
+        "at": dealpost.store.now(),
+    }
+    dealpost.store.key_values.put("choices", f"stage:{lesson}", value)
+    dealpost.store.operations.log_action(
+        who, "choose_stage", 1, {"lesson": lesson, "stage": stage.name, "status_id": stage.id}
+    )
     return stage
 
 
-def unchoose(house: Dealpost, lesson: int, who: str) -> None:
+def unchoose(dealpost: Dealpost, lesson: int, who: str) -> None:
     """Back to the setting."""
-    house.store.memory.delete("choices", [f"stage:{lesson}"])
-    house.store.log_action(who, "choose_stage", 1, {"lesson": lesson, "stage": ""})
+    dealpost.store.key_values.delete("choices", [f"stage:{lesson}"])
+    dealpost.store.operations.log_action(who, "choose_stage", 1, {"lesson": lesson, "stage": ""})

@@ -12,11 +12,11 @@ from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, Event, State
-from service.house import Dealpost, dealpost
+from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import places, rows, stages
+from service.operator.pages import delivery_row, destinations, stages
 from service.operator.pages.blueprint import bp, show
-from service.operator.pages.sentence import Sentence
+from service.operator.pages.headline import Headline
 from service.routing import AMOCRM, ERP
 
 PAGE = 50
@@ -25,10 +25,10 @@ EVENTS = 200
 
 @bp.get("/students")
 def students() -> Response:
-    house = dealpost()
-    now = house.store.now()
+    dealpost = current()
+    now = dealpost.store.now()
     search = request.args.get("q", "").strip()[:200]
-    found = house.store.people(search, PAGE + 1, request.args.get("after") or None)
+    found = dealpost.store.reading.people(search, PAGE + 1, request.args.get("after") or None)
     people = []
     for one in found[:PAGE]:
         values = {"email": one["email"]} if one.get("email") else {"deal": one.get("lead_id")}
@@ -39,7 +39,7 @@ def students() -> Response:
                 "link": url_for("pages.journey", **values),
                 "ago": words.ago(one["last_at"], now),
                 "exact": words.exact(one["last_at"]),
-                "deal_url": places.deal_url(house, one.get("lead_id")),
+                "deal_url": destinations.deal_url(dealpost, one.get("lead_id")),
             }
         )
     after = str(found[PAGE - 1].get("after") or found[PAGE - 1].get("cursor") or "") if len(found) > PAGE else ""
@@ -84,16 +84,16 @@ class Day:
 
 @bp.get("/students/journey")
 def journey() -> Response:
-    house = dealpost()
-    now = house.store.now()
+    dealpost = current()
+    now = dealpost.store.now()
     email = request.args.get("email", "").strip().casefold()[:254]
     deal = request.args.get("deal", "")
     lead_id = int(deal) if deal.isascii() and deal.isdigit() and len(deal) < 19 else None
-    events = whole(house, email, lead_id)
+    events = whole(dealpost, email, lead_id)
     every = [one for event in events for one in event.deliveries]
-    name = next((rows.person(one) for one in every if one.person or one.facts.get("contact_name")), "")
+    name = next((delivery_row.person(one) for one in every if one.person or one.facts.get("contact_name")), "")
     name = name or email or (_("Deal %(id)s", id=lead_id) if lead_id else _("Nobody"))
-    lead = lead_id or next((rows.lead(one) for one in every if rows.lead(one)), None)
+    lead = lead_id or next((delivery_row.lead(one) for one in every if delivery_row.lead(one)), None)
     return show(
         "journey.html",
         "pages.students",
@@ -101,58 +101,58 @@ def journey() -> Response:
         name=name,
         email=email,
         lead=lead,
-        deal_url=places.deal_url(house, lead),
-        crm=places.title(AMOCRM, house),
-        records=_records(house, every),
-        sentence=_sentence(house, name, every, now),
-        track=track(house, every, now),
-        days=days(house, events, now),
+        deal_url=destinations.deal_url(dealpost, lead),
+        crm=destinations.title(AMOCRM, dealpost),
+        records=_records(dealpost, every),
+        sentence=_sentence(dealpost, name, every, now),
+        track=track(dealpost, every, now),
+        days=days(dealpost, events, now),
         found=len(events),
         most=EVENTS,
     )
 
 
-def whole(house: Dealpost, email: str, lead_id: int | None) -> list[Event]:
+def whole(dealpost: Dealpost, email: str, lead_id: int | None) -> list[Event]:
     """All events of a student, with those that only name the student's deals, or of a deal; newest first."""
     if not email:
-        return house.store.events_of(None, lead_id, EVENTS) if lead_id else []
-    return house.store.events_of(email, None, EVENTS)
+        return dealpost.store.reading.events_of(None, lead_id, EVENTS) if lead_id else []
+    return dealpost.store.reading.events_of(email, None, EVENTS)
 
 
-def _records(house: Dealpost, every: Sequence[Delivery]) -> list[tuple[str, str]]:
+def _records(dealpost: Dealpost, every: Sequence[Delivery]) -> list[tuple[str, str]]:
     found = []
     for one in every:
         if one.destination == ERP and one.reference and one.state == State.DELIVERED:
-            url = places.record_url(house, one.facts.get("entity_id"), one.reference)
+            url = destinations.record_url(dealpost, one.facts.get("entity_id"), one.reference)
             found.append((one.reference, url))
     return list(dict.fromkeys(found))[:3]
 
 
-def _sentence(house: Dealpost, name: str, every: Sequence[Delivery], now: float) -> Sentence:
+def _sentence(dealpost: Dealpost, name: str, every: Sequence[Delivery], now: float) -> Headline:
     if not every:
-        return Sentence("quiet", "user", name, _("Nothing has come in about them."), "", "nobody")
+        return Headline("quiet", "user", name, _("Nothing has come in about them."), "", "nobody")
     dead = sum(one.state == State.DEAD for one in every)
     waits = sum(one.state in (State.PENDING, State.SENDING) for one in every)
     if dead:
         then = ngettext("%(num)s delivery did not arrive.", "%(num)s deliveries did not arrive.", dead)
-        return Sentence("bad", "alert", name, then, "", f"dead:{dead}")
+        return Headline("bad", "alert", name, then, "", f"dead:{dead}")
     if waits:
         then = ngettext("%(num)s delivery is on its way.", "%(num)s deliveries are on their way.", waits)
-        return Sentence("warn", "clock", name, then, "", f"waits:{waits}")
-    last = _last_move(house, every)
+        return Headline("warn", "clock", name, then, "", f"waits:{waits}")
+    last = _last_move(dealpost, every)
     then = _("Everything arrived.")
     if last is not None:
         stage, at = last
         then += " " + _("The deal is on the stage “%(stage)s” %(since)s.", stage=stage, since=words.since_when(at, now))
-    return Sentence("ok", "tick", name, then, "", "well")
+    return Headline("ok", "tick", name, then, "", "well")
 
 
-def _last_move(house: Dealpost, every: Sequence[Delivery]) -> tuple[str, float] | None:
+def _last_move(dealpost: Dealpost, every: Sequence[Delivery]) -> tuple[str, float] | None:
     moves = [(at, status) for at, status in reached(every)]
     if not moves:
         return None
     at, status = max(moves)
-    name = stages.name_of(house, status)
+    name = stages.name_of(dealpost, status)
     return (name, at) if name else None
 
 
@@ -163,7 +163,7 @@ def reached(every: Sequence[Delivery]) -> list[tuple[float, int]]:
         status = one.facts.get("to_status")
         if one.destination == AMOCRM and one.state == State.DELIVERED and isinstance(status, int):
             found.append((one.changed_at, status))
-        elif one.event_name == rows.WEBHOOK and isinstance(one.data.get("status_id"), int):
+        elif one.event_name == delivery_row.WEBHOOK and isinstance(one.data.get("status_id"), int):
             found.append((one.received_at, int(one.data["status_id"])))
     return found
 
@@ -176,9 +176,9 @@ class Stop:
     now: bool
 
 
-def track(house: Dealpost, every: Sequence[Delivery], now: float) -> list[Stop]:
+def track(dealpost: Dealpost, every: Sequence[Delivery], now: float) -> list[Stop]:
     """The funnel's stages, with those that the deal has passed; empty while the funnel is not known."""
-    pipeline = stages.ours(house)
+    pipeline = stages.ours(dealpost)
     been: dict[int, float] = {}
     for at, status in reached(every):
         been[status] = max(at, been.get(status, 0.0))
@@ -196,39 +196,43 @@ def track(house: Dealpost, every: Sequence[Delivery], now: float) -> list[Stop]:
     return found
 
 
-def days(house: Dealpost, events: Sequence[Event], now: float) -> list[Day]:
+def days(dealpost: Dealpost, events: Sequence[Event], now: float) -> list[Day]:
     """The events by day, newest first."""
     found: list[Day] = []
     for event in events:
         title = words.heading(event.received_at, now)
         if not found or found[-1].title != title:
             found.append(Day(title))
-        found[-1].ways.append(_way(house, event, now))
+        found[-1].ways.append(_way(dealpost, event, now))
     return found
 
 
-def _way(house: Dealpost, event: Event, now: float) -> Way:
+def _way(dealpost: Dealpost, event: Event, now: float) -> Way:
     first = event.deliveries[0] if event.deliveries else None
     facts = next((one.facts for one in event.deliveries if one.facts), {})
-    what = rows.happened(event.name, event.data, facts, house)
-    lane = 2 if event.name == rows.WEBHOOK else 1
+    what = delivery_row.happened(event.name, event.data, facts, dealpost)
+    lane = 2 if event.name == delivery_row.WEBHOOK else 1
     link = url_for("pages.delivery", delivery_id=first.id) if first else ""
     pieces = [
         Piece(
-            lane, what[:1].upper() + what[1:], _changed(house, event.data) if lane == 2 else "", link=link, cause=True
+            lane,
+            what[:1].upper() + what[1:],
+            _changed(dealpost, event.data) if lane == 2 else "",
+            link=link,
+            cause=True,
         )
     ]
-    pieces += [_effect(house, one, now) for one in event.deliveries]
+    pieces += [_effect(dealpost, one, now) for one in event.deliveries]
     return Way(words.clock(event.received_at), words.exact(event.received_at), tuple(pieces))
 
 
-def _effect(house: Dealpost, one: Delivery, now: float) -> Piece:
-    lane = {AMOCRM: 2, ERP: 3}.get(one.destination, 2 if one.event_name != rows.WEBHOOK else 3)
-    head, note = rows.done(one), ""
+def _effect(dealpost: Dealpost, one: Delivery, now: float) -> Piece:
+    lane = {AMOCRM: 2, ERP: 3}.get(one.destination, 2 if one.event_name != delivery_row.WEBHOOK else 3)
+    head, note = delivery_row.done(one), ""
     if one.destination == AMOCRM and one.state == State.DELIVERED:
         head, note = _("The deal moved"), _moved(one.facts)
     elif one.destination == AMOCRM and one.state == State.SKIPPED:
-        head, note = _("The deal was left alone"), rows.done(one)
+        head, note = _("The deal was left alone"), delivery_row.done(one)
     elif one.destination == ERP and one.state == State.DELIVERED:
         head = _("Record %(id)s was made", id=one.reference) if one.reference else _("The record was made")
         note = words.money(one.facts["amount"]) if one.facts.get("amount") else ""
@@ -237,7 +241,7 @@ def _effect(house: Dealpost, one: Delivery, now: float) -> Piece:
     elif one.destination == "-":
         head, note = _("Goes nowhere"), words.reason_words(one.reason)
     head = head or words.state_word(one.state)
-    took = words.duration(one.changed_at - one.received_at) if one.state in rows.ENDED else ""
+    took = words.duration(one.changed_at - one.received_at) if one.state in delivery_row.ENDED else ""
     tries = one.failures + 1
     arrow = took
     if tries > 1:
@@ -252,10 +256,10 @@ def _moved(facts: Mapping[str, Any]) -> str:
     return _("“%(stage)s”", stage=after) if after else ""
 
 
-def _changed(house: Dealpost, data: Mapping[str, Any]) -> str:
+def _changed(dealpost: Dealpost, data: Mapping[str, Any]) -> str:
     """What a hook tells of the deal's way."""
     names = {
-        "from_name": stages.name_of(house, data.get("old_status_id"), data.get("pipeline_id")),
-        "to_name": stages.name_of(house, data.get("status_id"), data.get("pipeline_id")),
+        "from_name": stages.name_of(dealpost, data.get("old_status_id"), data.get("pipeline_id")),
+        "to_name": stages.name_of(dealpost, data.get("status_id"), data.get("pipeline_id")),
     }
     return _moved(names)

@@ -11,9 +11,9 @@ from flask_babel import ngettext
 from outbox.message import Attempt, Delivery, State
 from outbox.pauses import Paused
 from outbox.retry import SCHEDULE
-from service.house import Dealpost
+from service.current import Dealpost
 from service.operator import words
-from service.operator.pages import rows, wire
+from service.operator.pages import delivery_row, exchange
 
 LOOK = {
     "open": ("arrow", "blue"),
@@ -39,13 +39,13 @@ class Step:
     text: str = ""
     note: str = ""
     took: str = ""
-    wires: tuple[wire.Shown, ...] = ()
+    wires: tuple[exchange.Shown, ...] = ()
     open: bool = False
     attempt_id: int = 0
 
 
 def steps(
-    house: Dealpost,
+    dealpost: Dealpost,
     one: Delivery,
     attempts: Sequence[Attempt],
     title: str,
@@ -55,7 +55,7 @@ def steps(
     sender: str,
 ) -> list[Step]:
     """Oldest first; the next attempt is the last node."""
-    found = [_accepted(house, one, sender)]
+    found = [_accepted(dealpost, one, sender)]
     before, number = one.received_at, 0
     last_failed = max((a.id for a in attempts if a.outcome in ("failed", "dead")), default=0)
     for attempt in attempts:
@@ -69,13 +69,13 @@ def steps(
     return found
 
 
-def _accepted(house: Dealpost, one: Delivery, sender: str) -> Step:
+def _accepted(dealpost: Dealpost, one: Delivery, sender: str) -> Step:
     note = _("from %(source)s", source=words.source_words(one.source))
     if sender:
         note += ", " + _("key “%(name)s”", name=sender)
     return Step(
         "node", "book", "ok", words.clock(one.received_at, seconds=True), words.exact(one.received_at),
-        _("Event accepted:"), rows.event(one, house), note,
+        _("Event accepted:"), delivery_row.event(one, dealpost), note,
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def _attempt(attempt: Attempt, number: int, title: str, newest_failed: bool) -> 
     secret = _("hidden")
     return Step(
         "node", icon, tone, words.clock(attempt.at, seconds=True), words.exact(attempt.at), head, text, note, took,
-        tuple(wire.show(one, secret) for one in attempt.exchanges), newest_failed, attempt.id,
+        tuple(exchange.show(one, secret) for one in attempt.exchanges), newest_failed, attempt.id,
     )  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def _coming(
         return [_end(one, "alert", "bad", _("Not delivered."), _("We do not try by ourselves any more, you decide"))]
     if one.state in (State.SKIPPED, State.DELIVERED) and not number:
         word = words.state_word(one.state)
-        return [_end(one, words.ICONS[one.state], words.TONES[one.state], word, rows.done(one))]
+        return [_end(one, words.ICONS[one.state], words.TONES[one.state], word, delivery_row.done(one))]
     if one.state != State.PENDING:
         return []
     head = _("Attempt %(num)s", num=number + 1)

@@ -11,11 +11,11 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from outbox.message import Delivery, State
-from outbox.store import CauseGroup, Filter
-from service.house import Dealpost
+from outbox.queries import CauseGroup, Filter
+from service.current import Dealpost
 from service.operator import words
-from service.operator.pages import rows
-from service.operator.pages.places import Place, list_url
+from service.operator.pages import delivery_row
+from service.operator.pages.destinations import DestinationStatus, list_url
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,17 @@ class Trouble:
     waiting: int = field(default=0)
 
 
-def look(house: Dealpost, all_places: Sequence[Place], now: float) -> Trouble:
+def look(dealpost: Dealpost, all_places: Sequence[DestinationStatus], now: float) -> Trouble:
     """Everything that is not as it should be; nothing when all is well."""
     dead = sum(place.dead for place in all_places)
     failing = any(place.waiting for place in all_places)
-    groups = house.store.causes(Filter(states=(State.DEAD, State.PENDING))) if dead or failing else []
-    needs = [_stopped(house, place, now) for place in all_places if place.needs_person]
-    needs += [dead_group(house, group, now) for group in groups if group.state == State.DEAD]
-    passing = [_pause(house, place, now) for place in all_places if place.passes]
+    groups = dealpost.store.reading.causes(Filter(states=(State.DEAD, State.PENDING))) if dead or failing else []
+    needs = [_stopped(dealpost, place, now) for place in all_places if place.needs_person]
+    needs += [dead_group(dealpost, group, now) for group in groups if group.state == State.DEAD]
+    passing = [_pause(dealpost, place, now) for place in all_places if place.passes]
     resting = {place.name for place in all_places if place.rest or place.missing}
     passing += [
-        _retrying(house, group, now)
+        _retrying(dealpost, group, now)
         for group in groups
         if group.state == State.PENDING and group.destination not in resting and _long(group, now)
     ]
@@ -87,7 +87,7 @@ def _long(group: CauseGroup, now: float) -> bool:
     return any(now - one.received_at > words.LATE for one in group.sample)
 
 
-def dead_group(house: Dealpost, group: CauseGroup, now: float) -> Need:
+def dead_group(dealpost: Dealpost, group: CauseGroup, now: float) -> Need:
     """A group of deliveries that failed alike, with the control that mends it."""
     lesson = group.params.get("lesson") if group.cause == "stage_deleted" else None
     where: dict[str, Any] = {"state": "dead", "destination": group.destination, "cause": group.cause}
@@ -96,7 +96,7 @@ def dead_group(house: Dealpost, group: CauseGroup, now: float) -> Need:
         why=words.cause_means(group.cause, group.params),
         count=group.count,
         since=_since(group, now),
-        touched=tuple((one.id, rows.person(one)) for one in group.sample),
+        touched=tuple((one.id, delivery_row.person(one)) for one in group.sample),
         others=group.count - len(group.sample),
         who=words.cause_who(group.cause),
         then=_("the deals move to the new stage; those that are further stay") if lesson else "",
@@ -117,7 +117,7 @@ def _since(group: CauseGroup, now: float) -> str:
     return _("%(since)s, last %(last)s", since=since, last=last)
 
 
-def _stopped(house: Dealpost, place: Place, now: float) -> Need:
+def _stopped(dealpost: Dealpost, place: DestinationStatus, now: float) -> Need:
     rest = place.rest
     assert rest is not None
     params = {**rest.params, "missing": ", ".join(place.to_set) or rest.params.get("missing", "")}
@@ -138,10 +138,10 @@ def _stopped(house: Dealpost, place: Place, now: float) -> Need:
     )
 
 
-def _pause(house: Dealpost, place: Place, now: float) -> Passing:
+def _pause(dealpost: Dealpost, place: DestinationStatus, now: float) -> Passing:
     rest = place.rest
     assert rest is not None
-    waits, late = _longest(house, Filter(states=(State.PENDING,), destination=place.name), now)
+    waits, late = _longest(dealpost, Filter(states=(State.PENDING,), destination=place.name), now)
     part = 0.0
     if rest.until and rest.since and rest.until > rest.since:
         part = 1 - (rest.until - now) / (rest.until - rest.since)
@@ -158,9 +158,9 @@ def _pause(house: Dealpost, place: Place, now: float) -> Passing:
     )
 
 
-def _retrying(house: Dealpost, group: CauseGroup, now: float) -> Passing:
+def _retrying(dealpost: Dealpost, group: CauseGroup, now: float) -> Passing:
     where = Filter(states=(State.PENDING,), destination=group.destination, cause=group.cause, max_id=group.max_id)
-    waits, late = _longest(house, where, now)
+    waits, late = _longest(dealpost, where, now)
     due = min((one.due_at for one in group.sample), default=None)
     return Passing(
         title=words.cause_title(group.cause, group.params),
@@ -175,10 +175,12 @@ def _retrying(house: Dealpost, group: CauseGroup, now: float) -> Passing:
     )
 
 
-def _longest(house: Dealpost, where: Filter, now: float) -> tuple[tuple[tuple[int, str, float], ...], int]:
+def _longest(dealpost: Dealpost, where: Filter, now: float) -> tuple[tuple[tuple[int, str, float], ...], int]:
     """Those who wait longest, and how many of them are late."""
-    found: Sequence[Delivery] = house.store.list(where, 3, oldest_first=True).rows
-    waits = tuple((one.id, f"{rows.person(one)}, {rows.event(one, house)}", one.received_at) for one in found)
+    found: Sequence[Delivery] = dealpost.store.reading.find(where, 3, oldest_first=True).rows
+    waits = tuple(
+        (one.id, f"{delivery_row.person(one)}, {delivery_row.event(one, dealpost)}", one.received_at) for one in found
+    )
     return waits, sum(now - one.received_at > words.LATE for one in found)
 
 

@@ -15,7 +15,7 @@ from outbox.message import Delivery, NewDelivery, NewEvent, new_id
 from outbox.sqlite import SqliteStore
 from sandbox import Sandbox, defaults
 from service import config
-from service.destinations.amocrm import AmocrmAccount
+from service.amocrm import AmocrmAccount
 
 NEW, PAID = defaults.STAGE_NEW, defaults.STAGE_PAID
 ONE, TWO, THREE = defaults.STAGE_LESSON_1, defaults.STAGE_LESSON_2, defaults.STAGE_LESSON_3
@@ -30,7 +30,7 @@ class Running:
         given = {**defaults.SETTINGS(sandbox.base_url), "AMOCRM_RPS": "50", **settings}
         self.settings = config.load(given).amocrm
         self.store = SqliteStore(str(folder / "dealpost.db"), now=lambda: time.time() + self.offset)
-        self.store.migrate()
+        self.store.maintenance.migrate()
         self.start()
 
     def start(self) -> None:
@@ -52,9 +52,9 @@ class Running:
         """The account as another process has it."""
         return AmocrmAccount(
             self.settings,
-            memory=self.store.memory,
+            key_values=self.store.key_values,
             leases=self.store.leases,
-            rates=self.store.rates,
+            rate_limiter=self.store.rate_limiter,
             now=self.store.now,
             token_keys=self.keys,
             owner="worker",
@@ -90,7 +90,7 @@ class Running:
             )
             for email, lesson in given
         ]
-        return [receipt.id for receipt in self.store.accept(events)]
+        return [receipt.id for receipt in self.store.intake.accept(events)]
 
     def drain(self, passes: int = 50) -> PassResult:
         """Pass after pass until nothing is due or a pause begins."""
@@ -103,7 +103,7 @@ class Running:
         raise AssertionError("it never ends")
 
     def row(self, event_id: str) -> Delivery:
-        event = self.store.event(event_id)
+        event = self.store.reading.event(event_id)
         assert event is not None
         return event.deliveries[0]
 
@@ -132,8 +132,8 @@ class Running:
         self.sandbox.log.clear()
 
     def paused(self) -> pauses.Paused | None:
-        return pauses.read(self.store.memory, "amocrm")
+        return pauses.read(self.store.key_values, "amocrm")
 
     def exchanges(self, event_id: str) -> list[Any]:
         row = self.row(event_id)
-        return [one for attempt in self.store.attempts([row.id])[row.id] for one in attempt.exchanges]
+        return [one for attempt in self.store.reading.attempts([row.id])[row.id] for one in attempt.exchanges]

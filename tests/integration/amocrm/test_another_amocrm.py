@@ -14,7 +14,7 @@ import pytest
 
 from outbox.sqlite import SqliteStore
 from service import config
-from service.destinations.amocrm import AmocrmAccount
+from service.amocrm import AmocrmAccount
 from tests.integration.amocrm.running import Running
 
 KNOWN = {"query", "with", "limit", "page", "filter[id][]", "order[id]", "filter[statuses]"}
@@ -128,7 +128,7 @@ class Another(Running):
         }
         self.settings = config.load(given).amocrm
         self.store = SqliteStore(str(folder / "dealpost.db"))
-        self.store.migrate()
+        self.store.maintenance.migrate()
         self.start()
 
 

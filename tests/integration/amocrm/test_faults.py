@@ -30,7 +30,7 @@ class TestRefusedBatch:
         [dead] = [running.row(one) for one in events if running.row(one).lead_id == bad[0]]
         assert dead.cause == "deal_refused" and "valid choice" in dead.reason
         assert dead.person == "Студент s3@example.com"
-        attempt = running.store.attempts([dead.id])[dead.id][-1]
+        attempt = running.store.reading.attempts([dead.id])[dead.id][-1]
         assert attempt.status == 400 and any(one["status"] == 400 for one in attempt.exchanges)
 
     def test_where_nothing_goes_through_it_does_not_try_each_of_fifty(self, running: Running) -> None:
@@ -43,8 +43,8 @@ class TestRefusedBatch:
         assert paused is not None and paused.kind == "cause"
         assert running.sandbox.log.count(method="PATCH") < 20
         running.sandbox.faults.clear()
-        running.store.memory.delete("pause", ["amocrm"])
-        running.store.make_due("amocrm")
+        running.store.key_values.delete("pause", ["amocrm"])
+        running.store.lanes.make_due("amocrm")
         running.drain()
         assert running.states(events) == {"delivered": 50}
 
@@ -87,7 +87,7 @@ class TestDeletedStage:
         assert [cause for cause, _ in running.alerts] == ["same_cause"]
         stage = running.sandbox.amocrm.add_stage(defaults.PIPELINE_ID, "Урок 1", sort=35)
         choice = {"status_id": stage.id, "pipeline_id": defaults.PIPELINE_ID, "who": "Olga", "at": 1}
-        running.store.memory.put("choices", "stage:1", choice)
+        running.store.key_values.put("choices", "stage:1", choice)
         running.drain()
         assert running.states(events) == {"delivered": 60}
         assert {running.stage(deal) for deal in deals.values()} == {stage.id}
@@ -218,7 +218,7 @@ class TestOutage:
     def test_a_server_that_hangs_or_drips_is_cut_at_the_total(
         self, running: Running, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("service.destinations.amocrm.client.TOTAL", 0.3)
+        monkeypatch.setattr("service.amocrm.client.TOTAL", 0.3)
         running.student()
         running.account.pipelines.all()
         running.sandbox.faults.add(kind, seconds=2.0)
@@ -256,7 +256,7 @@ class TestSlowDown:
         assert left == pytest.approx(5 if html else 300, rel=0.02)
         sent = running.sandbox.log.count(part="amocrm")
         if not html:
-            running.store.memory.delete("pause", ["amocrm"])  # an operator resumes too early
+            running.store.key_values.delete("pause", ["amocrm"])  # an operator resumes too early
             running.drain()
             assert running.sandbox.log.count(part="amocrm") == sent
         running.offset += left + 1

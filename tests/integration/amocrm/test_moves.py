@@ -161,9 +161,9 @@ def test_lessons_wait_until_the_first_stage_is_chosen(run: Callable[..., Running
     deal = running.student()
     event = running.lesson()
     running.drain()
-    paused = pauses.read(running.store.memory, "amocrm")
+    paused = pauses.read(running.store.key_values, "amocrm")
     assert running.state(event).split()[0] == "pending" and paused is not None and paused.cause == "amocrm_not_set_up"
-    running.store.memory.put("choices", "stage:1", {"status_id": ONE, "pipeline_id": defaults.PIPELINE_ID})
+    running.store.key_values.put("choices", "stage:1", {"status_id": ONE, "pipeline_id": defaults.PIPELINE_ID})
     running.drain()
     assert running.state(event) == "delivered" and running.stage(deal) == ONE
 
@@ -191,7 +191,7 @@ def test_an_operator_s_choice_goes_before_the_setting(running: Running) -> None:
     deal = running.student()
     before = running.account.moves.fingerprint
     choice = {"status_id": TWO, "pipeline_id": defaults.PIPELINE_ID, "who": "Olga", "at": 1}
-    running.store.memory.put("choices", "stage:1", choice)
+    running.store.key_values.put("choices", "stage:1", choice)
     assert running.account.moves.fingerprint != before
     running.lesson()
     running.drain()
@@ -206,7 +206,9 @@ def test_a_choice_may_lie_in_another_pipeline(running: Running) -> None:
     deal = running.student()
     contact = account.deals[deal].contact_ids[0]
     second = account.add_deal("x", 1, start, other.id, contact_ids=[contact])
-    running.store.memory.put("choices", "stage:2", {"status_id": further, "pipeline_id": other.id, "who": "O", "at": 1})
+    running.store.key_values.put(
+        "choices", "stage:2", {"status_id": further, "pipeline_id": other.id, "who": "O", "at": 1}
+    )
     events = running.lessons([("anna@example.com", 1), ("anna@example.com", 2)])
     running.drain()
     assert running.states(events) == {"delivered": 2}
@@ -264,7 +266,7 @@ class TestMovedBack:
         running.drain()
         assert [running.state(one) for one in events] == ["delivered", "skipped already_further"]
         running.sandbox.amocrm.move_deal(deal, NEW)
-        running.store.retry_one(running.row(events[1]).id, "Olga")
+        running.store.operations.retry_one(running.row(events[1]).id, "Olga")
         running.drain()
         assert running.state(events[1]) == "skipped superseded" and running.stage(deal) == NEW
 
@@ -323,7 +325,7 @@ class TestStale:
         event = running.lesson(lesson=2)
         running.drain()
         assert running.state(event) == "skipped deal_gone"
-        assert running.store.memory.get("directory", "anna@example.com") is None
+        assert running.store.key_values.get("directory", "anna@example.com") is None
 
     def test_a_deleted_deal_that_is_still_shown(self, running: Running) -> None:
         running.sandbox.set(deleted_deals="shown")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sandbox import Sandbox, defaults
-from service.destinations.amocrm import directory as directory_module
-from service.destinations.amocrm import pages as pages_module
+from service.destinations.deals import directory as directory_module
+from service.destinations.deals import prefetch as pages_module
 from tests.integration.amocrm.running import NEW, ONE, Running
 
 
@@ -92,7 +92,7 @@ def test_where_filters_are_ignored_everybody_is_searched_for(running: Running, t
     deals = running.students(30)
     running.sandbox.set(filters_enabled=False)
     if not told:  # amoCRM does not say so, only its rows do
-        running.store.memory.put("account", "filters", {"enabled": True})
+        running.store.key_values.put("account", "filters", {"enabled": True})
     running.warm()
     events = running.lessons([(email, 1) for email in [*deals, "stranger@example.com"]])
     running.drain()

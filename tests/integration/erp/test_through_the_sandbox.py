@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from outbox.drain import Lane
+from outbox.engines import open_store
 from outbox.message import Delivery, NewEvent, State
-from outbox.store import Filter, Store, open_store
+from outbox.queries import Filter
+from outbox.store import Store
 from sandbox import Sandbox, defaults, forms
 from service import routing
 from service.config import load
@@ -28,7 +30,7 @@ class House:
         self.settings = load({**environ, **keys})
         self.ahead = 0.0
         self.store: Store = open_store(self.settings.database_url, now=lambda: time.time() + self.ahead)
-        self.store.migrate()
+        self.store.maintenance.migrate()
         self.wiring = Wiring(self.settings, self.store)
         self.alerts: list[str] = []
         self.lane = self.new_lane("one")
@@ -53,7 +55,7 @@ class House:
         self.accept(events)
 
     def accept(self, events: list[NewEvent]) -> None:
-        self.store.accept(events)
+        self.store.intake.accept(events)
 
     def event(self, **data: Any) -> None:
         routed = routing.route("crm/create-deal", data, {})
@@ -78,7 +80,7 @@ class House:
         self.store.leases.release(self.lane.lease)
 
     def rows(self) -> list[Delivery]:
-        return list(self.store.list(Filter(destination="erp"), 1000, oldest_first=True).rows)
+        return list(self.store.reading.find(Filter(destination="erp"), 1000, oldest_first=True).rows)
 
     def states(self) -> list[str]:
         return [f"{row.state} {row.reason.partition(':')[0]}".strip() for row in self.rows()]
@@ -134,7 +136,7 @@ def test_a_change_of_stage_becomes_a_record(sandbox: Sandbox, house: Callable[..
         "Анна Петрова",
     )
     assert record["1041"] == f"dp-{row.event_id}"
-    attempts = ours.store.attempts([row.id])[row.id]
+    attempts = ours.store.reading.attempts([row.id])[row.id]
     assert len(attempts) == 1
     shown = str(attempts[0].exchanges)
     assert "/api/v4/leads" in shown and "rest.php" in shown
@@ -222,7 +224,7 @@ def test_while_amocrm_is_silent_only_its_changes_wait(sandbox: Sandbox, house: C
     assert ours.states() == ["delivered", "delivered"]
     [first, _] = ours.rows()
     assert first.failures == 0
-    assert [one.outcome for one in ours.store.attempts([first.id])[first.id]] == ["paused", "delivered"]
+    assert [one.outcome for one in ours.store.reading.attempts([first.id])[first.id]] == ["paused", "delivered"]
 
 
 @pytest.mark.parametrize("fault", ["erp_empty", "erp_db_error", "erp_fatal", "garbage"])
@@ -275,11 +277,11 @@ def test_what_a_dead_worker_left_is_told_apart(sandbox: Sandbox, house: Callable
         raise Killed
 
     assert ours.lane.acquire()
-    record, ours.store.record = ours.store.record, die  # type: ignore[method-assign]
+    record, ours.store.lanes.record = ours.store.lanes.record, die  # type: ignore[method-assign]
     with pytest.raises(Killed):
         ours.lane.run_pass()
     assert len(ours.records()) == 2
-    ours.store.record = record  # type: ignore[method-assign]
+    ours.store.lanes.record = record  # type: ignore[method-assign]
     ours.ahead += 31
     again = House(
         sandbox,

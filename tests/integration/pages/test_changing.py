@@ -9,7 +9,7 @@ from flask import Flask
 from outbox import pauses
 from outbox.message import State
 from outbox.outcome import DeliveryError
-from outbox.store import Filter
+from outbox.queries import Filter
 from tests.integration.pages.conftest import Visitor, plain
 from tests.support import seeded
 
@@ -17,7 +17,7 @@ DEAD = Filter(states=(State.DEAD,), cause="stage_deleted")
 
 
 def dead(world: seeded.World) -> list[int]:
-    return [one.id for one in world.store.list(DEAD, 100).rows]
+    return [one.id for one in world.store.reading.find(DEAD, 100).rows]
 
 
 def form_of(page: str, action: str) -> dict[str, str | list[str]]:
@@ -39,16 +39,16 @@ def test_a_form_without_its_token_changes_nothing(trouble, visitor: Visitor) -> 
     one = dead(trouble)[0]
     answer = visitor.press(f"/outbox/{one}/retry", token=False)
     assert answer.status_code == 400 and "no longer valid" in plain(answer.text)
-    assert trouble.store.delivery(one).state == State.DEAD
+    assert trouble.store.reading.delivery(one).state == State.DEAD
 
 
 def test_retry_and_discard_answer_with_a_redirect_and_leave_a_line(trouble, visitor: Visitor) -> None:
     first, second = dead(trouble)[:2]
     answer = visitor.press(f"/outbox/{first}/retry")
     assert answer.status_code == 303 and answer.headers["Location"] == f"/outbox/{first}"
-    assert trouble.store.delivery(first).state == State.PENDING
+    assert trouble.store.reading.delivery(first).state == State.PENDING
     assert visitor.press(f"/outbox/{second}/discard").status_code == 303
-    assert trouble.store.delivery(second).state == State.DISCARDED
+    assert trouble.store.reading.delivery(second).state == State.DISCARDED
     text = visitor.text("/outbox/log")
     assert "operator sent again 1" in text and "operator cancelled 1" in text
 
@@ -56,18 +56,18 @@ def test_retry_and_discard_answer_with_a_redirect_and_leave_a_line(trouble, visi
 def test_what_was_delivered_cannot_be_cancelled_and_is_told_so(world: seeded.World, visitor: Visitor) -> None:
     one = world.deliver(seeded.PEOPLE[0], seeded.NOON - 60, 1)
     visitor.press(f"/outbox/{one}/discard")
-    assert world.store.delivery(one).state == State.DELIVERED
+    assert world.store.reading.delivery(one).state == State.DELIVERED
     assert "It cannot be cancelled: it is delivered." in visitor.text(f"/outbox/{one}")
 
 
 def test_pause_and_resume_hold_and_let_go(world: seeded.World, visitor: Visitor) -> None:
     world.house()
     assert visitor.press("/outbox/pause/erp").status_code == 303
-    paused = pauses.read(world.store.memory, "erp")
+    paused = pauses.read(world.store.key_values, "erp")
     assert paused is not None and paused.who == "operator"
     assert "Paused by operator" in visitor.text("/outbox/connections")
     assert visitor.press("/outbox/resume/erp").status_code == 303
-    assert pauses.read(world.store.memory, "erp") is None
+    assert pauses.read(world.store.key_values, "erp") is None
     assert visitor.press("/outbox/pause/nothing").status_code == 404
 
 
@@ -80,7 +80,7 @@ def test_many_are_sent_only_after_a_question_with_the_number(trouble, visitor: V
     assert len(dead(trouble)) == 14, "asking changes nothing"
     answer = visitor.press("/outbox/do", **form_of(question, "/outbox/do"))
     assert answer.status_code == 303
-    assert dead(trouble) == [] and trouble.store.count(Filter(states=(State.DEAD,))) == 4
+    assert dead(trouble) == [] and trouble.store.reading.count(Filter(states=(State.DEAD,))) == 4
     assert "0 of 14" in visitor.text(answer.headers["Location"])
     assert "operator sent again 14" in visitor.text("/outbox/log")
 
@@ -122,7 +122,7 @@ def test_what_came_after_the_question_is_not_touched(trouble, visitor: Visitor) 
 
 def test_when_the_set_has_changed_nothing_is_done_and_the_question_comes_anew(trouble, visitor: Visitor) -> None:
     question = visitor.get("/outbox/confirm?act=discard&state=dead&cause=stage_deleted").text
-    trouble.store.retry_one(dead(trouble)[0], "somebody else")
+    trouble.store.operations.retry_one(dead(trouble)[0], "somebody else")
     answer = visitor.press("/outbox/do", **form_of(question, "/outbox/do"))
     assert answer.status_code == 409
     assert "nothing was done" in plain(answer.text) and "Cancel 13 deliveries?" in plain(answer.text)
@@ -138,7 +138,7 @@ def test_only_the_ticked_ones_are_meant(trouble, visitor: Visitor) -> None:
     question = visitor.get(f"/outbox/confirm?act=discard&{query}").text
     assert "Cancel 3 deliveries?" in plain(question)
     visitor.press("/outbox/do", **form_of(question, "/outbox/do"))
-    assert {trouble.store.delivery(one).state for one in ticked} == {State.DISCARDED}
+    assert {trouble.store.reading.delivery(one).state for one in ticked} == {State.DISCARDED}
     assert len(dead(trouble)) == 11
 
 
@@ -147,39 +147,39 @@ def test_nothing_ticked_means_nothing(trouble, visitor: Visitor) -> None:
     assert "Nothing is selected" in text
     visitor.press("/outbox/do", act="discard", state="dead", mode="ids", max_id="999999", expected="0")
     visitor.press("/outbox/do", act="discard", state="dead")
-    assert trouble.store.count(Filter(states=(State.DEAD,))) == 18
+    assert trouble.store.reading.count(Filter(states=(State.DEAD,))) == 18
 
 
 @pytest.mark.parametrize("state", ["delivered", "sending"])
 def test_what_is_delivered_or_on_its_way_is_never_among_many(trouble, visitor: Visitor, state: str) -> None:
-    before = trouble.store.count_states(Filter())
+    before = trouble.store.reading.count_states(Filter())
     assert "Nothing is selected" in visitor.text(f"/outbox/confirm?act=discard&state={state}")
     visitor.press("/outbox/do", act="discard", state=state, max_id="999999", expected="400")
-    assert trouble.store.count_states(Filter()) == before
+    assert trouble.store.reading.count_states(Filter()) == before
 
 
 def test_a_corrected_address_is_sent_and_the_old_one_stays_in_the_log(trouble, visitor: Visitor) -> None:
-    one = trouble.store.list(Filter(states=(State.DEAD,), cause="contact_not_found"), 1).rows[0]
+    one = trouble.store.reading.find(Filter(states=(State.DEAD,), cause="contact_not_found"), 1).rows[0]
     bad = visitor.press(f"/outbox/{one.id}/correct", email="nothing like it")
     assert bad.status_code == 422 and "This is no e-mail address." in plain(bad.text)
     assert visitor.press(f"/outbox/{one.id}/correct", email=" Right@Example.com ").status_code == 303
-    after = trouble.store.delivery(one.id)
+    after = trouble.store.reading.delivery(one.id)
     assert after.email == "right@example.com" and after.state == State.PENDING
     assert after.data["lesson"] == one.data["lesson"]
     assert one.email in visitor.text("/outbox/log")
 
 
 def test_a_records_name_and_amount_are_corrected_by_the_rules_of_the_way_in(trouble, visitor: Visitor) -> None:
-    one = trouble.store.list(Filter(states=(State.DEAD,), cause="erp_refused"), 1).rows[0]
+    one = trouble.store.reading.find(Filter(states=(State.DEAD,), cause="erp_refused"), 1).rows[0]
     assert f"/outbox/{one.id}/correct" in visitor.get("/outbox/deliveries?state=dead").text
     assert 'value="Студент 51"' in visitor.get(f"/outbox/{one.id}/correct").text
     bad = visitor.press(f"/outbox/{one.id}/correct", dealName=" ", amount="by agreement")
     assert bad.status_code == 422 and 'value="by agreement"' in bad.text
     assert "The name must not be empty" in plain(bad.text) and "This is no amount." in plain(bad.text)
-    assert trouble.store.delivery(one.id).state == State.DEAD
+    assert trouble.store.reading.delivery(one.id).state == State.DEAD
     answer = visitor.press(f"/outbox/{one.id}/correct", dealName="Полина Жукова", amount="24 900,50")
     assert answer.status_code == 303
-    after = trouble.store.delivery(one.id)
+    after = trouble.store.reading.delivery(one.id)
     assert after.state == State.PENDING
     assert (after.data["dealName"], after.data["amount"]) == ("Полина Жукова", "24900.50")
     assert "before: Студент 51, ₽24,900" in visitor.text("/outbox/log")
@@ -189,18 +189,18 @@ def test_a_stage_is_chosen_from_the_funnel_and_goes_before_the_setting(trouble, 
     answer = visitor.press("/outbox/connections/stages", **{"stage:2": "61530117", "then_retry": "stage_deleted"})
     to = urlsplit(answer.headers["Location"])
     assert to.path == "/outbox/confirm" and dict(parse_qsl(to.query))["cause"] == "stage_deleted"
-    entry = trouble.store.memory.get("choices", "stage:2")
+    entry = trouble.store.key_values.get("choices", "stage:2")
     assert entry.value["status_id"] == 61530117 and entry.value["who"] == "operator"
     text = visitor.text("/outbox/connections")
     assert "chosen here by operator" in text and "the setting says 61530114" in text
     visitor.press("/outbox/connections/stages", **{"stage:2": "setting"})
-    assert trouble.store.memory.get("choices", "stage:2") is None
+    assert trouble.store.key_values.get("choices", "stage:2") is None
 
 
 def test_a_stage_that_the_funnel_lacks_is_refused(trouble, visitor: Visitor) -> None:
     for wrong in ("999", "143"):
         visitor.press("/outbox/connections/stages", **{"stage:1": wrong})
-        assert trouble.store.memory.get("choices", "stage:1") is None
+        assert trouble.store.key_values.get("choices", "stage:1") is None
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,8 @@ def test_a_stage_that_the_funnel_lacks_is_refused(trouble, visitor: Visitor) -> 
     [("hook_on", "Switched on"), ("hook_off", "Switched off by amoCRM"), ("hook_unknown", "Not registered in amoCRM")],
 )
 def test_the_webhooks_card_says_what_the_last_check_found(trouble, visitor: Visitor, code: str, said: str) -> None:
-    kept = trouble.store.memory.get("jobs", "hook").value
-    trouble.store.memory.put("jobs", "hook", {**kept, "detail": code})
+    kept = trouble.store.key_values.get("jobs", "hook").value
+    trouble.store.key_values.put("jobs", "hook", {**kept, "detail": code})
     text = visitor.text("/outbox/connections")
     assert f"amoCRM's webhook {said}" in text and "Checked 6 min ago" in text
     visitor.press("/outbox/connections/webhook")

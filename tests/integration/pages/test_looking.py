@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from outbox.message import State
-from outbox.store import Filter
+from outbox.queries import Filter
 from tests.integration.pages.conftest import Visitor, plain
 from tests.support import seeded
 from tests.support.site import OPERATOR, VIEWER, Broken, application
@@ -21,7 +21,7 @@ PAGES = (
 
 
 def first_dead(world: seeded.World) -> int:
-    return world.store.list(Filter(states=(State.DEAD,), cause="stage_deleted"), 1).rows[0].id
+    return world.store.reading.find(Filter(states=(State.DEAD,), cause="stage_deleted"), 1).rows[0].id
 
 
 def test_the_overview_says_the_worst_first_and_what_passes_by_itself(trouble, visitor: Visitor) -> None:
@@ -143,7 +143,7 @@ def test_the_viewer_sees_all_and_changes_nothing(trouble, visitor: Visitor) -> N
     ]
     for path in own + shared:
         assert visitor.press(path).status_code == 403, path
-    assert trouble.store.count(Filter(states=(State.DEAD,))) == 18
+    assert trouble.store.reading.count(Filter(states=(State.DEAD,))) == 18
 
 
 def test_no_page_holds_a_script_or_a_style_of_its_own(trouble, visitor: Visitor) -> None:
@@ -231,7 +231,7 @@ def test_before_connecting_nobody_is_asked_for_a_token(world: seeded.World) -> N
 
 def test_a_webhook_that_amocrm_switched_off_is_the_connections_sentence(world: seeded.World, visitor: Visitor) -> None:
     world.house()
-    world.store.memory.put("jobs", "hook", {"detail": "hook_off", "last_at": seeded.NOON - 60, "outcome": "done"})
+    world.store.key_values.put("jobs", "hook", {"detail": "hook_off", "last_at": seeded.NOON - 60, "outcome": "done"})
     assert "amoCRM is connected, but does not tell of changes of stage." in visitor.text("/outbox/connections")
 
 
@@ -319,5 +319,5 @@ def test_what_failed_a_moment_ago_is_on_its_way_and_no_trouble(world: seeded.Wor
     world.house()
     assert "Passes by itself" not in visitor.text("/outbox")
     world.clock.now += 400
-    world.store.memory.put("process", "worker.1", {"name": "w", "kind": "worker", "heartbeat_at": world.clock.now})
+    world.store.key_values.put("process", "worker.1", {"name": "w", "kind": "worker", "heartbeat_at": world.clock.now})
     assert "Passes by itself" in visitor.text("/outbox")

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from outbox.store import Store, open_store
+from outbox.engines import open_store
+from outbox.store import Store
 from tests.integration.store.make import Clock
 
 
@@ -39,5 +40,5 @@ def opened(address: str, clock: Clock) -> Iterator[Callable[[], Store]]:
 @pytest.fixture
 def store(opened: Callable[[], Store]) -> Store:
     store = opened()
-    store.migrate()
+    store.maintenance.migrate()
     return store

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from outbox.message import Dedupe, Delivery, NewDelivery, NewEvent, State, new_id
-from outbox.outcome import Delivered, Desk, Outcome
-from outbox.store import Lease, Result, Store
+from outbox.message import Dedupe, Delivery, NewDelivery, NewEvent, Result, State, new_id
+from outbox.outcome import Delivered, DeliveryContext, Outcome
+from outbox.shared import Lease
+from outbox.store import Store
 
 
 @dataclass
@@ -60,7 +61,7 @@ def event(
 
 def only(store: Store, event_id: str) -> Delivery:
     """The one delivery of this event."""
-    found = store.event(event_id)
+    found = store.reading.event(event_id)
     assert found is not None
     (delivery,) = found.deliveries
     return delivery
@@ -76,7 +77,7 @@ def claim(
     store: Store, lease: Lease, limit: int = 50, *, whole_keys: bool = False, newest_first: bool = False
 ) -> list[Delivery]:
     destination = lease.name.partition(":")[2]
-    return store.claim(lease, destination, limit, whole_keys=whole_keys, newest_first=newest_first)
+    return store.lanes.claim(lease, destination, limit, whole_keys=whole_keys, newest_first=newest_first)
 
 
 def finish(store: Store, state: State, delivery_id: int, **fields: Any) -> None:
@@ -89,7 +90,7 @@ def finish(store: Store, state: State, delivery_id: int, **fields: Any) -> None:
         else Result(row.id, State.PENDING, None, due_at=row.due_at)
         for row in claim(store, lease, 1000, whole_keys=True)
     ]
-    store.record(lease, results)
+    store.lanes.record(lease, results)
     store.leases.release(lease)
 
 
@@ -114,12 +115,12 @@ class Fake:
     def missing(self) -> tuple[str, ...]:
         return self.lacks
 
-    def deliver(self, batch: Sequence[Delivery], desk: Desk) -> Mapping[int, Outcome]:
+    def deliver(self, batch: Sequence[Delivery], context: DeliveryContext) -> Mapping[int, Outcome]:
         ids = [row.id for row in batch]
         self.batches.append(ids)
         if self.begins:
-            desk.begin(ids)
-            desk.exchange(ids, {"request": {"method": "PATCH"}})
+            context.begin(ids)
+            context.exchange(ids, {"request": {"method": "PATCH"}})
         if self.raises is not None:
             raise self.raises
         answers = {row.id: self.answer(row) for row in batch}

@@ -6,32 +6,37 @@ import sqlite3
 
 import pytest
 
+from outbox.engines import open_store
 from outbox.message import Dedupe, State, StoreUnavailable
-from outbox.store import Filter, Store, open_store
+from outbox.queries import Filter
+from outbox.store import Store
 from tests.integration.store.make import Clock, claim, event, finish, lane, only
 
 
 def test_a_new_store_is_well(store: Store) -> None:
-    store.migrate()
-    assert store.verify() == []
+    store.maintenance.migrate()
+    assert store.maintenance.verify() == []
 
 
 def test_verify_names_what_is_wrong(store: Store, address: str) -> None:
-    store.accept([event()])
+    store.intake.accept([event()])
     with sqlite3.connect(address.removeprefix("sqlite:///")) as broken:
         broken.execute("PRAGMA foreign_keys = OFF")
         broken.execute("DELETE FROM events")
         broken.execute("UPDATE counters SET n = 7")
     broken.close()
-    assert store.verify() == ["1 deliveries without their event", "1 figures that differ from what is there"]
+    assert store.maintenance.verify() == [
+        "1 deliveries without their event",
+        "1 figures that differ from what is there",
+    ]
 
 
 def test_a_backup_is_a_whole_store_of_its_own(store: Store, tmp_path: pathlib.Path, clock: Clock) -> None:
-    store.accept([event("ann@x"), event("bob@x")])
+    store.intake.accept([event("ann@x"), event("bob@x")])
     path = tmp_path / "copies" / "one.db"
-    store.backup(str(path))
-    store.accept([event("cid@x")])
-    store.backup(str(path))
+    store.maintenance.backup(str(path))
+    store.intake.accept([event("cid@x")])
+    store.maintenance.backup(str(path))
     assert os.stat(path).st_mode & 0o777 == 0o600
     assert os.listdir(path.parent) == ["one.db"]
     copy = open_store(f"sqlite:///{path}", now=clock)
@@ -45,35 +50,35 @@ def test_a_backup_is_a_whole_store_of_its_own(store: Store, tmp_path: pathlib.Pa
 def test_a_backup_that_cannot_be_written_says_so(store: Store, tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable):
-        store.backup(str(tmp_path / "file" / "below.db"))
+        store.maintenance.backup(str(tmp_path / "file" / "below.db"))
 
 
 def test_prune_lets_go_of_old_successes_and_never_of_dead_letters(store: Store, clock: Clock) -> None:
     (done, skipped, dead, waiting) = (
-        only(store, receipt.id).id for name in "abcd" for receipt in store.accept([event(f"{name}@x")])
+        only(store, receipt.id).id for name in "abcd" for receipt in store.intake.accept([event(f"{name}@x")])
     )
     finish(store, State.DELIVERED, done)
     finish(store, State.SKIPPED, skipped, reason="deal_closed")
     finish(store, State.DEAD, dead, reason="refused: no", cause="deal_refused")
-    (discarded,) = (only(store, receipt.id).id for receipt in store.accept([event("e@x")]))
-    store.discard_one(discarded, "olga")
-    event_id = store.delivery(done).event_id  # type: ignore[union-attr]
+    (discarded,) = (only(store, receipt.id).id for receipt in store.intake.accept([event("e@x")]))
+    store.operations.discard_one(discarded, "olga")
+    event_id = store.reading.delivery(done).event_id  # type: ignore[union-attr]
     clock.forward(1000)
-    assert store.prune(clock.now - 1001) == 0
-    assert store.prune(clock.now - 999, limit=2) == 2
-    assert store.prune(clock.now - 999, limit=2) == 1
-    assert store.prune(clock.now, limit=2) == 0
-    assert [row.id for row in store.list(Filter(), 10).rows] == [waiting, dead]
-    assert store.event(event_id) is None and store.attempts([done]) == {done: []}
-    assert store.count(Filter()) == 2 and store.verify() == []
+    assert store.maintenance.prune(clock.now - 1001) == 0
+    assert store.maintenance.prune(clock.now - 999, limit=2) == 2
+    assert store.maintenance.prune(clock.now - 999, limit=2) == 1
+    assert store.maintenance.prune(clock.now, limit=2) == 0
+    assert [row.id for row in store.reading.find(Filter(), 10).rows] == [waiting, dead]
+    assert store.reading.event(event_id) is None and store.reading.attempts([done]) == {done: []}
+    assert store.reading.count(Filter()) == 2 and store.maintenance.verify() == []
 
 
 def test_a_pruned_event_is_no_longer_known(store: Store, clock: Clock) -> None:
-    (first,) = store.accept([event(dedupe=Dedupe("k:1", "f"))])
+    (first,) = store.intake.accept([event(dedupe=Dedupe("k:1", "f"))])
     finish(store, State.DELIVERED, only(store, first.id).id)
     clock.forward(10)
-    assert store.prune(clock.now) == 1
-    assert not store.accept([event(dedupe=Dedupe("k:1", "other"))])[0].duplicate
+    assert store.maintenance.prune(clock.now) == 1
+    assert not store.intake.accept([event(dedupe=Dedupe("k:1", "other"))])[0].duplicate
 
 
 def test_an_event_stays_as_long_as_one_of_its_deliveries(store: Store, clock: Clock) -> None:
@@ -81,63 +86,73 @@ def test_an_event_stays_as_long_as_one_of_its_deliveries(store: Store, clock: Cl
 
     from outbox.message import NewDelivery
 
-    (receipt,) = store.accept(
+    (receipt,) = store.intake.accept(
         [replace(event(), deliveries=(NewDelivery("amocrm", "a"), NewDelivery("erp", state=State.SKIPPED)))]
     )
     clock.forward(10)
-    assert store.prune(clock.now) == 1
-    assert store.event(receipt.id) is not None and len(store.event(receipt.id).deliveries) == 1  # type: ignore[union-attr]
+    assert store.maintenance.prune(clock.now) == 1
+    assert store.reading.event(receipt.id) is not None and len(store.reading.event(receipt.id).deliveries) == 1  # type: ignore[union-attr]
 
 
 def test_forget_erases_a_person_everywhere(store: Store, address: str) -> None:
-    (first,) = store.accept([event("ann@secret.example", key="k1")])
+    (first,) = store.intake.accept([event("ann@secret.example", key="k1")])
     delivery = only(store, first.id)
     lease = lane(store)
     claim(store, lease)
-    store.begin(lease, [delivery.id])
+    store.lanes.begin(lease, [delivery.id])
     store.leases.release(lease)
     finish(store, State.DELIVERED, delivery.id, lead_id=5, person="Ann", exchanges=({"body": "ann@secret.example"},))
-    (hook,) = store.accept([event(None, key=None, lead_id=5, state=State.SKIPPED, reason="echo")])
-    (raw,) = store.accept([event(None, key=None, state=State.DEAD, reason="unreadable", raw="x=ANN@secret.example")])
-    (wrong,) = store.accept([event("anm@x", key="k2")])
-    store.correct(only(store, wrong.id).id, {"email": "ann@secret.example"}, "ann@secret.example", "k2", "olga")
-    (other,) = store.accept([event("bob@x", key="k3")])
-    store.memory.put("directory", "ann@secret.example", {"contacts": [1]})
-    store.memory.put("directory", "email:ann@secret.example", {"contacts": [1]})
-    store.memory.put("directory", "joann@secret.example", {"contacts": [2]})
-    assert store.forget("ann@secret.example", "olga") == 4
-    assert [store.event(one.id) is None for one in (first, hook, raw, wrong, other)] == [True, True, True, True, False]
-    assert list(store.memory.items("directory")) == ["joann@secret.example"]
-    newest = store.actions(10)[0]
+    (hook,) = store.intake.accept([event(None, key=None, lead_id=5, state=State.SKIPPED, reason="echo")])
+    (raw,) = store.intake.accept(
+        [event(None, key=None, state=State.DEAD, reason="unreadable", raw="x=ANN@secret.example")]
+    )
+    (wrong,) = store.intake.accept([event("anm@x", key="k2")])
+    store.operations.correct(
+        only(store, wrong.id).id, {"email": "ann@secret.example"}, "ann@secret.example", "k2", "olga"
+    )
+    (other,) = store.intake.accept([event("bob@x", key="k3")])
+    store.key_values.put("directory", "ann@secret.example", {"contacts": [1]})
+    store.key_values.put("directory", "email:ann@secret.example", {"contacts": [1]})
+    store.key_values.put("directory", "joann@secret.example", {"contacts": [2]})
+    assert store.maintenance.forget("ann@secret.example", "olga") == 4
+    assert [store.reading.event(one.id) is None for one in (first, hook, raw, wrong, other)] == [
+        True,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert list(store.key_values.items("directory")) == ["joann@secret.example"]
+    newest = store.reading.actions(10)[0]
     assert (newest.what, newest.count, newest.detail) == ("forget", 4, {"email": "a***n@secret.example"})
-    store.checkpoint()
+    store.maintenance.checkpoint()
     store.close()
     path = pathlib.Path(address.removeprefix("sqlite:///"))
     assert b"ann@secret.example" not in path.read_bytes().lower().replace(b"joann@secret.example", b"")
 
 
 def test_what_waits_of_a_forgotten_persons_deal_still_goes_out(store: Store) -> None:
-    (first,) = store.accept([event("ann@x", lead_id=5)])
-    (sale,) = store.accept([event(None, destination="erp", key="lead:5", lead_id=5)])
-    store.forget("ann@x", "olga")
-    assert store.event(first.id) is None
+    (first,) = store.intake.accept([event("ann@x", lead_id=5)])
+    (sale,) = store.intake.accept([event(None, destination="erp", key="lead:5", lead_id=5)])
+    store.maintenance.forget("ann@x", "olga")
+    assert store.reading.event(first.id) is None
     assert only(store, sale.id).state == State.PENDING
 
 
 def test_a_checkpoint_moves_the_log_into_the_database(store: Store, address: str) -> None:
-    store.accept([event(f"s{n}@x") for n in range(500)])
+    store.intake.accept([event(f"s{n}@x") for n in range(500)])
     path = address.removeprefix("sqlite:///")
     before = os.path.getsize(path)
-    store.checkpoint()
+    store.maintenance.checkpoint()
     assert os.path.getsize(path) > before
     size = os.path.getsize(path + "-wal")
-    store.accept([event(f"t{n}@x") for n in range(100)])
+    store.intake.accept([event(f"t{n}@x") for n in range(100)])
     assert os.path.getsize(path + "-wal") == size
-    assert store.count(Filter()) == 600 and store.verify() == []
+    assert store.reading.count(Filter()) == 600 and store.maintenance.verify() == []
 
 
 def test_nobody_but_the_owner_can_read_the_files(store: Store, address: str) -> None:
-    store.accept([event()])
+    store.intake.accept([event()])
     folder = pathlib.Path(address.removeprefix("sqlite:///")).parent
     assert {name: os.stat(folder / name).st_mode & 0o077 for name in os.listdir(folder)} == dict.fromkeys(
         ("dealpost.db", "dealpost.db-wal", "dealpost.db-shm", "dealpost.db.lock"), 0
@@ -149,12 +164,12 @@ def test_a_locked_store_is_unavailable_and_stores_nothing(store: Store, address:
     other.execute("BEGIN IMMEDIATE")
     try:
         with pytest.raises(StoreUnavailable, match="locked"):
-            store.accept([event()], timeout=0.0)
+            store.intake.accept([event()], timeout=0.0)
     finally:
         other.execute("ROLLBACK")
         other.close()
-    assert store.count(Filter()) == 0
-    store.accept([event()], timeout=5.0)
+    assert store.reading.count(Filter()) == 0
+    store.intake.accept([event()], timeout=5.0)
 
 
 def test_a_full_store_is_unavailable_and_stores_nothing(store: Store) -> None:
@@ -164,24 +179,24 @@ def test_a_full_store_is_unavailable_and_stores_nothing(store: Store) -> None:
     pages = store.files.db().execute("PRAGMA page_count").fetchone()[0]
     store.files.db().execute(f"PRAGMA max_page_count = {pages}").fetchall()
     with pytest.raises(StoreUnavailable, match="full"):
-        store.accept([event(f"s{n}@x", data={"text": "x" * 5000}) for n in range(100)])
-    assert store.count(Filter()) == 0
+        store.intake.accept([event(f"s{n}@x", data={"text": "x" * 5000}) for n in range(100)])
+    assert store.reading.count(Filter()) == 0
     store.files.db().execute("PRAGMA max_page_count = 1000000").fetchall()
-    assert len(store.accept([event()])) == 1
+    assert len(store.intake.accept([event()])) == 1
 
 
 def test_a_file_that_is_no_database_is_unavailable(tmp_path: pathlib.Path) -> None:
     (tmp_path / "x.db").write_bytes(b"this is a text, not a database, and long enough to be seen as such" * 100)
     store = open_store(f"sqlite:///{tmp_path}/x.db")
     with pytest.raises(StoreUnavailable, match="not a database"):
-        store.migrate()
+        store.maintenance.migrate()
     store.close()
 
 
 def test_a_store_without_tables_says_so(tmp_path: pathlib.Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/x.db")
     with pytest.raises(StoreUnavailable, match="no such table"):
-        store.accept([event()])
+        store.intake.accept([event()])
     store.close()
 
 

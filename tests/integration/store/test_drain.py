@@ -11,8 +11,9 @@ from outbox import pauses
 from outbox.drain import ASIDE, Lane, PassResult
 from outbox.message import Delivery, State, StoreUnavailable
 from outbox.outcome import Delivered, DeliveryError, Later, LeaseLost, Outcome, Pause, Skipped, Stopping
+from outbox.queries import Filter
 from outbox.retry import SCHEDULE
-from outbox.store import Filter, Store
+from outbox.store import Store
 from tests.integration.store.make import Clock, Fake, event, only
 
 REFUSED = DeliveryError("amoCRM says no", cause="deal_refused", code="refused", permanent=True, status=400)
@@ -43,7 +44,9 @@ class House:
         )
 
     def add(self, *emails: str) -> list[int]:
-        return [only(self.store, one.id).id for one in self.store.accept([event(f"{name}@x") for name in emails])]
+        return [
+            only(self.store, one.id).id for one in self.store.intake.accept([event(f"{name}@x") for name in emails])
+        ]
 
     def run(self) -> PassResult:
         assert self.lane.lease is not None
@@ -57,20 +60,20 @@ class House:
         return count
 
     def row(self, delivery_id: int) -> Delivery:
-        found = self.store.delivery(delivery_id)
+        found = self.store.reading.delivery(delivery_id)
         assert found is not None
         return found
 
     def outcomes(self, delivery_id: int) -> list[str]:
-        return [attempt.outcome for attempt in self.store.attempts([delivery_id])[delivery_id]]
+        return [attempt.outcome for attempt in self.store.reading.attempts([delivery_id])[delivery_id]]
 
     def paused(self) -> pauses.Paused:
-        found = pauses.read(self.store.memory, "amocrm")
+        found = pauses.read(self.store.key_values, "amocrm")
         assert found is not None
         return found
 
     def unpaused(self) -> bool:
-        return pauses.read(self.store.memory, "amocrm") is None
+        return pauses.read(self.store.key_values, "amocrm") is None
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_what_is_due_is_delivered_and_recorded(house: House) -> None:
     assert house.run().claimed == 2
     row = house.row(one)
     assert (row.state, row.reference, row.person, row.lead_id) == (State.DELIVERED, f"deal {one}", "Ann", 7)
-    (attempt,) = house.store.attempts([two])[two]
+    (attempt,) = house.store.reading.attempts([two])[two]
     assert attempt.exchanges == ({"request": {"method": "PATCH"}},)
     assert house.run() == PassResult()
 
@@ -201,8 +204,8 @@ def test_a_pause_is_logged_only_for_the_rows_in_hand(house: House) -> None:
     one, two = house.add("ann", "bob")
     house.destination.begins = False
 
-    def deliver(batch: Any, desk: Any) -> dict[int, Outcome]:
-        desk.begin([two])
+    def deliver(batch: Any, context: Any) -> dict[int, Outcome]:
+        context.begin([two])
         raise DeliveryError("slow down", cause="rate_limited", pause=Pause("rate"))
 
     house.destination.deliver = deliver  # type: ignore[method-assign]
@@ -221,7 +224,7 @@ def test_a_pause_grows_with_each_probe_that_fails_and_ends_with_a_success(house:
     assert house.run().claimed == 1 and house.unpaused()
     clock.forward(ASIDE)
     house.drain()
-    assert house.store.count_states(Filter())[State.DELIVERED] == 3
+    assert house.store.reading.count_states(Filter())[State.DELIVERED] == 3
 
 
 def test_a_probe_takes_another_row_than_the_one_before(house: House, clock: Clock) -> None:
@@ -285,7 +288,10 @@ def test_an_operator_pauses_and_resumes(house: House, clock: Clock) -> None:
     pauses.resume(house.store, "amocrm", "igor")
     house.run()
     assert house.row(one).state == State.DELIVERED
-    assert [(action.who, action.what) for action in house.store.actions(5)] == [("igor", "resume"), ("olga", "pause")]
+    assert [(action.who, action.what) for action in house.store.reading.actions(5)] == [
+        ("igor", "resume"),
+        ("olga", "pause"),
+    ]
 
 
 def test_a_pause_that_an_operator_began_meanwhile_is_kept(house: House) -> None:
@@ -296,7 +302,7 @@ def test_a_pause_that_an_operator_began_meanwhile_is_kept(house: House) -> None:
     pauses.resume(house.store, "amocrm", "olga")
     house.add("cid")
 
-    def deliver(batch: Any, desk: Any) -> dict[int, Outcome]:
+    def deliver(batch: Any, context: Any) -> dict[int, Outcome]:
         pauses.pause(house.store, "amocrm", "olga")
         raise DeliveryError("slow", cause="rate_limited", pause=Pause("rate"))
 
@@ -360,7 +366,7 @@ def test_an_outage_is_probed_once_per_step_and_uses_up_nothing(house: House, clo
     assert house.drain() >= 1 and house.unpaused()
     clock.forward(600)
     house.drain()
-    assert house.store.count_states(Filter())[State.DELIVERED] == 8
+    assert house.store.reading.count_states(Filter())[State.DELIVERED] == 8
 
 
 def test_one_row_that_always_fails_so_is_no_outage(house: House, clock: Clock) -> None:
@@ -431,12 +437,12 @@ def test_once_five_have_died_the_rest_of_the_batch_neither_leaves_nor_dies_of_th
     ids = house.add(*"abcdefgh")
     refused: list[int] = []
 
-    def deliver(batch: Any, desk: Any) -> dict[int, Outcome]:
+    def deliver(batch: Any, context: Any) -> dict[int, Outcome]:
         rows = [row.id for row in batch]
-        desk.begin(rows[:7])
-        desk.settle(dict.fromkeys(rows[:5], GONE_STAGE))
+        context.begin(rows[:7])
+        context.settle(dict.fromkeys(rows[:5], GONE_STAGE))
         try:
-            desk.begin(rows[7:])
+            context.begin(rows[7:])
         except Stopping:
             refused.extend(rows[7:])
         return dict.fromkeys(rows[5:7], GONE_STAGE)
@@ -454,7 +460,7 @@ def test_a_delivery_between_ends_the_series_of_the_dead(house: House) -> None:
     rows = house.add(*"abcdefghi")
     house.destination.answer = lambda row: Delivered() if row.id == rows[4] else GONE_STAGE
     house.drain()
-    assert house.unpaused() and house.store.count_states(Filter())[State.DEAD] == 8
+    assert house.unpaused() and house.store.reading.count_states(Filter())[State.DEAD] == 8
 
 
 def test_students_who_are_not_found_are_no_fault_that_all_share(house: House) -> None:
@@ -463,7 +469,7 @@ def test_students_who_are_not_found_are_no_fault_that_all_share(house: House) ->
         "no", cause="contact_not_found", code="not_found", permanent=True
     )
     house.run()
-    assert house.unpaused() and house.store.count_states(Filter())[State.DEAD] == 8
+    assert house.unpaused() and house.store.reading.count_states(Filter())[State.DEAD] == 8
 
 
 # --- errors of our own
@@ -506,7 +512,7 @@ def test_a_batch_that_raised_is_tried_row_by_row_so_that_one_does_not_hold_the_o
     house.destination.answer = lambda row: Delivered()
     clock.forward(30)
     house.drain()
-    assert house.store.count_states(Filter())[State.DELIVERED] == 4
+    assert house.store.reading.count_states(Filter())[State.DELIVERED] == 4
 
 
 # --- stopping and losing the lease
@@ -515,13 +521,13 @@ def test_a_batch_that_raised_is_tried_row_by_row_so_that_one_does_not_hold_the_o
 def test_a_stop_gives_back_what_was_not_begun(house: House) -> None:
     one, two = house.add("ann", "bob")
 
-    def deliver(batch: Any, desk: Any) -> dict[int, Outcome]:
+    def deliver(batch: Any, context: Any) -> dict[int, Outcome]:
         first = batch[0].id
-        desk.begin([first])
-        desk.settle({first: Delivered("5")})
+        context.begin([first])
+        context.settle({first: Delivered("5")})
         house.stopping = True
         with pytest.raises(Stopping):
-            desk.begin([batch[1].id])
+            context.begin([batch[1].id])
         raise Stopping
 
     house.destination.newest_first = False
@@ -534,9 +540,9 @@ def test_a_stop_gives_back_what_was_not_begun(house: House) -> None:
 def test_what_was_settled_stays_whatever_is_raised_afterwards(house: House) -> None:
     one, two = house.add("ann", "bob")
 
-    def deliver(batch: Any, desk: Any) -> dict[int, Outcome]:
-        desk.begin([one, two])
-        desk.settle({one: Delivered("5")})
+    def deliver(batch: Any, context: Any) -> dict[int, Outcome]:
+        context.begin([one, two])
+        context.settle({one: Delivered("5")})
         raise DeliveryError("429", cause="rate_limited", pause=Pause("rate"))
 
     house.destination.deliver = deliver  # type: ignore[method-assign]
@@ -549,10 +555,10 @@ def test_whoever_lost_the_lane_sends_and_records_nothing_more(house: House, cloc
     (one,) = house.add("ann")
     sent: list[int] = []
 
-    def deliver(batch: Any, desk: Any) -> dict[int, Outcome]:
+    def deliver(batch: Any, context: Any) -> dict[int, Outcome]:
         clock.forward(10_000)
         assert house.make("next").acquire()
-        desk.begin([one])
+        context.begin([one])
         sent.append(one)
         return {one: Delivered()}
 
@@ -575,12 +581,12 @@ def test_the_loop_drains_waits_and_gives_its_lease_back(house: House) -> None:
     ended = threading.Event()
 
     def answer(row: Delivery) -> Outcome:
-        house.stopping = house.store.count_states(Filter())[State.DELIVERED] > 0
+        house.stopping = house.store.reading.count_states(Filter())[State.DELIVERED] > 0
         return Delivered()
 
     house.destination.batch, house.destination.answer = 1, answer
     house.lane.loop(ended.is_set)
-    assert house.store.count_states(Filter())[State.DELIVERED] == 2
+    assert house.store.reading.count_states(Filter())[State.DELIVERED] == 2
     assert house.make("next").acquire()
 
 

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from outbox.message import Conflict, Dedupe, NewEvent, Receipt, StoreUnavailable
+from outbox.queries import Filter
 from outbox.sqlite import SqliteStore
-from outbox.store import Filter, Store
+from outbox.store import Store
 from tests.integration.store.make import event
 
 THREADS = 24
@@ -26,7 +27,7 @@ def test_duplicates_conflicts_and_poisoned_ones_in_and_across_groups(store: Stor
 
     def submit(one: NewEvent) -> Receipt | str:
         try:
-            return store.accept([one], timeout=60.0)[0]
+            return store.intake.accept([one], timeout=60.0)[0]
         except Conflict:
             return "conflict"
         except ValueError:
@@ -44,11 +45,11 @@ def test_duplicates_conflicts_and_poisoned_ones_in_and_across_groups(store: Stor
     assert len(ids) == 200 and all(len(found) == 1 for found in ids.values())
     assert set(fresh.values()) == {1}
     assert answers.count("refused") == 10
-    assert store.count(Filter()) == 200 and store.verify() == []
+    assert store.reading.count(Filter()) == 200 and store.maintenance.verify() == []
 
 
 def test_arrays_are_all_or_none_beside_each_other(store: Store) -> None:
-    store.accept([event("first@x", dedupe=Dedupe("taken", "one"))])
+    store.intake.accept([event("first@x", dedupe=Dedupe("taken", "one"))])
 
     def submit(number: int) -> str:
         bad = number % 3 == 0
@@ -56,7 +57,7 @@ def test_arrays_are_all_or_none_beside_each_other(store: Store) -> None:
         if bad:
             events[3] = event("x@x", dedupe=Dedupe("taken", "two"))
         try:
-            store.accept(events, timeout=60.0)
+            store.intake.accept(events, timeout=60.0)
         except Conflict as conflict:
             return f"conflict {conflict.indices}"
         return "stored"
@@ -64,7 +65,7 @@ def test_arrays_are_all_or_none_beside_each_other(store: Store) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         answers = Counter(pool.map(submit, range(60)))
     assert answers == {"stored": 40, "conflict (3,)": 20}
-    assert store.count(Filter()) == 1 + 40 * 5
+    assert store.reading.count(Filter()) == 1 + 40 * 5
 
 
 class Gate:
@@ -86,14 +87,14 @@ def test_a_request_that_gives_up_is_not_stored_later(store: Store, monkeypatch: 
     assert isinstance(store, SqliteStore)
     gate = Gate(store, monkeypatch)
     with ThreadPoolExecutor(2) as pool:
-        leader = pool.submit(store.accept, [event("leader@x")], 60.0)
+        leader = pool.submit(store.intake.accept, [event("leader@x")], 60.0)
         assert gate.reached.wait(60)
         with pytest.raises(StoreUnavailable, match="in time"):
-            store.accept([event("late@x")], timeout=0.0)
+            store.intake.accept([event("late@x")], timeout=0.0)
         gate.open.set()
         assert len(leader.result()) == 1
-    store.accept([event("next@x")])
-    assert [row.email for row in store.list(Filter(), 10).rows] == ["next@x", "leader@x"]
+    store.intake.accept([event("next@x")])
+    assert [row.email for row in store.reading.find(Filter(), 10).rows] == ["next@x", "leader@x"]
 
 
 def test_a_request_whose_time_runs_out_is_either_stored_and_told_so_or_neither(
@@ -103,9 +104,9 @@ def test_a_request_whose_time_runs_out_is_either_stored_and_told_so_or_neither(
     gate = Gate(store, monkeypatch)
     gone = threading.Event()
     with ThreadPoolExecutor(3) as pool:
-        leader = pool.submit(store.accept, [event("leader@x")], 60.0)
+        leader = pool.submit(store.intake.accept, [event("leader@x")], 60.0)
         assert gate.reached.wait(60)
-        queued = [pool.submit(store.accept, [event(f"f{n}@x")], 0.3) for n in range(2)]
+        queued = [pool.submit(store.intake.accept, [event(f"f{n}@x")], 0.3) for n in range(2)]
         while len(store.queue.waiting) < 2:
             gone.wait(0.001)
         gate.reached.clear()
@@ -114,7 +115,7 @@ def test_a_request_whose_time_runs_out_is_either_stored_and_told_so_or_neither(
         answers = [one.exception() or one.result()[0] for one in queued]
     assert all(isinstance(one, Receipt | StoreUnavailable) for one in answers)
     stored = sum(isinstance(one, Receipt) for one in answers)
-    assert store.count(Filter()) == 1 + stored
+    assert store.reading.count(Filter()) == 1 + stored
 
 
 def test_a_failed_commit_fails_for_all_of_its_group(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,9 +123,9 @@ def test_a_failed_commit_fails_for_all_of_its_group(store: Store, monkeypatch: p
     gate = Gate(store, monkeypatch)
     pause = threading.Event()
     with ThreadPoolExecutor(5) as pool:
-        leader = pool.submit(store.accept, [event("leader@x")], 60.0)
+        leader = pool.submit(store.intake.accept, [event("leader@x")], 60.0)
         assert gate.reached.wait(60)
-        others = [pool.submit(store.accept, [event(f"f{n}@x")], 60.0) for n in range(4)]
+        others = [pool.submit(store.intake.accept, [event(f"f{n}@x")], 60.0) for n in range(4)]
         while len(store.queue.waiting) < 4:
             pause.wait(0.001)
 
@@ -137,9 +138,9 @@ def test_a_failed_commit_fails_for_all_of_its_group(store: Store, monkeypatch: p
         for other in others:
             with pytest.raises(StoreUnavailable, match="full"):
                 other.result()
-    assert store.count(Filter()) == 1
+    assert store.reading.count(Filter()) == 1
     monkeypatch.undo()
-    assert len(store.accept([event("after@x")])) == 1
+    assert len(store.intake.accept([event("after@x")])) == 1
 
 
 def test_an_interrupted_leader_leaves_nobody_waiting(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,9 +148,9 @@ def test_an_interrupted_leader_leaves_nobody_waiting(store: Store, monkeypatch: 
     gate = Gate(store, monkeypatch)
     pause = threading.Event()
     with ThreadPoolExecutor(3) as pool:
-        leader = pool.submit(store.accept, [event("leader@x")], 60.0)
+        leader = pool.submit(store.intake.accept, [event("leader@x")], 60.0)
         assert gate.reached.wait(60)
-        others = [pool.submit(store.accept, [event(f"f{n}@x")], 60.0) for n in range(2)]
+        others = [pool.submit(store.intake.accept, [event(f"f{n}@x")], 60.0) for n in range(2)]
         while len(store.queue.waiting) < 2:
             pause.wait(0.001)
 
@@ -162,19 +163,19 @@ def test_an_interrupted_leader_leaves_nobody_waiting(store: Store, monkeypatch: 
         ends = {type(other.exception()) for other in others}
     assert ends == {KeyboardInterrupt, StoreUnavailable}
     monkeypatch.undo()
-    assert len(store.accept([event("after@x")])) == 1
+    assert len(store.intake.accept([event("after@x")])) == 1
 
 
 def test_a_request_that_breaks_a_rule_of_the_tables_fails_alone(store: Store) -> None:
     from dataclasses import replace
 
     first = event("first@x")
-    store.accept([first])
+    store.intake.accept([first])
     again = replace(event("second@x"), id=first.id)
 
     def submit(one: NewEvent) -> str:
         try:
-            store.accept([one], timeout=60.0)
+            store.intake.accept([one], timeout=60.0)
         except Exception as error:
             return type(error).__name__
         return "stored"
@@ -182,4 +183,4 @@ def test_a_request_that_breaks_a_rule_of_the_tables_fails_alone(store: Store) ->
     with ThreadPoolExecutor(THREADS) as pool:
         answers = list(pool.map(submit, [again, *(event(f"s{n}@x") for n in range(50)), again]))
     assert answers == ["IntegrityError", *["stored"] * 50, "IntegrityError"]
-    assert store.count(Filter()) == 51 and store.verify() == []
+    assert store.reading.count(Filter()) == 51 and store.maintenance.verify() == []

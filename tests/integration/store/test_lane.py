@@ -2,14 +2,15 @@
 
 import pytest
 
-from outbox.message import State
+from outbox.message import Result, State
 from outbox.outcome import LeaseLost
-from outbox.store import Lease, Result, Store
+from outbox.shared import Lease
+from outbox.store import Store
 from tests.integration.store.make import Clock, claim, event, finish, lane, only
 
 
 def ids(store: Store, *events: object) -> list[int]:
-    return [only(store, receipt.id).id for one in events for receipt in store.accept([one])]  # type: ignore[list-item]
+    return [only(store, receipt.id).id for one in events for receipt in store.intake.accept([one])]  # type: ignore[list-item]
 
 
 def test_only_the_first_of_each_key_is_claimed(store: Store) -> None:
@@ -34,14 +35,14 @@ def test_newest_first_goes_by_the_newest_row_of_each_key(store: Store) -> None:
     lease = lane(store)
     assert [row.id for row in claim(store, lease, 2, newest_first=True)] == [ann1, cid1]
     assert [row.id for row in claim(store, lease, 2, newest_first=True)] == [bob1]
-    assert only(store, store.delivery(ann2).event_id).state == State.PENDING  # type: ignore[union-attr]
+    assert only(store, store.reading.delivery(ann2).event_id).state == State.PENDING  # type: ignore[union-attr]
 
 
 def test_a_first_row_that_waits_for_its_time_holds_its_key(store: Store, clock: Clock) -> None:
     ann1, ann2 = ids(store, event("ann@x"), event("ann@x"))
     finish(store, State.PENDING, ann1, due_at=clock.now + 30, counts=True)
     assert claim(store, lane(store)) == []
-    assert store.next_due("amocrm") == clock.now + 30
+    assert store.lanes.next_due("amocrm") == clock.now + 30
     clock.forward(30)
     assert [row.id for row in claim(store, lane(store, "other"), whole_keys=True)] == [ann1, ann2]
 
@@ -76,12 +77,12 @@ def test_begin_opens_an_attempt_that_its_result_closes(store: Store, clock: Cloc
     (one,) = ids(store, event())
     lease = lane(store)
     claim(store, lease)
-    store.begin(lease, [one])
-    store.begin(lease, [one])
-    assert [attempt.outcome for attempt in store.attempts([one])[one]] == ["open"]
+    store.lanes.begin(lease, [one])
+    store.lanes.begin(lease, [one])
+    assert [attempt.outcome for attempt in store.reading.attempts([one])[one]] == ["open"]
     clock.forward(2)
     exchange = {"request": {"url": "/leads"}, "response": {"status": 200}}
-    store.record(
+    store.lanes.record(
         lease,
         [
             Result(
@@ -99,11 +100,11 @@ def test_begin_opens_an_attempt_that_its_result_closes(store: Store, clock: Cloc
             )
         ],
     )
-    (attempt,) = store.attempts([one])[one]
+    (attempt,) = store.reading.attempts([one])[one]
     assert (attempt.at, attempt.finished_at, attempt.outcome) == (clock.now - 2, clock.now, "delivered")
     assert (attempt.status, attempt.detail, attempt.params) == (200, "moved", {"to": "Won"})
     assert attempt.exchanges == (exchange,)
-    row = store.delivery(one)
+    row = store.reading.delivery(one)
     assert row is not None
     assert (row.state, row.reference, row.facts) == (State.DELIVERED, "77", {"lead_id": 77})
     assert (row.person, row.lead_id, row.failures) == ("Ann", 77, 0)
@@ -113,7 +114,7 @@ def test_facts_are_merged_and_failures_counted(store: Store, clock: Clock) -> No
     (one,) = ids(store, event())
     finish(store, State.PENDING, one, due_at=clock.now, counts=True, facts={"a": 1, "b": 1}, cause="timeout")
     finish(store, State.PENDING, one, due_at=clock.now, counts=False, facts={"b": 2}, cause="timeout")
-    row = store.delivery(one)
+    row = store.reading.delivery(one)
     assert row is not None and (row.failures, row.facts, row.cause) == (1, {"a": 1, "b": 2}, "timeout")
 
 
@@ -122,16 +123,16 @@ def test_without_an_outcome_the_row_only_goes_back(store: Store, clock: Clock) -
     finish(store, State.PENDING, one, due_at=clock.now, counts=True, reason="timeout: late", cause="timeout")
     lease = lane(store)
     claim(store, lease)
-    store.record(lease, [Result(one, State.PENDING, None, due_at=clock.now)])
-    row = store.delivery(one)
+    store.lanes.record(lease, [Result(one, State.PENDING, None, due_at=clock.now)])
+    row = store.reading.delivery(one)
     assert row is not None and (row.state, row.failures, row.reason) == (State.PENDING, 1, "timeout: late")
-    assert len(store.attempts([one])[one]) == 1
+    assert len(store.reading.attempts([one])[one]) == 1
 
 
 def test_a_result_without_a_begin_is_an_attempt_too(store: Store, clock: Clock) -> None:
     (one,) = ids(store, event())
     finish(store, State.DEAD, one, reason="refused: no", cause="deal_refused")
-    (attempt,) = store.attempts([one])[one]
+    (attempt,) = store.reading.attempts([one])[one]
     assert (attempt.outcome, attempt.cause, attempt.finished_at) == ("dead", "deal_refused", clock.now)
 
 
@@ -139,30 +140,30 @@ def test_the_rows_of_a_killed_worker_go_out_again_and_say_so(store: Store, clock
     begun, idle = ids(store, event("ann@x"), event("bob@x"))
     dead = lane(store, "killed")
     claim(store, dead)
-    store.begin(dead, [begun])
+    store.lanes.begin(dead, [begun])
     assert store.leases.acquire("lane:amocrm", "next", 30) is None
     clock.forward(30.5)
     rows = claim(store, lane(store, "next"))
     assert {row.id: row.interrupted for row in rows} == {begun: True, idle: False}
     assert [row.failures for row in rows] == [0, 0]
-    assert [attempt.outcome for attempt in store.attempts([begun])[begun]] == ["interrupted"]
-    assert store.attempts([idle])[idle] == []
+    assert [attempt.outcome for attempt in store.reading.attempts([begun])[begun]] == ["interrupted"]
+    assert store.reading.attempts([idle])[idle] == []
 
 
 def test_interrupted_is_kept_until_the_next_result(store: Store, clock: Clock) -> None:
     (one,) = ids(store, event())
     lease = lane(store, "killed")
     claim(store, lease)
-    store.begin(lease, [one])
+    store.lanes.begin(lease, [one])
     clock.forward(31)
     finish(store, State.PENDING, 0)  # takes it back, and gives it back untried
     lease = lane(store)
     (row,) = claim(store, lease)
     assert row.interrupted
-    store.record(lease, [Result(one, State.PENDING, "paused", due_at=clock.now)])
+    store.lanes.record(lease, [Result(one, State.PENDING, "paused", due_at=clock.now)])
     (row,) = claim(store, lease)
     assert row.interrupted
-    store.record(lease, [Result(one, State.PENDING, "failed", due_at=clock.now, counts=True)])
+    store.lanes.record(lease, [Result(one, State.PENDING, "failed", due_at=clock.now, counts=True)])
     (row,) = claim(store, lease)
     assert not row.interrupted
 
@@ -171,9 +172,9 @@ def test_a_row_that_goes_back_with_an_open_attempt_is_interrupted(store: Store, 
     (one,) = ids(store, event())
     lease = lane(store)
     claim(store, lease)
-    store.begin(lease, [one])
-    store.record(lease, [Result(one, State.PENDING, None, due_at=clock.now)])
-    assert [attempt.outcome for attempt in store.attempts([one])[one]] == ["interrupted"]
+    store.lanes.begin(lease, [one])
+    store.lanes.record(lease, [Result(one, State.PENDING, None, due_at=clock.now)])
+    assert [attempt.outcome for attempt in store.reading.attempts([one])[one]] == ["interrupted"]
     assert claim(store, lease)[0].interrupted
 
 
@@ -191,22 +192,22 @@ def test_whoever_lost_the_lease_can_neither_claim_nor_begin_nor_record(store: St
         with pytest.raises(LeaseLost):
             claim(store, lease)
         with pytest.raises(LeaseLost):
-            store.begin(lease, [one])
+            store.lanes.begin(lease, [one])
         with pytest.raises(LeaseLost):
-            store.record(lease, [Result(one, State.DELIVERED, "delivered")])
+            store.lanes.record(lease, [Result(one, State.DELIVERED, "delivered")])
         lane(store, "next")
-    assert store.attempts([one])[one] == []
-    assert store.delivery(one).state == State.SENDING  # type: ignore[union-attr]
+    assert store.reading.attempts([one])[one] == []
+    assert store.reading.delivery(one).state == State.SENDING  # type: ignore[union-attr]
 
 
 def test_a_row_that_is_gone_meanwhile_is_no_fault_of_the_result(store: Store, clock: Clock) -> None:
     one, two = ids(store, event("ann@x"), event("bob@x"))
     lease = lane(store)
     claim(store, lease)
-    store.begin(lease, [one, two])
-    store.forget("ann@x", "olga")
-    store.record(lease, [Result(one, State.DELIVERED, "delivered"), Result(two, State.DELIVERED, "delivered")])
-    assert store.delivery(one) is None and store.delivery(two).state == State.DELIVERED  # type: ignore[union-attr]
+    store.lanes.begin(lease, [one, two])
+    store.maintenance.forget("ann@x", "olga")
+    store.lanes.record(lease, [Result(one, State.DELIVERED, "delivered"), Result(two, State.DELIVERED, "delivered")])
+    assert store.reading.delivery(one) is None and store.reading.delivery(two).state == State.DELIVERED  # type: ignore[union-attr]
 
 
 def test_dead_rows_can_be_revived_together_with_a_result(store: Store, clock: Clock) -> None:
@@ -214,36 +215,36 @@ def test_dead_rows_can_be_revived_together_with_a_result(store: Store, clock: Cl
     finish(store, State.DEAD, one, reason="refused: no", cause="stage_deleted", counts=True)
     lease = lane(store)
     claim(store, lease)
-    store.record(lease, [Result(two, State.PENDING, "failed", due_at=clock.now)], revive=[one])
-    row = store.delivery(one)
+    store.lanes.record(lease, [Result(two, State.PENDING, "failed", due_at=clock.now)], revive=[one])
+    row = store.reading.delivery(one)
     assert row is not None and (row.state, row.failures, row.due_at) == (State.PENDING, 0, clock.now)
     assert sorted(row.id for row in claim(store, lease)) == [one, two]
 
 
 def test_next_due_is_none_when_nothing_waits(store: Store, clock: Clock) -> None:
-    assert store.next_due("amocrm") is None
+    assert store.lanes.next_due("amocrm") is None
     (one,) = ids(store, event())
-    assert store.next_due("amocrm") == clock.now and store.next_due("erp") is None
+    assert store.lanes.next_due("amocrm") == clock.now and store.lanes.next_due("erp") is None
     finish(store, State.DELIVERED, one)
-    assert store.next_due("amocrm") is None
+    assert store.lanes.next_due("amocrm") is None
 
 
 def test_make_due_brings_forward_all_that_waits(store: Store, clock: Clock) -> None:
     (one,) = ids(store, event())
     finish(store, State.PENDING, one, due_at=clock.now + 3600)
-    assert store.make_due("amocrm") == 1
-    assert store.next_due("amocrm") == clock.now
+    assert store.lanes.make_due("amocrm") == 1
+    assert store.lanes.next_due("amocrm") == clock.now
 
 
 def test_wait_ends_at_once_when_another_connection_has_committed(opened, store: Store) -> None:  # type: ignore[no-untyped-def]
     other = opened()
-    while store.wait(0.0, lambda: False):
+    while store.lanes.wait(0.0, lambda: False):
         pass
-    assert not store.wait(0.0, lambda: False)
+    assert not store.lanes.wait(0.0, lambda: False)
     other.accept([event()])
-    assert store.wait(60.0, lambda: False)
-    assert not store.wait(0.0, lambda: False)
-    assert store.wait(60.0, lambda: True)
+    assert store.lanes.wait(60.0, lambda: False)
+    assert not store.lanes.wait(0.0, lambda: False)
+    assert store.lanes.wait(60.0, lambda: True)
 
 
 def test_an_idle_claim_commits_nothing_and_wakes_nobody(opened, store: Store) -> None:  # type: ignore[no-untyped-def]
@@ -251,5 +252,5 @@ def test_an_idle_claim_commits_nothing_and_wakes_nobody(opened, store: Store) ->
     other = opened()
     while other.wait(0.0, lambda: False):
         pass
-    assert claim(store, lease) == [] and store.next_due("amocrm") is None
+    assert claim(store, lease) == [] and store.lanes.next_due("amocrm") is None
     assert not other.wait(0.0, lambda: False)

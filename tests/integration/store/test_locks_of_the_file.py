@@ -8,20 +8,22 @@ import sys
 import threading
 from pathlib import Path
 
-from outbox.store import open_store
+from outbox.engines import open_store
 
 ROOT = Path(__file__).resolve().parents[3]
 
-OPEN_AND_CLOSE = "import sys; from outbox.store import open_store; s = open_store(sys.argv[1]); s.tallies(); s.close()"
+OPEN_AND_CLOSE = (
+    "import sys; from outbox.engines import open_store; s = open_store(sys.argv[1]); s.reading.tallies(); s.close()"
+)
 
 
 def test_a_process_that_ends_does_not_delete_the_log_that_another_one_is_using(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/dealpost.db"
     store = open_store(url)
-    store.migrate()
-    store.memory.put("test", "first", 1)
+    store.maintenance.migrate()
+    store.key_values.put("test", "first", 1)
     # Each thread opens a connection of its own: that must not drop the locks of the connections before it.
-    thread = threading.Thread(target=lambda: store.memory.get("test", "first"))
+    thread = threading.Thread(target=lambda: store.key_values.get("test", "first"))
     thread.start()
     thread.join()
     log = os.stat(f"{tmp_path}/dealpost.db-wal").st_ino
@@ -29,6 +31,6 @@ def test_a_process_that_ends_does_not_delete_the_log_that_another_one_is_using(t
     subprocess.run([sys.executable, "-c", OPEN_AND_CLOSE, url], cwd=ROOT, check=True)
 
     assert os.stat(f"{tmp_path}/dealpost.db-wal").st_ino == log
-    store.memory.put("test", "second", 2)
-    assert store.verify() == []
+    store.key_values.put("test", "second", 2)
+    assert store.maintenance.verify() == []
     store.close()

@@ -3,7 +3,8 @@
 import pytest
 
 from outbox.message import State
-from outbox.store import Filter, Store
+from outbox.queries import Filter
+from outbox.store import Store
 from tests.integration.store.make import Clock, claim, event, finish, lane, only
 
 
@@ -14,7 +15,7 @@ def house(store: Store, clock: Clock) -> dict[str, int]:
 
     def add(who: str, **fields: object) -> int:
         clock.forward(60)
-        (receipt,) = store.accept([event(f"{who}@example.com", at=clock.now, **fields)])  # type: ignore[arg-type]
+        (receipt,) = store.intake.accept([event(f"{who}@example.com", at=clock.now, **fields)])  # type: ignore[arg-type]
         made[who] = only(store, receipt.id).id
         return made[who]
 
@@ -31,7 +32,7 @@ def house(store: Store, clock: Clock) -> dict[str, int]:
 
 
 def names(store: Store, where: Filter, **how: object) -> list[str]:
-    page = store.list(where, 100, **how)  # type: ignore[arg-type]
+    page = store.reading.find(where, 100, **how)  # type: ignore[arg-type]
     return [(row.email or "").partition("@")[0] for row in page.rows]
 
 
@@ -61,8 +62,8 @@ def test_filters_narrow_the_list_and_the_count_alike(store: Store, house: dict[s
         (Filter(ids=(house["dead"], house["wait"]), states=(State.DEAD,)), ["dead"]),
     ):
         assert names(store, where) == expected, where
-        assert store.count(where) == len(expected), where
-        assert sum(store.count_states(where).values()) >= len(expected), where
+        assert store.reading.count(where) == len(expected), where
+        assert sum(store.reading.count_states(where).values()) >= len(expected), where
 
 
 def test_search_finds_people_deals_records_and_ids(store: Store, house: dict[str, int]) -> None:
@@ -74,40 +75,40 @@ def test_search_finds_people_deals_records_and_ids(store: Store, house: dict[str
         ("example.com", ["record", "wait", "slow", "gone", "dead", "skip", "done"]),
         ("77", ["done"]),
         (str(house["wait"]), ["wait"]),
-        (store.delivery(house["gone"]).event_id.upper(), ["gone"]),  # type: ignore[union-attr]
+        (store.reading.delivery(house["gone"]).event_id.upper(), ["gone"]),  # type: ignore[union-attr]
         ("zz", []),
         ("9" * 40, []),
         ("%", []),
     ):
         assert names(store, Filter(search=text)) == expected, text
-        assert store.count(Filter(search=text)) == len(expected), text
+        assert store.reading.count(Filter(search=text)) == len(expected), text
 
 
 def test_search_goes_together_with_other_filters(store: Store, house: dict[str, int]) -> None:
     assert names(store, Filter(search="example.com", states=(State.DEAD,))) == ["gone", "dead"]
-    assert store.count_states(Filter(search="example.com", states=(State.DEAD,)))[State.PENDING] == 3
+    assert store.reading.count_states(Filter(search="example.com", states=(State.DEAD,)))[State.PENDING] == 3
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(store: Store, clock: Clock) -> None:
     for _ in range(3):
-        store.accept([event(f"s{n}@x", destination=("amocrm", "erp")[n % 2]) for n in range(10)])
+        store.intake.accept([event(f"s{n}@x", destination=("amocrm", "erp")[n % 2]) for n in range(10)])
         clock.forward(1)
     for oldest_first in (False, True):
         seen: list[int] = []
         after = None
         while True:
-            page = store.list(Filter(), 7, after, oldest_first=oldest_first)
+            page = store.reading.find(Filter(), 7, after, oldest_first=oldest_first)
             seen += [row.id for row in page.rows]
             after = page.after
             if after is None:
                 break
         assert seen == sorted(seen, reverse=not oldest_first) and len(set(seen)) == 30
-    assert store.list(Filter(), 30).after is None
-    assert store.list(Filter(), 5, 999_999).rows == ()
+    assert store.reading.find(Filter(), 30).after is None
+    assert store.reading.find(Filter(), 5, 999_999).rows == ()
 
 
 def test_counts_by_state_are_those_of_the_tabs(store: Store, house: dict[str, int]) -> None:
-    counts = store.count_states(Filter(states=(State.DEAD,)))
+    counts = store.reading.count_states(Filter(states=(State.DEAD,)))
     assert counts == {
         State.PENDING: 3,
         State.SENDING: 0,
@@ -116,12 +117,12 @@ def test_counts_by_state_are_those_of_the_tabs(store: Store, house: dict[str, in
         State.DEAD: 2,
         State.DISCARDED: 0,
     }
-    assert store.count_states(Filter(destination="erp"))[State.PENDING] == 1
-    assert store.count_states(Filter(since=0))[State.DEAD] == 2
+    assert store.reading.count_states(Filter(destination="erp"))[State.PENDING] == 1
+    assert store.reading.count_states(Filter(since=0))[State.DEAD] == 2
 
 
 def test_tallies_tell_how_a_destination_does(store: Store, house: dict[str, int], clock: Clock) -> None:
-    tallies = store.tallies()
+    tallies = store.reading.tallies()
     amocrm, erp = tallies["amocrm"], tallies["erp"]
     assert (amocrm.states[State.DEAD], amocrm.states[State.PENDING], erp.states[State.PENDING]) == (2, 2, 1)
     assert amocrm.oldest_pending == clock.now - 2 * 60 and erp.oldest_pending == clock.now
@@ -129,43 +130,46 @@ def test_tallies_tell_how_a_destination_does(store: Store, house: dict[str, int]
     assert (amocrm.delivered_hour, amocrm.delivered_day, erp.delivered_day) == (1, 1, 0)
     assert (amocrm.seconds_p50, erp.seconds_p50) == (0.0, None)
     clock.forward(3700)
-    assert (store.tallies()["amocrm"].delivered_hour, store.tallies()["amocrm"].delivered_day) == (0, 1)
+    assert (store.reading.tallies()["amocrm"].delivered_hour, store.reading.tallies()["amocrm"].delivered_day) == (0, 1)
 
 
 def test_percentiles_are_of_what_was_delivered(store: Store, clock: Clock) -> None:
-    store.accept([event(key=None, at=clock.now - n) for n in range(1, 101)])
+    store.intake.accept([event(key=None, at=clock.now - n) for n in range(1, 101)])
     lease = lane(store)
-    from outbox.store import Result
+    from outbox.message import Result
 
-    store.record(lease, [Result(row.id, State.DELIVERED, "delivered") for row in claim(store, lease, 200)])
-    tally = store.tallies()["amocrm"]
+    store.lanes.record(lease, [Result(row.id, State.DELIVERED, "delivered") for row in claim(store, lease, 200)])
+    tally = store.reading.tallies()["amocrm"]
     assert (tally.seconds_p50, tally.seconds_p99) == (50.0, 99.0)
-    (bar,) = store.bars(clock.now - 30, 60, 1)
+    (bar,) = store.reading.bars(clock.now - 30, 60, 1)
     assert (bar.delivered["amocrm"], bar.dead, bar.seconds_p50, bar.seconds_p99) == (100, 0, 50.0, 99.0)
 
 
 def test_failures_are_grouped_by_cause(store: Store, house: dict[str, int], clock: Clock) -> None:
-    dead, slow = store.causes(Filter())
+    dead, slow = store.reading.causes(Filter())
     assert (dead.cause, dead.state, dead.count, dead.reason) == ("deal_refused", State.DEAD, 2, "refused: no")
     assert (dead.params, dead.max_id) == ({"d": 2}, house["gone"])
     assert [row.id for row in dead.sample] == [house["dead"], house["gone"]]
     assert dead.first_at == clock.now - 4 * 60 and dead.last_at == clock.now - 3 * 60
     assert (slow.cause, slow.state, slow.count) == ("timeout", State.PENDING, 1)
-    assert [group.cause for group in store.causes(Filter(states=(State.PENDING,)))] == ["timeout"]
-    assert [group.count for group in store.causes(Filter(email="gone@example.com"))] == [1]
-    assert store.causes(Filter(destination="erp")) == []
-    assert [group.count for group in store.causes(Filter(search="dead@", cause="deal_refused"))] == [1]
+    assert [group.cause for group in store.reading.causes(Filter(states=(State.PENDING,)))] == ["timeout"]
+    assert [group.count for group in store.reading.causes(Filter(email="gone@example.com"))] == [1]
+    assert store.reading.causes(Filter(destination="erp")) == []
+    assert [group.count for group in store.reading.causes(Filter(search="dead@", cause="deal_refused"))] == [1]
 
 
 def test_bars_count_what_ended_in_each(store: Store, house: dict[str, int], clock: Clock) -> None:
-    bars = store.bars(clock.now - 6 * 60, 60, 7)
+    bars = store.reading.bars(clock.now - 6 * 60, 60, 7)
     assert [bar.delivered["amocrm"] for bar in bars] == [1, 0, 0, 0, 0, 0, 0]
     assert [bar.dead for bar in bars] == [0, 0, 1, 1, 0, 0, 0]
     assert bars[0].seconds_p50 == 0.0 and bars[1].seconds_p50 is None
 
 
 def test_sources_show_what_came_in_and_when_last(store: Store, house: dict[str, int], clock: Clock) -> None:
-    found = {(tally.source, tally.event_name): (tally.last_at, tally.count) for tally in store.sources(clock.now - 180)}
+    found = {
+        (tally.source, tally.event_name): (tally.last_at, tally.count)
+        for tally in store.reading.sources(clock.now - 180)
+    }
     assert found == {
         ("events", "crm/create-deal"): (clock.now, 1),
         ("lessons", "lesson.completed"): (clock.now - 60, 3),
@@ -173,37 +177,39 @@ def test_sources_show_what_came_in_and_when_last(store: Store, house: dict[str, 
 
 
 def test_the_events_of_a_person_or_deal_are_one_story(store: Store, clock: Clock) -> None:
-    (first,) = store.accept([event("ann@x", at=clock.now)])
+    (first,) = store.intake.accept([event("ann@x", at=clock.now)])
     finish(store, State.DELIVERED, only(store, first.id).id, lead_id=5, person="Ann")
-    (second,) = store.accept([event(None, at=clock.now + 1, name="amocrm/webhook", destination="erp", lead_id=5)])
-    (third,) = store.accept([event("ann@x", at=clock.now + 2)])
-    store.accept([event("bob@x", at=clock.now + 3)])
-    assert [found.id for found in store.events_of("ann@x", None)] == [third.id, second.id, first.id]
-    assert [found.id for found in store.events_of(None, 5)] == [second.id, first.id]
-    assert [found.id for found in store.events_of("ann@x", 5)] == [third.id, second.id, first.id]
-    assert [found.id for found in store.events_of("ann@x", 5, 1)] == [third.id]
-    assert store.events_of("ann@x", 5)[0].deliveries[0].email == "ann@x"
+    (second,) = store.intake.accept(
+        [event(None, at=clock.now + 1, name="amocrm/webhook", destination="erp", lead_id=5)]
+    )
+    (third,) = store.intake.accept([event("ann@x", at=clock.now + 2)])
+    store.intake.accept([event("bob@x", at=clock.now + 3)])
+    assert [found.id for found in store.reading.events_of("ann@x", None)] == [third.id, second.id, first.id]
+    assert [found.id for found in store.reading.events_of(None, 5)] == [second.id, first.id]
+    assert [found.id for found in store.reading.events_of("ann@x", 5)] == [third.id, second.id, first.id]
+    assert [found.id for found in store.reading.events_of("ann@x", 5, 1)] == [third.id]
+    assert store.reading.events_of("ann@x", 5)[0].deliveries[0].email == "ann@x"
 
 
 def test_people_are_listed_by_their_latest_delivery(store: Store, clock: Clock) -> None:
-    (first,) = store.accept([event("ann@x", at=clock.now)])
+    (first,) = store.intake.accept([event("ann@x", at=clock.now)])
     finish(store, State.DELIVERED, only(store, first.id).id, lead_id=5, person="Ann")
-    store.accept([event("bob@x", at=clock.now + 1), event("ann@x", at=clock.now + 2)])
-    store.accept(
+    store.intake.accept([event("bob@x", at=clock.now + 1), event("ann@x", at=clock.now + 2)])
+    store.intake.accept(
         [event(None, at=clock.now + 3, key=None, lead_id=5), event(None, at=clock.now + 4, key=None, lead_id=6)]
     )
-    people = store.people("", 10)
+    people = store.reading.people("", 10)
     assert [(one["email"], one["lead_id"], one["person"], one["open"]) for one in people] == [
         (None, 6, None, 1),
         ("ann@x", 5, "Ann", 1),
         ("bob@x", None, None, 1),
     ]
-    (first_page,) = store.people("", 1)
-    assert [one["email"] for one in store.people("", 10, first_page["after"])] == ["ann@x", "bob@x"]
-    assert [one["email"] for one in store.people("bob", 10)] == ["bob@x"]
-    assert store.people("nobody@x", 10) == []
+    (first_page,) = store.reading.people("", 1)
+    assert [one["email"] for one in store.reading.people("", 10, first_page["after"])] == ["ann@x", "bob@x"]
+    assert [one["email"] for one in store.reading.people("bob", 10)] == ["bob@x"]
+    assert store.reading.people("nobody@x", 10) == []
 
 
 def test_an_unknown_delivery_is_none(store: Store) -> None:
-    assert store.delivery(5) is None
-    assert store.attempts([5]) == {5: []}
+    assert store.reading.delivery(5) is None
+    assert store.reading.attempts([5]) == {5: []}

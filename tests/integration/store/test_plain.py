@@ -1,4 +1,4 @@
-"""Memory, leases and rates, as destinations use them."""
+"""KeyValues, leases and rates, as destinations use them."""
 
 import pytest
 
@@ -7,46 +7,46 @@ from tests.integration.store.make import Clock
 
 
 def test_memory_keeps_values_with_version_and_age(store: Store, clock: Clock) -> None:
-    assert store.memory.get("directory", "ann") is None
-    assert store.memory.put("directory", "ann", {"contacts": [1, 2]}) == 1
+    assert store.key_values.get("directory", "ann") is None
+    assert store.key_values.put("directory", "ann", {"contacts": [1, 2]}) == 1
     clock.forward(5)
-    assert store.memory.put("directory", "ann", {"contacts": []}) == 2
-    entry = store.memory.get("directory", "ann")
+    assert store.key_values.put("directory", "ann", {"contacts": []}) == 2
+    entry = store.key_values.get("directory", "ann")
     assert entry is not None and (entry.value, entry.version, entry.updated_at) == ({"contacts": []}, 2, clock.now)
-    assert store.memory.get("tokens", "ann") is None
+    assert store.key_values.get("tokens", "ann") is None
 
 
 def test_memory_writes_only_over_the_version_that_was_read(store: Store) -> None:
-    assert store.memory.put("tokens", "pair", "first", 0) == 1
-    assert store.memory.put("tokens", "pair", "second", 0) is None
-    assert store.memory.put("tokens", "pair", "third", 1) == 2
-    assert store.memory.put("tokens", "pair", "fourth", 1) is None
-    entry = store.memory.get("tokens", "pair")
+    assert store.key_values.put("tokens", "pair", "first", 0) == 1
+    assert store.key_values.put("tokens", "pair", "second", 0) is None
+    assert store.key_values.put("tokens", "pair", "third", 1) == 2
+    assert store.key_values.put("tokens", "pair", "fourth", 1) is None
+    entry = store.key_values.get("tokens", "pair")
     assert entry is not None and entry.value == "third"
 
 
 def test_memory_handles_many_entries_at_once(store: Store) -> None:
-    store.memory.put_many("directory", {f"s{n}": n for n in range(1200)})
-    store.memory.put_many("directory", {"s1": "again"})
-    store.memory.put_many("directory", {})
-    found = store.memory.get_many("directory", [f"s{n}" for n in range(1300)])
+    store.key_values.put_many("directory", {f"s{n}": n for n in range(1200)})
+    store.key_values.put_many("directory", {"s1": "again"})
+    store.key_values.put_many("directory", {})
+    found = store.key_values.get_many("directory", [f"s{n}" for n in range(1300)])
     assert len(found) == 1200 and (found["s1"].value, found["s1"].version) == ("again", 2)
-    store.memory.delete("directory", [f"s{n}" for n in range(2, 1200)])
-    store.memory.delete("directory", [])
-    assert {key: entry.value for key, entry in store.memory.items("directory").items()} == {"s0": 0, "s1": "again"}
+    store.key_values.delete("directory", [f"s{n}" for n in range(2, 1200)])
+    store.key_values.delete("directory", [])
+    assert {key: entry.value for key, entry in store.key_values.items("directory").items()} == {"s0": 0, "s1": "again"}
 
 
 def test_memory_drops_an_entry_only_in_the_version_that_was_read(store: Store) -> None:
-    store.memory.put("pause", "erp", {"kind": "outage"})
-    store.memory.put("pause", "erp", {"kind": "operator"})
-    assert not store.memory.drop("pause", "erp", 1)
-    assert store.memory.drop("pause", "erp", 2)
-    assert store.memory.get("pause", "erp") is None
+    store.key_values.put("pause", "erp", {"kind": "outage"})
+    store.key_values.put("pause", "erp", {"kind": "operator"})
+    assert not store.key_values.drop("pause", "erp", 1)
+    assert store.key_values.drop("pause", "erp", 2)
+    assert store.key_values.get("pause", "erp") is None
 
 
 def test_memory_refuses_what_is_no_json(store: Store) -> None:
     with pytest.raises(ValueError):
-        store.memory.put("x", "y", {"name": "\ud800"})
+        store.key_values.put("x", "y", {"name": "\ud800"})
 
 
 def test_a_lease_is_held_by_one_owner_at_a_time(store: Store, clock: Clock) -> None:
@@ -91,28 +91,28 @@ def test_a_lease_of_a_clock_that_was_set_back_does_not_block_for_hours(store: St
 
 def test_three_may_go_at_once_then_one_every_sixth_of_a_second(store: Store, clock: Clock) -> None:
     for _ in range(3):
-        ticket, seconds = store.rates.reserve("amocrm", 6)
+        ticket, seconds = store.rate_limiter.reserve("amocrm", 6)
         assert ticket and seconds == 0
-        store.rates.done("amocrm", ticket)
-    ticket, seconds = store.rates.reserve("amocrm", 6)
+        store.rate_limiter.done("amocrm", ticket)
+    ticket, seconds = store.rate_limiter.reserve("amocrm", 6)
     assert ticket == 0 and seconds == pytest.approx(1 / 6)
     clock.forward(seconds + 1e-6)
-    assert store.rates.reserve("amocrm", 6)[1] == 0
-    assert store.rates.used("amocrm", 60) == 4 and store.rates.used("erp", 60) == 0
-    assert store.rates.reserve("erp", 6)[1] == 0
+    assert store.rate_limiter.reserve("amocrm", 6)[1] == 0
+    assert store.rate_limiter.used("amocrm", 60) == 4 and store.rate_limiter.used("erp", 60) == 0
+    assert store.rate_limiter.reserve("erp", 6)[1] == 0
 
 
 def test_the_pace_is_shared_with_other_processes(opened, store: Store, clock: Clock) -> None:  # type: ignore[no-untyped-def]
     other = opened()
     for each in (store, other, store):
-        assert each.rates.reserve("amocrm", 3)[1] == 0
-    ticket, seconds = other.rates.reserve("amocrm", 3)
+        assert each.rate_limiter.reserve("amocrm", 3)[1] == 0
+    ticket, seconds = other.rate_limiter.reserve("amocrm", 3)
     assert ticket == 0 and seconds > 1
 
 
 def test_used_forgets_what_is_long_ago(store: Store, clock: Clock) -> None:
-    store.rates.reserve("amocrm", 6)
+    store.rate_limiter.reserve("amocrm", 6)
     clock.forward(59)
-    assert store.rates.used("amocrm", 3600) == 1 and store.rates.used("amocrm", 1) == 0
+    assert store.rate_limiter.used("amocrm", 3600) == 1 and store.rate_limiter.used("amocrm", 1) == 0
     clock.forward(2)
-    assert store.rates.used("amocrm", 3600) == 0
+    assert store.rate_limiter.used("amocrm", 3600) == 0

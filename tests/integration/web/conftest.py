@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from outbox.store import Store, open_store
+from outbox.engines import open_store
+from outbox.store import Store
 from service import create_app
 from service.config import Settings, load
 
@@ -37,7 +38,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
     store = open_store(settings.database_url)
-    store.migrate()
+    store.maintenance.migrate()
     yield store
     store.close()
 

@@ -11,13 +11,13 @@ import pytest
 
 from outbox.message import NewDelivery, NewEvent, State
 from outbox.outcome import DeliveryError, Pause, Stopping
-from outbox.store import Filter
+from outbox.queries import Filter
 from service import create_app
 from service.alerts import Alerts
+from service.heartbeat import FORGOTTEN, Heartbeat
 from service.jobs import JOBS, Jobs
 from service.logs import AccessLog, Veil, configure, mask_emails
 from service.operator import language
-from service.presence import FORGOTTEN, Presence
 from tests.integration.web.conftest import OPERATOR, VIEWER
 
 # --- headers and proxies ----------------------------------------------------------------------------------------------
@@ -44,16 +44,16 @@ def test_a_viewer_changes_nothing(web):
 
 def test_without_a_token_a_form_changes_nothing(web, store):
     assert web.post("/outbox/pause/erp", auth=OPERATOR).status_code == 400
-    assert store.memory.get("pause", "erp") is None
+    assert store.key_values.get("pause", "erp") is None
 
 
 def test_a_form_with_its_token_pauses_and_resumes(web, store):
     page = web.get("/outbox/pause/erp", auth=OPERATOR).text
     token = re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
     assert web.post("/outbox/pause/erp", data={"csrf_token": token}, auth=OPERATOR).status_code in (302, 303)
-    assert store.memory.get("pause", "erp") is not None
+    assert store.key_values.get("pause", "erp") is not None
     assert web.post("/outbox/resume/erp", data={"csrf_token": token}, auth=OPERATOR).status_code in (302, 303)
-    assert store.memory.get("pause", "erp") is None
+    assert store.key_values.get("pause", "erp") is None
 
 
 def test_without_a_password_the_page_is_closed(settings, store):
@@ -171,7 +171,7 @@ def test_an_alert_says_what_it_means_and_who_mends_it(alerts, store):
     ((title, words),) = alerts.sent
     assert title == "amoCRM has to be connected again"
     assert "an administrator of amoCRM" in words
-    assert "student" not in title + words + str(store.memory.items("alerts"))
+    assert "student" not in title + words + str(store.key_values.items("alerts"))
 
 
 def test_the_same_alert_is_told_once_an_hour(alerts, store):
@@ -180,7 +180,7 @@ def test_the_same_alert_is_told_once_an_hour(alerts, store):
     alerts("erp_settings", {"destination": "erp"})
     alerts.stop()
     assert len(alerts.sent) == 2
-    assert set(store.memory.items("alerts")) == {"amocrm_unpaid:amocrm", "erp_settings:erp"}
+    assert set(store.key_values.items("alerts")) == {"amocrm_unpaid:amocrm", "erp_settings:erp"}
 
 
 @pytest.mark.parametrize("cause", ["amocrm_forbidden", "stage_deleted", "same_cause", "job_failed", "no such cause"])
@@ -201,15 +201,15 @@ def test_an_alert_of_deliveries_counts_them_as_people_do(alerts, count, said):
 
 
 def test_a_process_is_shown_until_it_leaves(store):
-    presence = Presence.of(store, "worker")
+    presence = Heartbeat.of(store, "worker")
     presence.show()
-    entry = store.memory.get("process", presence.name).value
+    entry = store.key_values.get("process", presence.name).value
     assert set(entry) == {"name", "kind", "version", "started_at", "heartbeat_at", "pid", "host"}
-    store.memory.put("process", "old", {**entry, "heartbeat_at": store.now() - FORGOTTEN - 1})
+    store.key_values.put("process", "old", {**entry, "heartbeat_at": store.now() - FORGOTTEN - 1})
     presence.tidy()
-    assert set(store.memory.items("process")) == {presence.name}
+    assert set(store.key_values.items("process")) == {presence.name}
     presence.leave()
-    assert store.memory.items("process") == {}
+    assert store.key_values.items("process") == {}
 
 
 class Told(list):
@@ -221,7 +221,7 @@ class Told(list):
 @pytest.fixture
 def jobs(app, store):
     told = Told()
-    jobs = Jobs(app.extensions["dealpost"], told, Presence.of(store, "worker"), lambda: False)
+    jobs = Jobs(app.extensions["dealpost"], told, Heartbeat.of(store, "worker"), lambda: False)
     jobs.told = told
     return jobs
 
@@ -232,9 +232,9 @@ def test_each_job_runs_where_nothing_is_set_up(jobs, store, job):
     jobs.run(job.name)
     assert jobs.told == []
     if not job.shown:
-        assert store.memory.get("jobs", job.name) is None
+        assert store.key_values.get("jobs", job.name) is None
         return
-    kept = store.memory.get("jobs", job.name).value
+    kept = store.key_values.get("jobs", job.name).value
     assert set(kept) == {"last_at", "outcome", "detail", "params", "every", "next_at"}
     assert kept["outcome"] in ("done", "")
 
@@ -245,14 +245,14 @@ def outcome_of(jobs, store, monkeypatch, error):
 
     monkeypatch.setitem(jobs._does, "tokens", fail)
     jobs.run("tokens")
-    entry = store.memory.get("jobs", "tokens")
+    entry = store.key_values.get("jobs", "tokens")
     return entry and entry.value["outcome"]
 
 
 def test_a_job_that_fails_is_told_of(jobs, store, monkeypatch):
     assert outcome_of(jobs, store, monkeypatch, ZeroDivisionError("student@example.com")) == "failed"
     assert jobs.told == [("job_failed", {"job": "tokens"})]
-    assert "student" not in store.memory.get("jobs", "tokens").value["detail"]
+    assert "student" not in store.key_values.get("jobs", "tokens").value["detail"]
 
 
 def test_trouble_of_the_other_side_is_told_of_only_when_it_needs_a_person(jobs, store, monkeypatch):
@@ -268,13 +268,13 @@ def test_trouble_of_the_other_side_is_told_of_only_when_it_needs_a_person(jobs, 
 def test_deliveries_that_did_not_arrive_are_told_of_once(jobs, store):
     row = NewDelivery("erp", state=State.DEAD, reason="refused: no")
     for number in (1, 2):
-        store.accept([NewEvent(f"e{number}", "crm/create-deal", {}, "events", "x", store.now(), (row,))])
+        store.intake.accept([NewEvent(f"e{number}", "crm/create-deal", {}, "events", "x", store.now(), (row,))])
         jobs.run("dead")
         jobs.run("dead")
     assert jobs.told == [("not_delivered", {"count": 1}), ("not_delivered", {"count": 2})]
-    store.retry(Filter(states=(State.DEAD,)), "somebody")
+    store.operations.retry(Filter(states=(State.DEAD,)), "somebody")
     jobs.run("dead")
-    assert store.memory.get("alerts_told", "dead").value == 0
+    assert store.key_values.get("alerts_told", "dead").value == 0
 
 
 def test_a_job_that_is_asked_to_stop_leaves_no_trace(jobs, store, monkeypatch):
@@ -284,22 +284,22 @@ def test_a_job_that_is_asked_to_stop_leaves_no_trace(jobs, store, monkeypatch):
 def test_two_workers_do_not_do_the_same_job(jobs, store):
     lease = store.leases.acquire("job:prune", "another worker", 60)
     jobs.run("prune")
-    assert store.memory.get("jobs", "prune") is None
+    assert store.key_values.get("jobs", "prune") is None
     store.leases.release(lease)
     jobs.run("prune")
-    first = store.memory.get("jobs", "prune").version
+    first = store.key_values.get("jobs", "prune").version
     jobs.run("prune")
-    assert store.memory.get("jobs", "prune").version == first
+    assert store.key_values.get("jobs", "prune").version == first
 
 
 def test_a_worker_that_has_just_started_does_its_jobs_whoever_did_them_before(app, jobs, store):
     jobs.run("prune")
-    first = store.memory.get("jobs", "prune").version
-    Jobs(app.extensions["dealpost"], Told(), Presence.of(store, "worker"), lambda: False).run("prune")
-    assert store.memory.get("jobs", "prune").version == first + 1
+    first = store.key_values.get("jobs", "prune").version
+    Jobs(app.extensions["dealpost"], Told(), Heartbeat.of(store, "worker"), lambda: False).run("prune")
+    assert store.key_values.get("jobs", "prune").version == first + 1
 
 
 def test_an_old_link_to_amocrm_is_forgotten(jobs, store):
-    store.memory.put("oauth_state", "x", {"at": 0, "who": ""})
+    store.key_values.put("oauth_state", "x", {"at": 0, "who": ""})
     jobs.run("prune")
-    assert set(store.memory.items("oauth_state")) == {"x"}  # younger than its life by the store's own clock
+    assert set(store.key_values.items("oauth_state")) == {"x"}  # younger than its life by the store's own clock

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from outbox.message import StoreUnavailable
-from outbox.store import Filter
+from outbox.queries import Filter
 from tests.integration.web.conftest import INGEST, KEY
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -17,7 +17,7 @@ RECORD = {"name": "crm/create-deal", "data": {"dealName": "Course", "amount": 15
 
 
 def count(store) -> int:
-    return store.count(Filter())
+    return store.reading.count(Filter())
 
 
 def problem(answer, status):
@@ -54,7 +54,7 @@ def test_the_same_lesson_again_is_a_duplicate(post, store):
 
 def test_a_lesson_whose_delivery_died_is_not_swallowed_when_it_is_sent_again(post, store):
     first = post("/api/tripwire/complete", LESSON).json
-    store.discard(Filter(), "somebody")
+    store.operations.discard(Filter(), "somebody")
     second = post("/api/tripwire/complete", LESSON).json
     assert second["duplicate"] is False and second["id"] != first["id"]
 
@@ -210,8 +210,8 @@ def test_a_later_time_delays(web, store):
     later = int((store.now() + 3600) * 1000)
     event_id = inngest(web, {**RECORD, "ts": later}).json["ids"][0]
     past_id = inngest(web, {**RECORD, "ts": 1}).json["ids"][0]
-    assert store.event(event_id).deliveries[0].due_at == pytest.approx(later / 1000)
-    assert store.event(past_id).deliveries[0].due_at <= store.now()
+    assert store.reading.event(event_id).deliveries[0].due_at == pytest.approx(later / 1000)
+    assert store.reading.event(past_id).deliveries[0].due_at <= store.now()
 
 
 def refused(answer, status):

@@ -39,12 +39,12 @@ def test_a_pause_is_told_with_its_reason(web, store):
 def test_a_worker_is_told_by_its_heartbeat(web, store):
     assert web.get("/healthz/worker").status_code == 503
     entry = {"name": "worker@here:1", "kind": "worker", "heartbeat_at": store.now() - 5}
-    store.memory.put("process", "worker@here:1", entry)
-    store.memory.put("process", "web@here:2", {**entry, "kind": "web"})
+    store.key_values.put("process", "worker@here:1", entry)
+    store.key_values.put("process", "web@here:2", {**entry, "kind": "web"})
     (worker,) = web.get("/api/outbox", headers=KEY).json["workers"]
     assert worker["name"] == "worker@here:1" and 5 <= worker["heartbeat_seconds"] < 10
     assert web.get("/healthz/worker").status_code == 200
-    store.memory.put("process", "worker@here:1", {**entry, "heartbeat_at": store.now() - 61})
+    store.key_values.put("process", "worker@here:1", {**entry, "heartbeat_at": store.now() - 61})
     assert web.get("/healthz/worker").status_code == 503
 
 
@@ -56,7 +56,7 @@ def test_not_ready_while_nothing_can_be_written(web, store, monkeypatch):
     def fail(*_args):
         raise OSError("disk full")
 
-    monkeypatch.setattr(store.memory, "put", fail)
+    monkeypatch.setattr(store.key_values, "put", fail)
     assert web.get("/healthz").status_code == 200
     assert web.get("/readyz").status_code == 503
 

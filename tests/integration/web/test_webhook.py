@@ -3,7 +3,7 @@
 import pytest
 
 from outbox.message import State, StoreUnavailable
-from outbox.store import Filter
+from outbox.queries import Filter
 from tests.integration.web.conftest import SECRET
 
 ADDRESSES = [f"/webhooks/amocrm/{SECRET}", f"/api/amocrm-webhook?secret={SECRET}", f"/api/inngest?secret={SECRET}"]
@@ -21,7 +21,7 @@ CHANGE = {
 def test_a_change_of_stage_is_stored_before_the_answer(web, store, address):
     answer = web.post(address, data=CHANGE)
     assert answer.status_code == 200
-    (delivery,) = store.list(Filter(), 10).rows
+    (delivery,) = store.reading.find(Filter(), 10).rows
     assert (delivery.destination, delivery.key, delivery.lead_id) == ("erp", "lead:4711", 4711)
     assert (delivery.event_name, delivery.state) == ("amocrm/webhook", State.PENDING)
 
@@ -29,7 +29,7 @@ def test_a_change_of_stage_is_stored_before_the_answer(web, store, address):
 def test_the_same_hook_again_is_recognised(web, store):
     for address in ADDRESSES:
         assert web.post(address, data=CHANGE).status_code == 200
-    assert store.count(Filter()) == 1
+    assert store.reading.count(Filter()) == 1
 
 
 def test_both_secrets_are_good_while_one_replaces_the_other(web):
@@ -44,7 +44,7 @@ def test_a_wrong_secret_is_refused(web, store, address):
     answer = web.post(address, data=CHANGE)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"]
-    assert store.count(Filter()) == 0
+    assert store.reading.count(Filter()) == 0
 
 
 @pytest.mark.parametrize("address", ["/webhooks/amocrm/anything", "/api/amocrm-webhook", "/api/inngest?secret=x"])
@@ -56,7 +56,7 @@ def test_a_look_at_the_address_says_ready_whatever_the_secret(web, address):
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe\x00", b"a[b[c=1", b"&&&&", b"leads[status][0][id]=x" + b"[a]" * 500])
 def test_whatever_comes_with_the_secret_is_kept_and_answered_200(web, store, body):
     assert web.post(ADDRESSES[0], data=body, content_type="application/x-www-form-urlencoded").status_code == 200
-    (delivery,) = store.list(Filter(), 10).rows
+    (delivery,) = store.reading.find(Filter(), 10).rows
     assert delivery.destination == "-"
 
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from outbox.message import Delivery, State
-from outbox.plain import Entry, Lease
+from outbox.shared import Entry, Lease
+from service.amocrm import AmocrmAccount
 from service.config import Amocrm
-from service.destinations.amocrm import AmocrmAccount
-from service.destinations.http import NoAnswer, Reply
+from service.network.http import NoAnswer, Reply
 
 KEY_1 = "Zk3vQ1p0cU5mS2d4bXJ6a0xwT3dFaHlOc0tqVGZHaUI="
 KEY_2 = "YTlLbW5Qc1R2WHlaMTIzNDU2Nzg5MGFiY2RlZmdoaWo="
@@ -34,7 +34,7 @@ class Clock:
 
 
 class FakeMemory:
-    """outbox.plain.Memory. Values go through JSON, as in an engine. broken: raised by the next writes."""
+    """outbox.shared.KeyValues. Values go through JSON, as in an engine. broken: raised by the next writes."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
@@ -77,7 +77,7 @@ class FakeMemory:
 
 
 class FakeLeases:
-    """outbox.plain.Leases, by the given clock."""
+    """outbox.shared.Leases, by the given clock."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
@@ -105,7 +105,7 @@ class FakeLeases:
 
 
 class FakeRates:
-    """outbox.plain.Rates that lets everything through and remembers the speed that was asked for."""
+    """outbox.shared.RateLimiter that lets everything through and remembers the speed that was asked for."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
@@ -185,16 +185,16 @@ class House:
         **changes: Any,
     ) -> None:
         self.clock = other.clock if other else Clock()
-        self.memory = other.memory if other else FakeMemory(self.clock)
+        self.key_values = other.key_values if other else FakeMemory(self.clock)
         self.leases = other.leases if other else FakeLeases(self.clock)
-        self.rates = FakeRates()
+        self.rate_limiter = FakeRates()
         self.http = FakeHttp(answer)
         self.slept: list[float] = []
         self.account = AmocrmAccount(
             settings(**changes),
-            memory=self.memory,
+            key_values=self.key_values,
             leases=self.leases,
-            rates=self.rates,
+            rate_limiter=self.rate_limiter,
             now=self.clock,
             token_keys=keys,
             owner="test",
@@ -263,7 +263,7 @@ def delivery(number: int = 1, email: str = "anna@example.com", lesson: int = 1, 
 
 
 class FakeDesk:
-    """outbox.outcome.Desk that remembers."""
+    """outbox.outcome.DeliveryContext that remembers."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from outbox.outcome import DeliveryError
-from service.destinations.amocrm.client import Rejected
-from service.destinations.exchange import Exchange
+from service.amocrm.client import Rejected
+from service.network.exchange import Exchange
 from tests.unit.amocrm.fakes import House, gone, reply
 
 LEAD = {"status_id": 101, "pipeline_id": 10}
@@ -231,7 +231,7 @@ def test_a_person_s_deadline_covers_all_requests_of_a_call() -> None:
     with pytest.raises(DeliveryError), one.client.within(7):
         one.client.find_contacts("a@b.c")
         one.client.find_contacts("a@b.c")
-        one.rates.waits = [1.0]
+        one.rate_limiter.waits = [1.0]
         one.client.find_contacts("a@b.c")
     assert [round(request["total"], 1) for request in one.http.requests] == [7.0, 3.0]
 

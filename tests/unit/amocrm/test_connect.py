@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from outbox.outcome import DeliveryError
-from service.destinations.amocrm.connect import ConnectError
+from service.amocrm.connect import ConnectError
 from tests.unit.amocrm.fakes import House, issue
 
 

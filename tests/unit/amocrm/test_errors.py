@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from service import causes
-from service.destinations.amocrm import errors
-from service.destinations.http import NoAnswer
+from service.amocrm import errors
+from service.network.http import NoAnswer
 
 HTML = b"<html><head><title>403 Forbidden</title></head><body>nginx</body></html>"
 

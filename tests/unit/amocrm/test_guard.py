@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from service.destinations.amocrm.echoes import Echo, Known, Seen
-from service.destinations.amocrm.guard import choose, judge
-from service.destinations.amocrm.pipelines import Target
-from service.destinations.amocrm.rows import Lead, Pipeline, Stage
+from service.amocrm.payloads import Lead, Pipeline, Stage
+from service.amocrm.pipelines import Target
+from service.amocrm.stage_changes.own import Known, OwnChange, Seen
+from service.destinations.deals.rules import choose, judge
 
 NEW, ONE, TWO, THREE, WON, LOST = 100, 101, 102, 103, 142, 143
 FUNNEL = Pipeline(
@@ -84,7 +84,7 @@ def test_gone_and_elsewhere() -> None:
 
 
 def test_an_own_write_that_had_arrived_is_recognised_by_its_delivery() -> None:
-    asked = Echo(ONE, NEW, 10, AT, delivery=1, sure=False)
+    asked = OwnChange(ONE, NEW, 10, AT, delivery=1, sure=False)
     assert kind(lead(ONE), ONE, Known(asked=asked), number=1) == "here"
     assert kind(lead(ONE), ONE, Known(asked=asked), number=2) == "already_further"
 
@@ -96,7 +96,7 @@ def test_a_stage_that_amocrm_lacks_is_tried_so_that_its_answer_says_so() -> None
 class TestMovedBack:
     """We had put the deal on lesson 2; somebody moved it back to New."""
 
-    ours = Echo(TWO, ONE, 10, AT, delivery=7)
+    ours = OwnChange(TWO, ONE, 10, AT, delivery=7)
 
     def test_by_an_event_older_than_our_own_write_never(self) -> None:
         assert kind(lead(NEW, updated_at=AT + 50), THREE, Known(ours=self.ours), received=AT - 1) == "moved_back"

@@ -5,28 +5,28 @@ from __future__ import annotations
 import pytest
 
 from outbox.outcome import DeliveryError, Stopping
-from service.destinations.amocrm.pace import RAMP, SLOWEST
+from service.amocrm.rate_limit import RAMP, SLOWEST
 from tests.unit.amocrm.fakes import House
 
 
 def test_a_turn_waits_as_long_as_it_is_told_and_ends_with_the_request() -> None:
     house = House()
-    house.rates.waits = [0.2, 0.1]
+    house.rate_limiter.waits = [0.2, 0.1]
     with house.account.pace.turn():
-        assert house.rates.open
-    assert house.clock.waited == [0.2, 0.1] and not house.rates.open
+        assert house.rate_limiter.open
+    assert house.clock.waited == [0.2, 0.1] and not house.rate_limiter.open
 
 
 def test_a_turn_ends_also_when_the_request_fails() -> None:
     house = House()
     with pytest.raises(OSError), house.account.pace.turn():
         raise OSError
-    assert not house.rates.open
+    assert not house.rate_limiter.open
 
 
 def test_a_wait_ends_when_the_process_is_asked_to_stop() -> None:
     house = House()
-    house.rates.waits = [5.0]
+    house.rate_limiter.waits = [5.0]
 
     def stop(seconds: float) -> None:
         raise Stopping
@@ -38,7 +38,7 @@ def test_a_wait_ends_when_the_process_is_asked_to_stop() -> None:
 
 def test_a_person_does_not_wait_longer_than_their_deadline() -> None:
     house = House()
-    house.rates.waits = [2.0, 2.0, 2.0]
+    house.rate_limiter.waits = [2.0, 2.0, 2.0]
     with pytest.raises(DeliveryError) as error, house.account.pace.turn(until=house.clock() + 3):
         pass
     assert error.value.cause == "amocrm_slow_down" and house.clock.waited == [2.0]
@@ -97,7 +97,7 @@ def test_a_wait_of_another_answer_than_429_does_not_slow_down() -> None:
     house.clock.at += 60
     with house.account.pace.turn():
         pass
-    assert house.rates.asked == [6.0]
+    assert house.rate_limiter.asked == [6.0]
 
 
 def test_a_wait_from_before_the_clock_was_set_back_is_no_wait() -> None:

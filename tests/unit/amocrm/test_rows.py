@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from service.destinations.amocrm import rows
+from service.amocrm import payloads
 
 
-def lead(**changes: Any) -> rows.Lead:
-    return rows.lead({"id": 5, "status_id": 101, "pipeline_id": 10, **changes})
+def lead(**changes: Any) -> payloads.Lead:
+    return payloads.lead({"id": 5, "status_id": 101, "pipeline_id": 10, **changes})
 
 
 def test_ids_may_be_texts_and_missing_parts_are_empty() -> None:
-    found = rows.lead({"id": "5", "status_id": "101", "pipeline_id": "10", "updated_at": "1790000000", "new": [1]})
+    found = payloads.lead({"id": "5", "status_id": "101", "pipeline_id": "10", "updated_at": "1790000000", "new": [1]})
     assert (found.id, found.status_id, found.pipeline_id, found.updated_at) == (5, 101, 10, 1790000000.0)
     assert (found.name, found.contact_ids, found.tags, found.custom_fields) == ("", (), (), ())
     assert found.main_contact_id is None and found.closed_at is None and not found.is_deleted
@@ -23,8 +23,8 @@ def test_ids_may_be_texts_and_missing_parts_are_empty() -> None:
     "node", [{}, {"id": 5}, {"id": 5, "status_id": 1}, {"id": None, "status_id": 1, "pipeline_id": 2}]
 )
 def test_a_deal_without_its_place_is_unreadable(node: dict[str, Any]) -> None:
-    with pytest.raises(rows.Unreadable):
-        rows.lead(node)
+    with pytest.raises(payloads.Unreadable):
+        payloads.lead(node)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,10 @@ def test_price_is_exact(given: dict[str, Any], price: str) -> None:
 
 
 def test_an_exact_price_survives_the_reading_of_json() -> None:
-    node = rows.document(
+    node = payloads.document(
         b'{"id":5,"status_id":1,"pipeline_id":2,"price":90071992547409931,"price_with_minor_units":90071992547409931.07}'
     )
-    assert rows.lead(node).price == Decimal("90071992547409931.07")
+    assert payloads.lead(node).price == Decimal("90071992547409931.07")
 
 
 def test_contacts_of_a_deal_and_its_main_one() -> None:
@@ -68,7 +68,7 @@ def test_contacts_of_a_deal_and_its_main_one() -> None:
     "fields", [None, [], {}, [{"field_code": "EMAIL"}], [{"field_code": "EMAIL", "values": None}], ["x"]]
 )
 def test_a_contact_may_bear_no_email(fields: Any) -> None:
-    assert rows.contact({"id": 1, "custom_fields_values": fields}).emails == ()
+    assert payloads.contact({"id": 1, "custom_fields_values": fields}).emails == ()
 
 
 def test_emails_are_trimmed_and_casefolded_and_only_those_of_email_fields() -> None:
@@ -78,34 +78,37 @@ def test_emails_are_trimmed_and_casefolded_and_only_those_of_email_fields() -> N
         {"field_code": "email", "values": [{"value": "anna@example.com"}, {"value": "b@example.com"}]},
         {"field_code": None, "field_name": "Email 2", "values": [{"value": "c@example.com"}]},
     ]
-    assert rows.contact({"id": 1, "custom_fields_values": fields}).emails == ("anna@example.com", "b@example.com")
+    assert payloads.contact({"id": 1, "custom_fields_values": fields}).emails == ("anna@example.com", "b@example.com")
 
 
 @pytest.mark.parametrize("outer", [None, [], {}, {"leads": None}, {"leads": []}, {"leads": {}}])
 def test_a_missing_list_is_an_empty_one(outer: Any) -> None:
-    assert rows.embedded({"_embedded": outer}, "leads") == []
+    assert payloads.embedded({"_embedded": outer}, "leads") == []
 
 
 def test_a_list_with_gaps_is_written_as_an_object_by_php() -> None:
-    assert rows.embedded({"_embedded": {"leads": {"1": {"id": 4}, "3": {"id": 5}}}}, "leads") == [{"id": 4}, {"id": 5}]
+    assert payloads.embedded({"_embedded": {"leads": {"1": {"id": 4}, "3": {"id": 5}}}}, "leads") == [
+        {"id": 4},
+        {"id": 5},
+    ]
 
 
 @pytest.mark.parametrize("outer", ["text", 5, [1], {"leads": "text"}, {"leads": 5}])
 def test_another_shape_is_unreadable(outer: Any) -> None:
-    with pytest.raises(rows.Unreadable):
-        rows.embedded({"_embedded": outer}, "leads")
+    with pytest.raises(payloads.Unreadable):
+        payloads.embedded({"_embedded": outer}, "leads")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"5", b"null", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_a_body_that_is_no_object_is_unreadable(body: bytes) -> None:
-    with pytest.raises(rows.Unreadable) as fault:
-        rows.document(body)
+    with pytest.raises(payloads.Unreadable) as fault:
+        payloads.document(body)
     assert "html" not in str(fault.value)
 
 
 def test_stages_are_ordered_by_sort_and_closed_ones_are_last_whatever_their_sort() -> None:
     stages = [{"id": 143, "sort": 1}, {"id": 142, "sort": 5}, {"id": "7", "sort": "20"}, {"id": 8, "sort": 10}, {}]
-    found = rows.pipeline({"id": 1, "_embedded": {"statuses": stages}})
+    found = payloads.pipeline({"id": 1, "_embedded": {"statuses": stages}})
     assert [stage.id for stage in found.stages] == [8, 7, 142, 143]
 
 
@@ -114,10 +117,10 @@ def test_changes_of_stage_out_of_the_log_of_events() -> None:
         return [{"lead_status": {"id": status, "pipeline_id": pipeline}}]
 
     row = {"id": "01h", "type": "lead_status_changed", "entity_id": 9, "created_at": 1790000000}
-    found = rows.status_change({**row, "value_before": value(101, 10), "value_after": value(102, 10)})
-    assert found == rows.StatusChange("01h", 9, 1790000000.0, 10, 101, 10, 102)
-    assert rows.status_change({**row, "value_before": [], "value_after": value(102, 10)}) == rows.StatusChange(
+    found = payloads.status_change({**row, "value_before": value(101, 10), "value_after": value(102, 10)})
+    assert found == payloads.StatusChange("01h", 9, 1790000000.0, 10, 101, 10, 102)
+    assert payloads.status_change({**row, "value_before": [], "value_after": value(102, 10)}) == payloads.StatusChange(
         "01h", 9, 1790000000.0, None, None, 10, 102
     )
-    assert rows.status_change({**row, "type": "lead_added"}) is None
-    assert rows.status_change({"id": "x"}) is None
+    assert payloads.status_change({**row, "type": "lead_added"}) is None
+    assert payloads.status_change({"id": "x"}) is None

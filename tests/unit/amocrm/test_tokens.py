@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from outbox.outcome import DeliveryError
-from service.destinations.amocrm.vault import claims
+from service.amocrm.oauth.token_store import claims
 from tests.unit.amocrm.fakes import KEY_1, KEY_2, NOW, Endpoint, House, gone, issue, reply
 
 HOUR, DAY = 3600.0, 86400.0
@@ -53,7 +53,7 @@ def test_the_first_token_comes_from_the_settings_and_is_stored_before_it_is_used
 def test_nothing_readable_is_stored() -> None:
     house = House(Endpoint())
     house.tokens.access_token()
-    text = repr(house.memory.kept)
+    text = repr(house.key_values.kept)
     assert "access-1" not in text and "refresh-" not in text and "the-secret" not in text
     assert "access-1" not in repr(house.tokens.status())
 
@@ -135,7 +135,7 @@ def test_a_process_that_slept_before_its_request_sends_nothing() -> None:
     endpoint = Endpoint()
     house, other = House(endpoint), None
     other = House(endpoint, other=house)
-    reserve = house.rates.reserve
+    reserve = house.rate_limiter.reserve
 
     def slow(name: str, per_second: float) -> tuple[int, float]:
         if not endpoint.sent:
@@ -143,7 +143,7 @@ def test_a_process_that_slept_before_its_request_sends_nothing() -> None:
             other.tokens.access_token()
         return reserve(name, per_second)
 
-    house.rates.reserve = slow  # type: ignore[method-assign]
+    house.rate_limiter.reserve = slow  # type: ignore[method-assign]
     assert failure(house).pause is not None
     assert endpoint.sent == ["refresh-0"]
 
@@ -194,7 +194,7 @@ def test_processes_share_the_wait_after_a_failure_and_it_grows() -> None:
         assert len(endpoint.sent) == sent + 1
         house.clock.at += 1
     assert other.tokens.access_token() == "access-1"
-    assert house.memory.get("tokens", "amocrm:trouble") is None
+    assert house.key_values.get("tokens", "amocrm:trouble") is None
 
 
 def test_an_operator_need_not_wait() -> None:
@@ -309,7 +309,7 @@ def test_a_pair_that_cannot_be_committed_is_not_used_and_not_lost() -> None:
     endpoint = Endpoint()
     house = House(endpoint)
     house.tokens.status()  # the settings' token is taken over before
-    house.memory.broken = [OSError("locked")] * 8
+    house.key_values.broken = [OSError("locked")] * 8
     assert failure(house).pause is not None
     assert house.slept == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
     assert house.tokens.access_token() == "access-1"
@@ -320,7 +320,7 @@ def test_a_lock_that_passes_is_waited_out() -> None:
     endpoint = Endpoint()
     house = House(endpoint)
     house.tokens.status()
-    house.memory.broken = [OSError("locked")] * 3
+    house.key_values.broken = [OSError("locked")] * 3
     assert house.tokens.access_token() == "access-1" and endpoint.sent == ["refresh-0"]
 
 
@@ -328,7 +328,7 @@ def test_a_pair_in_hand_survives_that_another_process_declared_the_old_one_lost(
     endpoint = Endpoint()
     house = House(endpoint)
     house.tokens.status()
-    house.memory.broken = [OSError("locked")] * 8
+    house.key_values.broken = [OSError("locked")] * 8
     failure(house)
     other = House(endpoint, other=house)
     assert failure(other).cause == "amocrm_reconnect"  # the old one is dead, and the new one not stored yet
@@ -637,5 +637,5 @@ def test_what_is_missing() -> None:
     imported.tokens.import_pair("long-lived", who="Olga")
     assert imported.account.moves.missing() == ()
     chosen = House(pipeline_id=None)
-    chosen.memory.put("choices", "stage:1", {"status_id": 101, "pipeline_id": 10})
+    chosen.key_values.put("choices", "stage:1", {"status_id": 101, "pipeline_id": 10})
     assert chosen.account.moves.missing() == ()

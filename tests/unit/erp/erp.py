@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from service.destinations.http import NoAnswer, Reply
+from service.network.http import NoAnswer, Reply
 
 KEY, USER, PASSWORD = "key", "user", "password"
 

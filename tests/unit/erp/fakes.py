@@ -1,4 +1,4 @@
-"""Stand-ins in memory for what the ERP side is lent: the store's memory, a desk, deals of amoCRM, an ERP."""
+"""Stand-ins in memory for what the ERP side is lent: the store's memory, a context, deals of amoCRM, an ERP."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from outbox.message import Delivery, State
 from outbox.outcome import Stopping
-from outbox.plain import Entry
+from outbox.shared import Entry
 
 
 class Clock:
@@ -19,7 +19,7 @@ class Clock:
         return self.now
 
 
-class Memory:
+class KeyValues:
     """Values are copied in and out, as if they went through JSON."""
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -54,7 +54,7 @@ class Memory:
             self.kept.pop((namespace, key), None)
 
 
-class Desk:
+class DeliveryContext:
     def __init__(self, stop_after: int | None = None) -> None:
         self.begun: list[int] = []
         self.exchanges: list[tuple[list[int], Mapping[str, Any]]] = []

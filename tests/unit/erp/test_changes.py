@@ -7,26 +7,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.destinations.changes import Changes
-from service.destinations.witnesses import PATIENCE, New, Same, Verdict, Wait, Witness, judge, pairs
-from tests.unit.erp.fakes import Clock, Memory
+from service.amocrm.stage_changes.match import PATIENCE, New, Observation, Same, Verdict, Wait, judge, pairs
+from service.amocrm.stage_changes.seen import Changes
+from tests.unit.erp.fakes import Clock, KeyValues
 
 T = 1_800_000_000.0
 PIPELINE, A, B, C = 7, 10, 20, 30
 numbers = itertools.count(1)
 
 
-def hook(old: int | None, new: int, at: float | None, seen: float | None = None, event: str = "") -> Witness:
+def hook(old: int | None, new: int, at: float | None, seen: float | None = None, event: str = "") -> Observation:
     seen_at = seen if seen is not None else (at if at is not None else T)
-    return Witness(event or f"e{next(numbers)}", PIPELINE, old, new, at, seen_at)
+    return Observation(event or f"e{next(numbers)}", PIPELINE, old, new, at, seen_at)
 
 
-def logged(old: int, new: int, at: float, seen: float | None = None, number: str = "") -> Witness:
+def logged(old: int, new: int, at: float, seen: float | None = None, number: str = "") -> Observation:
     event = f"e{next(numbers)}"
-    return Witness(event, PIPELINE, old, new, at, at if seen is None else seen, api_id=number or f"log-{event}")
+    return Observation(event, PIPELINE, old, new, at, at if seen is None else seen, api_id=number or f"log-{event}")
 
 
-def told(*witnesses: Witness, late: float = PATIENCE + 1) -> list[Verdict]:
+def told(*witnesses: Observation, late: float = PATIENCE + 1) -> list[Verdict]:
     """The verdicts when they come one after the other, each looked at `late` seconds after it came."""
     items: list[dict[str, Any]] = []
     verdicts = []
@@ -36,7 +36,7 @@ def told(*witnesses: Witness, late: float = PATIENCE + 1) -> list[Verdict]:
     return verdicts
 
 
-def records(*witnesses: Witness) -> int:
+def records(*witnesses: Observation) -> int:
     return sum(isinstance(one, New) for one in told(*witnesses))
 
 
@@ -46,7 +46,7 @@ def test_there_and_back_and_there_again_is_three() -> None:
 
 def test_there_and_back_and_there_again_is_three_whatever_the_order_within_one_pass() -> None:
     clock = Clock(T + 10)
-    changes = Changes(Memory(clock), clock)
+    changes = Changes(KeyValues(clock), clock)
     verdicts = changes.settle(1, [hook(A, B, T), hook(A, B, T + 10, T), hook(B, A, T + 5)])
     assert verdicts == [New(), New(), New()]
 
@@ -80,7 +80,7 @@ def test_two_rows_of_the_log_in_one_second_are_two_changes() -> None:
 
 
 def test_another_deal_stage_or_pipeline_is_another_change() -> None:
-    other_pipeline = Witness("other", 8, A, B, T, T)
+    other_pipeline = Observation("other", 8, A, B, T, T)
     assert records(hook(A, B, T), logged(A, C, T), logged(C, B, T), other_pipeline) == 4
 
 
@@ -159,11 +159,11 @@ def test_a_time_long_past_is_no_time_to_place_a_hook_by() -> None:
 
 
 @st.composite
-def lives(draw: st.DrawFn) -> tuple[int, list[Witness]]:
+def lives(draw: st.DrawFn) -> tuple[int, list[Observation]]:
     """A deal's true changes, and what reaches us of them: (how many there were, witnesses in the order they come)."""
     moves = draw(st.lists(st.tuples(st.sampled_from([0, 1, 1, 3, 20, 55, 70]), st.sampled_from([A, B, C])), max_size=9))
     stage, at, count = A, T, 0
-    witnesses: list[tuple[float, Witness]] = []
+    witnesses: list[tuple[float, Observation]] = []
     seen_times: set[tuple[int, int, float]] = set()
     for wait, new in moves:
         at += wait
@@ -182,7 +182,9 @@ def lives(draw: st.DrawFn) -> tuple[int, list[Witness]]:
 
 @settings(max_examples=400, deadline=None)
 @given(lives(), st.booleans())
-def test_records_are_the_true_changes_where_the_log_is_complete(life: tuple[int, list[Witness]], patient: bool) -> None:
+def test_records_are_the_true_changes_where_the_log_is_complete(
+    life: tuple[int, list[Observation]], patient: bool
+) -> None:
     count, witnesses = life
     items: list[dict[str, Any]] = []
     made = 0
@@ -197,10 +199,10 @@ def test_records_are_the_true_changes_where_the_log_is_complete(life: tuple[int,
 
 @settings(max_examples=100, deadline=None)
 @given(lives(), st.data())
-def test_witnesses_that_come_twice_change_nothing(life: tuple[int, list[Witness]], data: st.DataObject) -> None:
+def test_witnesses_that_come_twice_change_nothing(life: tuple[int, list[Observation]], data: st.DataObject) -> None:
     count, witnesses = life
     clock = Clock(T + 1000 + PATIENCE + 1)
-    changes = Changes(Memory(clock), clock)
+    changes = Changes(KeyValues(clock), clock)
     verdicts: dict[str, Verdict] = {}
     for one in witnesses:
         for again in (one, data.draw(st.sampled_from([one, *witnesses]))):
@@ -212,10 +214,10 @@ def test_witnesses_that_come_twice_change_nothing(life: tuple[int, list[Witness]
 
 @settings(max_examples=100, deadline=None)
 @given(lives())
-def test_noting_first_and_settling_the_rest_makes_no_difference(life: tuple[int, list[Witness]]) -> None:
+def test_noting_first_and_settling_the_rest_makes_no_difference(life: tuple[int, list[Observation]]) -> None:
     count, witnesses = life
     clock = Clock(T + 1000 + PATIENCE + 1)
-    changes = Changes(Memory(clock), clock)
+    changes = Changes(KeyValues(clock), clock)
     made = 0
     for one in witnesses:
         if one.api_id and isinstance(changes.note(1, [one])[0], Same):
@@ -226,16 +228,16 @@ def test_noting_first_and_settling_the_rest_makes_no_difference(life: tuple[int,
 
 def test_two_processes_that_write_at_once_both_count() -> None:
     clock = Clock(T + 100)
-    memory = Memory(clock)
-    changes = Changes(memory, clock)
+    key_values = KeyValues(clock)
+    changes = Changes(key_values, clock)
     other = iter([hook(B, A, T + 5)])
 
     def meanwhile() -> None:
-        memory.before_put = lambda: None
+        key_values.before_put = lambda: None
         for one in other:
             changes.settle(1, [one])
 
-    memory.before_put = meanwhile
+    key_values.before_put = meanwhile
     assert changes.settle(1, [hook(A, B, T)]) == [New()]
     assert changes.settle(1, [hook(A, B, T + 10)]) == [New()]
 
@@ -246,7 +248,7 @@ def test_pairs_of_nothing() -> None:
 
 def test_deals_of_long_ago_are_forgotten() -> None:
     clock = Clock()
-    changes = Changes(Memory(clock), clock)
+    changes = Changes(KeyValues(clock), clock)
     changes.settle(1, [hook(A, B, T)])
     clock.now += 13 * 86400
     changes.settle(2, [hook(A, B, T)])
@@ -256,12 +258,12 @@ def test_deals_of_long_ago_are_forgotten() -> None:
 
 def test_a_deal_keeps_a_bounded_number_of_witnesses() -> None:
     clock = Clock()
-    memory = Memory(clock)
-    changes = Changes(memory, clock)
+    key_values = KeyValues(clock)
+    changes = Changes(key_values, clock)
     for _ in range(450):
         clock.now += 100
         changes.settle(1, [hook(A, B, clock.now)])
-    assert len(memory.kept["changes", "1"].value) == 200
+    assert len(key_values.kept["changes", "1"].value) == 200
 
 
 @settings(max_examples=150, deadline=None)
@@ -280,6 +282,6 @@ def test_hooks_alone_are_enough_where_none_is_lost(moves: list[tuple[int, int]],
     hooks += random.sample(hooks, count // 2)
     random.shuffle(hooks)
     clock = Clock(T + 1000 + PATIENCE + 1)
-    changes = Changes(Memory(clock), clock)
+    changes = Changes(KeyValues(clock), clock)
     own = {one.event_id for one, verdict in zip(hooks, changes.settle(1, hooks), strict=True) if verdict == New()}
     assert len(own) == count

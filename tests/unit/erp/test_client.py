@@ -5,8 +5,7 @@ import json
 import pytest
 
 from outbox.outcome import Pause
-from service.destinations.http import NoAnswer
-from service.destinations.rukovoditel.client import (
+from service.destinations.records.rukovoditel.client import (
     Garbled,
     Refused,
     Success,
@@ -16,6 +15,7 @@ from service.destinations.rukovoditel.client import (
     rows_of,
     taken_fields,
 )
+from service.network.http import NoAnswer
 
 
 def test_success() -> None:

@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 
 from service.config import Erp
-from service.destinations.erp import Record
-from service.destinations.rukovoditel import fields
-from service.destinations.rukovoditel.doubts import Insert, matching, own_row, same_amount, same_text
+from service.destinations.records.erp import Record
+from service.destinations.records.rukovoditel import fields
+from service.destinations.records.rukovoditel.recovery import Insert, matching, own_row, same_amount, same_text
 
 
 def record(amount: str | None = "100", name: str = "Курс", **places: str) -> Record:

@@ -8,12 +8,12 @@ import pytest
 
 from outbox.outcome import DeliveryError, Later, LeaseLost, Pause
 from service.config import Erp as Settings
-from service.destinations.erp import Made, Paper, Record
-from service.destinations.http import Http
-from service.destinations.rukovoditel.client import Client
-from service.destinations.rukovoditel.insert import Rukovoditel, key_of
+from service.destinations.records.erp import InsertContext, Record, Saved
+from service.destinations.records.rukovoditel.client import Client
+from service.destinations.records.rukovoditel.insert import Rukovoditel, key_of
+from service.network.http import Http
 from tests.unit.erp.erp import KEY, PASSWORD, USER, Erp
-from tests.unit.erp.fakes import Clock, Memory
+from tests.unit.erp.fakes import Clock, KeyValues
 
 
 class House:
@@ -21,7 +21,7 @@ class House:
 
     def __init__(self, **settings: Any) -> None:
         self.clock = Clock()
-        self.memory = Memory(self.clock)
+        self.key_values = KeyValues(self.clock)
         self.erp = Erp()
         defaults = {"url": "https://erp.example/api/rest.php", "key": KEY, "username": USER, "password": PASSWORD}
         self.settings = Settings(**{**defaults, **settings})
@@ -29,13 +29,13 @@ class House:
 
     def restart(self) -> Rukovoditel:
         client = Client(self.settings, cast(Http, self.erp), self.clock)
-        self.ours = Rukovoditel(self.settings, client, self.memory, self.clock)
+        self.ours = Rukovoditel(self.settings, client, self.key_values, self.clock)
         return self.ours
 
-    def paper(self, number: int, interrupted: bool = False, begin: Callable[[], None] = lambda: None) -> Paper:
-        return Paper(number, f"event-{number}", interrupted, begin, lambda exchange: None)
+    def paper(self, number: int, interrupted: bool = False, begin: Callable[[], None] = lambda: None) -> InsertContext:
+        return InsertContext(number, f"event-{number}", interrupted, begin, lambda exchange: None)
 
-    def insert(self, number: int = 1, name: str = "Курс", amount: str | None = "100", **paper: Any) -> Made | Later:
+    def insert(self, number: int = 1, name: str = "Курс", amount: str | None = "100", **paper: Any) -> Saved | Later:
         record = Record(name, None if amount is None else Decimal(amount), paper.pop("entity", None))
         self.ours.start([number])
         return self.ours.insert(record, self.paper(number, **paper))
@@ -66,7 +66,7 @@ def plain() -> House:
 
 
 def test_what_is_sent(keyed: House) -> None:
-    assert keyed.insert() == Made("1", "70")
+    assert keyed.insert() == Saved("1", "70")
     assert keyed.erp.calls == [
         {
             "key": KEY,
@@ -96,7 +96,7 @@ def test_nothing_is_missing_only_with_all_four() -> None:
 def test_with_a_key_a_lost_answer_is_looked_for_at_once(keyed: House, fault: str) -> None:
     keyed.meets(fault)
     made = keyed.insert()
-    assert isinstance(made, Made) and made.reference == "1" and "answer was lost" in made.note
+    assert isinstance(made, Saved) and made.reference == "1" and "answer was lost" in made.note
     assert keyed.erp.asked() == ["insert", "select"]
     assert keyed.erp.calls[-1]["filters"] == {"1041": "dp-event-1"}
 
@@ -107,7 +107,7 @@ def test_with_a_key_an_insert_is_repeated_without_harm(keyed: House, fault: str)
     keyed.meets("unreachable", action="select")
     assert keyed.fails().outage
     made = keyed.insert()
-    assert isinstance(made, Made) and made.reference == "1" and "earlier attempt" in made.note
+    assert isinstance(made, Saved) and made.reference == "1" and "earlier attempt" in made.note
     assert len(keyed.erp.rows) == 1
 
 
@@ -119,7 +119,7 @@ def test_with_a_key_a_timeout_is_waited_out(keyed: House) -> None:
     assert isinstance(waiting, Later) and waiting.seconds == 20
     keyed.erp.catch_up()
     keyed.clock.now += 20
-    assert isinstance(keyed.insert(), Made)
+    assert isinstance(keyed.insert(), Saved)
     assert len(keyed.erp.rows) == 1
 
 
@@ -128,7 +128,7 @@ def test_with_a_key_the_record_counts_even_if_its_id_cannot_be_seen(keyed: House
     keyed.meets("empty", "empty", action="select")
     keyed.fails()
     made = keyed.insert()
-    assert isinstance(made, Made) and made.reference == ""
+    assert isinstance(made, Saved) and made.reference == ""
 
 
 def test_with_a_key_rows_are_not_taken_by_a_filter_that_is_ignored(keyed: House) -> None:
@@ -138,7 +138,7 @@ def test_with_a_key_rows_are_not_taken_by_a_filter_that_is_ignored(keyed: House)
     keyed.fails()
     keyed.erp.select = lambda body: keyed.erp.said(keyed.erp.rows)  # type: ignore[method-assign]
     made = keyed.insert()
-    assert isinstance(made, Made) and made.reference == "2"
+    assert isinstance(made, Saved) and made.reference == "2"
 
 
 def test_another_unique_field_is_the_rows_own_fault(keyed: House) -> None:
@@ -151,13 +151,13 @@ def test_another_unique_field_is_the_rows_own_fault(keyed: House) -> None:
 def test_a_success_without_an_id_is_none(keyed: House) -> None:
     keyed.meets('{"status":"success","data":{"id":""}}')
     assert keyed.fails().cause == "erp_unreadable"
-    assert keyed.insert() == Made("1", "70")
+    assert keyed.insert() == Saved("1", "70")
 
 
 def test_refusals(keyed: House) -> None:
     keyed.erp.entities = {71}
     assert keyed.fails().pause == Pause("settings")
-    assert keyed.insert(entity="71") == Made("1", "71")
+    assert keyed.insert(entity="71") == Saved("1", "71")
     assert keyed.fails(entity="72").permanent
 
 
@@ -165,11 +165,11 @@ def test_refusals(keyed: House) -> None:
 
 
 def test_without_a_key_one_look_and_one_insert(plain: House) -> None:
-    assert plain.insert(1) == Made("1", "70")
-    assert plain.insert(2) == Made("2", "70")
+    assert plain.insert(1) == Saved("1", "70")
+    assert plain.insert(2) == Saved("2", "70")
     assert plain.erp.asked() == ["select", "insert", "insert"]
     plain.clock.now += 61
-    assert plain.insert(3) == Made("3", "70")
+    assert plain.insert(3) == Saved("3", "70")
     assert plain.erp.asked()[3:] == ["select", "insert"]
 
 
@@ -182,7 +182,7 @@ def test_without_a_key_a_lost_answer_is_looked_for(plain: House, fault: str, res
     if restarted:
         plain.restart()
     made = plain.insert()
-    assert isinstance(made, Made) and made.reference == "2"
+    assert isinstance(made, Saved) and made.reference == "2"
     assert len(plain.erp.rows) == 2
 
 
@@ -190,7 +190,7 @@ def test_without_a_key_most_lost_answers_are_found_at_once(plain: House) -> None
     plain.erp.row("Курс", "100")
     plain.meets("lost")
     made = plain.insert()
-    assert isinstance(made, Made) and made.reference == "2" and "answer was lost" in made.note
+    assert isinstance(made, Saved) and made.reference == "2" and "answer was lost" in made.note
     assert plain.erp.asked() == ["select", "insert", "select"]
 
 
@@ -199,7 +199,7 @@ def test_without_a_key_what_was_not_made_is_made(plain: House, fault: str) -> No
     plain.erp.row("Курс", "100")
     plain.meets(fault)
     assert plain.fails().outage
-    assert plain.insert() == Made("2", "70")
+    assert plain.insert() == Saved("2", "70")
     assert len(plain.erp.rows) == 2
 
 
@@ -207,7 +207,7 @@ def test_without_a_key_the_look_is_for_what_was_sent(plain: House) -> None:
     plain.loses()
     plain.fails(name="Курс", amount="100")
     made = plain.insert(name="Переименован", amount="200")
-    assert isinstance(made, Made) and made.reference == "1"
+    assert isinstance(made, Saved) and made.reference == "1"
     assert len(plain.erp.rows) == 1
 
 
@@ -218,14 +218,14 @@ def test_without_a_key_a_row_that_somebody_makes_meanwhile_cannot_be_told(plain:
     error = plain.fails()
     assert (error.code, error.cause, error.permanent) == ("ambiguous", "erp_ambiguous", True)
     assert "1, 2" in error.message
-    assert plain.insert() == Made("3", "70"), "sent again by a person who looked, it is a new insert"
+    assert plain.insert() == Saved("3", "70"), "sent again by a person who looked, it is a new insert"
 
 
 def test_without_a_key_a_row_that_was_found_is_not_taken_for_the_next_one(plain: House) -> None:
     plain.insert(1)
     plain.meets("lost", "lost")
     made = [plain.insert(2), plain.insert(3)]
-    assert [one.reference for one in made if isinstance(one, Made)] == ["2", "3"]
+    assert [one.reference for one in made if isinstance(one, Saved)] == ["2", "3"]
 
 
 def test_without_a_key_two_in_doubt_get_a_row_each(plain: House) -> None:
@@ -234,7 +234,7 @@ def test_without_a_key_two_in_doubt_get_a_row_each(plain: House) -> None:
     plain.loses()
     plain.fails(2)
     made = [plain.insert(1), plain.insert(2)]
-    assert [one.reference for one in made if isinstance(one, Made)] == ["1", "2"]
+    assert [one.reference for one in made if isinstance(one, Saved)] == ["1", "2"]
     assert len(plain.erp.rows) == 2
 
 
@@ -243,16 +243,16 @@ def test_without_a_key_one_of_two_in_doubt_takes_the_only_row(plain: House) -> N
     plain.fails(1)
     plain.meets("empty")
     plain.fails(2)
-    assert {one.reference for one in (plain.insert(2), plain.insert(1)) if isinstance(one, Made)} == {"1", "2"}
+    assert {one.reference for one in (plain.insert(2), plain.insert(1)) if isinstance(one, Saved)} == {"1", "2"}
     assert len(plain.erp.rows) == 2
 
 
 def test_without_a_key_a_later_row_of_ours_is_not_taken_for_it(plain: House) -> None:
     plain.meets("empty")
     plain.fails(1)
-    assert plain.insert(2) == Made("1", "70")
+    assert plain.insert(2) == Saved("1", "70")
     plain.restart()
-    assert plain.insert(1) == Made("2", "70")
+    assert plain.insert(1) == Saved("2", "70")
     assert len(plain.erp.rows) == 2
 
 
@@ -264,11 +264,11 @@ def test_without_a_key_a_timeout_is_waited_out(plain: House) -> None:
     assert isinstance(plain.insert(), Later)
     plain.erp.catch_up()
     made = plain.insert()
-    assert isinstance(made, Made) and made.reference == "2", "found as soon as it is there"
+    assert isinstance(made, Saved) and made.reference == "2", "found as soon as it is there"
     plain.meets("timeout")
     plain.fails(3, name="Другой")
     plain.clock.now += 31
-    assert plain.insert(3, name="Другой") == Made("3", "70")
+    assert plain.insert(3, name="Другой") == Saved("3", "70")
 
 
 def test_a_gateway_that_gave_up_leaves_the_ERP_at_work(plain: House) -> None:
@@ -297,7 +297,7 @@ def test_a_worker_that_dies_in_the_middle_leaves_enough_to_tell(plain: House, ac
     plain.restart()
     plain.clock.now += 31
     made = plain.insert(interrupted=True)
-    assert isinstance(made, Made) and made.reference == "2"
+    assert isinstance(made, Saved) and made.reference == "2"
     assert len(plain.erp.rows) == 2
 
 
@@ -305,7 +305,7 @@ def test_a_worker_that_dies_after_the_answer_knows_what_it_made(plain: House) ->
     plain.insert(1)
     plain.restart()
     made = plain.insert(1, interrupted=True)
-    assert isinstance(made, Made) and made.reference == "1"
+    assert isinstance(made, Saved) and made.reference == "1"
     assert len(plain.erp.rows) == 1
 
 
@@ -316,18 +316,18 @@ def test_a_lease_that_was_lost_before_sending_leaves_no_doubt(plain: House) -> N
     with pytest.raises(LeaseLost):
         plain.insert(begin=lost)
     assert plain.erp.asked() == ["select"]
-    assert plain.insert() == Made("1", "70")
+    assert plain.insert() == Saved("1", "70")
 
 
 def test_an_interrupted_attempt_of_which_nothing_is_known(plain: House) -> None:
-    assert plain.insert(1, interrupted=True) == Made("1", "70")
+    assert plain.insert(1, interrupted=True) == Saved("1", "70")
     assert plain.fails(2, interrupted=True).code == "ambiguous"
 
 
 def test_a_user_who_may_insert_but_not_see(plain: House) -> None:
     plain.meets(*["empty"] * 9, action="select")
-    assert plain.insert(1) == Made("1", "70")
-    assert plain.insert(2) == Made("2", "70")
+    assert plain.insert(1) == Saved("1", "70")
+    assert plain.insert(2) == Saved("2", "70")
     assert plain.erp.asked() == ["select", "login", "insert", "insert"]
 
 
@@ -341,7 +341,7 @@ def test_a_wrong_password_sends_nothing(plain: House) -> None:
 def test_updates(keyed: House) -> None:
     keyed.insert(1)
     record = Record("Новое", Decimal("7"))
-    assert keyed.ours.update("1", record, keyed.paper(2)) == Made("1", "70")
+    assert keyed.ours.update("1", record, keyed.paper(2)) == Saved("1", "70")
     assert keyed.erp.rows[0]["1039"] == "Новое"
     assert keyed.erp.calls[-1]["update_by_field"] == {"id": "1"}
     assert keyed.ours.update("99", record, keyed.paper(2)) is None
@@ -351,9 +351,9 @@ def test_what_is_remembered_does_not_grow(plain: House) -> None:
     for number in range(1, 30):
         plain.insert(number)
         plain.clock.now += 86400
-    assert len(plain.memory.items("erp-made")) <= 8
-    assert len(plain.memory.items("erp-inserts")) == 1
-    assert plain.memory.kept["erp-inserts", "open"].value.keys() <= {"29"}
+    assert len(plain.key_values.items("erp-made")) <= 8
+    assert len(plain.key_values.items("erp-inserts")) == 1
+    assert plain.key_values.kept["erp-inserts", "open"].value.keys() <= {"29"}
 
 
 def test_fields_that_the_ERP_does_not_have() -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pytest
 
 from outbox.message import NewEvent, Receipt, StoreUnavailable
-from service.destinations.changes import Changes
-from service.destinations.witnesses import New, Witness
+from service.amocrm.stage_changes.match import New, Observation
+from service.amocrm.stage_changes.seen import Changes
 from service.sources.missed_changes import AHEAD, REST_AFTER_KNOWN, REST_AFTER_MISSED, Found, MissedChanges
-from tests.unit.erp.fakes import Clock, Memory
+from tests.unit.erp.fakes import Clock, KeyValues
 
 T = 1_800_000_000
 
@@ -28,13 +28,13 @@ class Row:
 class House:
     def __init__(self) -> None:
         self.clock = Clock(T)
-        self.memory = Memory(self.clock)
-        self.changes = Changes(self.memory, self.clock)
+        self.key_values = KeyValues(self.clock)
+        self.changes = Changes(self.key_values, self.clock)
         self.log: list[Row] = []
         self.asked: list[tuple[int, int]] = []
         self.events: dict[str, NewEvent] = {}
         self.full = False
-        self.missed = MissedChanges(self.fetch, self.changes.known, self.accept, self.memory, self.clock)
+        self.missed = MissedChanges(self.fetch, self.changes.known, self.accept, self.key_values, self.clock)
 
     def fetch(self, since: int, until: int) -> Iterable[Row]:
         self.asked.append((since, until))
@@ -85,7 +85,7 @@ def test_a_change_that_no_hook_told_of(house: House) -> None:
 
 
 def test_a_change_that_a_hook_told_of_is_noted_without_an_event(house: House) -> None:
-    house.changes.settle(5, [Witness("hook", 7, 10, 20, T + 29, T + 30)])
+    house.changes.settle(5, [Observation("hook", 7, 10, 20, T + 29, T + 30)])
     house.log.append(Row("a", 5, T + 30))
     house.later(60)
     assert house.missed.run() == Found(rows=1, known=1)
@@ -95,7 +95,7 @@ def test_a_change_that_a_hook_told_of_is_noted_without_an_event(house: House) ->
 
 def test_there_and_back_twice_with_one_hook_lost(house: House) -> None:
     house.log += [Row("a", 5, T + 1), Row("b", 5, T + 2, 20, 10), Row("c", 5, T + 3)]
-    told = [Witness("h1", 7, 10, 20, T + 1, T + 5), Witness("h2", 7, 20, 10, T + 2, T + 6)]
+    told = [Observation("h1", 7, 10, 20, T + 1, T + 5), Observation("h2", 7, 20, 10, T + 2, T + 6)]
     assert house.changes.settle(5, told) == [New(), New()]
     house.later(60)
     assert house.missed.run() == Found(rows=3, known=2, taken=1)
@@ -181,7 +181,7 @@ def test_a_process_that_has_just_started_looks_at_once(house: House) -> None:
     house.log += [Row(f"r{number}", number + 1, T + 10) for number in range(101)]
     house.later(20)
     house.missed.run()
-    other = MissedChanges(house.fetch, house.changes.known, house.accept, house.memory, house.clock)
+    other = MissedChanges(house.fetch, house.changes.known, house.accept, house.key_values, house.clock)
     assert (house.missed.is_due(), other.is_due()) == (False, True)
 
 

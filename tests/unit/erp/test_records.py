@@ -8,10 +8,10 @@ import pytest
 
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Pause, Skipped
 from service.config import Amocrm
-from service.destinations.deals import Deals, Rest
-from service.destinations.erp import Made, Paper, Record
-from service.destinations.records import BUDGET, Records
-from tests.unit.erp.fakes import Clock, Contact, Desk, Lead, Memory, Reader, change, delivery
+from service.destinations.records.changes import Deals, Rest
+from service.destinations.records.destination import BUDGET, Records
+from service.destinations.records.erp import InsertContext, Record, Saved
+from tests.unit.erp.fakes import Clock, Contact, DeliveryContext, KeyValues, Lead, Reader, change, delivery
 
 T = 1_800_000_000.0
 
@@ -35,7 +35,7 @@ class Erp:
     def start(self, delivery_ids: object) -> None:
         pass
 
-    def insert(self, record: Record, paper: Paper) -> Made | Later:
+    def insert(self, record: Record, paper: InsertContext) -> Saved | Later:
         paper.begin()
         self._clock.now += self.slow
         answer = self.answers.pop(0) if self.answers else None
@@ -44,11 +44,11 @@ class Erp:
         if isinstance(answer, Later):
             return answer
         self.made.append((paper.delivery_id, record))
-        return Made(str(len(self.made)), record.entity or "70")
+        return Saved(str(len(self.made)), record.entity or "70")
 
-    def update(self, reference: str, record: Record, paper: Paper) -> Made | None:
+    def update(self, reference: str, record: Record, paper: InsertContext) -> Saved | None:
         self.updated.append((reference, record))
-        return None if reference in self.gone else Made(reference, "70")
+        return None if reference in self.gone else Saved(reference, "70")
 
 
 class House:
@@ -62,22 +62,24 @@ class House:
         **amocrm: Any,
     ) -> None:
         self.clock = Clock(T)
-        self.memory = Memory(self.clock)
+        self.key_values = KeyValues(self.clock)
         self.erp = Erp(self.clock)
         self.reader = reader or Reader({number: Lead(number) for number in range(1, 400)})
         self.deals = Deals(
             Amocrm(**amocrm),
-            self.memory,
+            self.key_values,
             self.clock,
             self.reader,
             account_id=lambda: account_id,
             resting=resting or (lambda: None),
         )
-        self.records = Records(self.erp, self.deals, self.memory, self.clock, on_repeat=on_repeat, monotonic=self.clock)
-        self.desk = Desk()
+        self.records = Records(
+            self.erp, self.deals, self.key_values, self.clock, on_repeat=on_repeat, monotonic=self.clock
+        )
+        self.context = DeliveryContext()
 
     def deliver(self, *rows: Any) -> Mapping[int, Outcome]:
-        return self.records.deliver(rows, self.desk)
+        return self.records.deliver(rows, self.context)
 
     @property
     def made(self) -> list[int]:
@@ -258,7 +260,7 @@ def test_only_the_stages_that_are_wanted(wanted: str, is_wanted: bool) -> None:
 def test_our_own_moves_are_recorded_or_not_as_the_setting_says() -> None:
     for setting, kind in (("skip", Skipped), ("record", Delivered)):
         house = House(webhook_echoes=setting)
-        house.memory.put("echoes", "1", [{"status_id": 20, "old_status_id": 10, "pipeline_id": 7, "at": T - 2}])
+        house.key_values.put("echoes", "1", [{"status_id": 20, "old_status_id": 10, "pipeline_id": 7, "at": T - 2}])
         assert isinstance(house.deliver(change(1, at=T))[1], kind)
         assert isinstance(house.deliver(change(2, at=T + 300))[2], Delivered)
 
@@ -279,7 +281,7 @@ def test_amocrms_trouble_is_not_the_ERPs(error: DeliveryError, least: float) -> 
     for number in (1, 3):
         later = outcomes[number]
         assert isinstance(later, Later) and later.cause == error.cause and later.seconds == least
-    assert house.desk.begun == [2]
+    assert house.context.begun == [2]
 
 
 def test_after_amocrms_trouble_each_new_hook_does_not_ask_again() -> None:
@@ -308,9 +310,9 @@ def test_while_amocrm_rests_it_is_not_asked() -> None:
 
 def test_without_amocrm_its_changes_wait() -> None:
     house = House()
-    deals = Deals(Amocrm(), house.memory, house.clock, None)
-    records = Records(house.erp, deals, house.memory, house.clock, monotonic=house.clock)
-    outcome = records.deliver([change(1, at=T)], house.desk)[1]
+    deals = Deals(Amocrm(), house.key_values, house.clock, None)
+    records = Records(house.erp, deals, house.key_values, house.clock, monotonic=house.clock)
+    outcome = records.deliver([change(1, at=T)], house.context)[1]
     assert isinstance(outcome, Later) and outcome.cause == "amocrm_not_set_up"
 
 
@@ -319,7 +321,7 @@ def test_a_pause_stops_the_pass_and_keeps_what_was_done() -> None:
     house.erp.answers = [None, DeliveryError("key", cause="erp_settings", pause=Pause("settings"))]
     outcomes = house.deliver(delivery(1), delivery(2), delivery(3), change(4, at=T))
     assert list(outcomes) == [1, 2]
-    assert house.desk.begun == [1, 2]
+    assert house.context.begun == [1, 2]
 
 
 def test_two_outages_running_stop_the_pass() -> None:
@@ -344,7 +346,7 @@ def test_one_that_failed_is_not_overtaken_within_its_deal() -> None:
 
 def test_stopping_keeps_what_was_done() -> None:
     house = House()
-    house.desk = Desk(stop_after=2)
+    house.context = DeliveryContext(stop_after=2)
     assert list(house.deliver(delivery(1), delivery(2), delivery(3), change(4, at=T))) == [1, 2]
 
 
@@ -358,11 +360,11 @@ def test_a_pass_hands_in_what_it_has_before_long() -> None:
 def test_what_was_done_is_put_on_record_soon() -> None:
     house = House()
     house.deliver(*(delivery(number) for number in range(1, 50)))
-    assert house.desk.settled == [list(range(1, 21)), list(range(21, 41))]
+    assert house.context.settled == [list(range(1, 21)), list(range(21, 41))]
     house = House()
     house.erp.slow = 0.6
     house.deliver(*(delivery(number) for number in range(1, 6)))
-    assert house.desk.settled == [[1, 2], [3, 4]]
+    assert house.context.settled == [[1, 2], [3, 4]]
 
 
 def test_events_of_the_platform_do_not_hold_up_the_hooks() -> None:

@@ -1,0 +1,58 @@
+"""What a destination is given to work with: it begins attempts, keeps exchanges and settles rows early."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from outbox.decision import Tried
+from outbox.message import Delivery, Json
+from outbox.outcome import Outcome, Stopping
+from outbox.shared import Lease
+from outbox.store import Store
+
+EXCHANGES = 20
+"""How many requests are kept with one attempt: the newest."""
+
+
+class LaneContext:
+    """The context of one batch. Its methods may be called from several threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        lease: Lease,
+        batch: Sequence[Delivery],
+        stopping: Callable[[], bool],
+        settled: Callable[[Mapping[int, Outcome]], None],
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._stopping = stopping
+        self._settled = settled
+        self._mutex = threading.Lock()
+        self._settling = threading.Lock()
+        self._exchanges: dict[int, list[Mapping[str, Json]]] = {row.id: [] for row in batch}
+        self._begun: set[int] = set()
+
+    def begin(self, delivery_ids: Sequence[int]) -> None:
+        if self._stopping():
+            raise Stopping
+        self._store.lanes.begin(self._lease, delivery_ids)
+        with self._mutex:
+            self._begun.update(delivery_ids)
+
+    def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Json]) -> None:
+        with self._mutex:
+            for one in delivery_ids:
+                kept = self._exchanges.setdefault(one, [])
+                kept.append(exchange)
+                del kept[:-EXCHANGES]
+
+    def settle(self, outcomes: Mapping[int, Outcome]) -> None:
+        with self._settling:
+            self._settled(outcomes)
+
+    def tried(self) -> Tried:
+        with self._mutex:
+            return Tried({one: tuple(kept) for one, kept in self._exchanges.items()}, frozenset(self._begun))

@@ -1,0 +1,105 @@
+"""What readers of the outbox ask, and what they get: filters, figures, pages of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from outbox.message import Delivery, Json, State
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which deliveries. Empty fields do not narrow. search: an e-mail (or its part), a deal id, an ERP id (reference),
+    an event id or a delivery id. Times in seconds since the epoch: since <= created_at < until."""
+
+    states: tuple[State, ...] = ()
+    destination: str = ""
+    event_name: str = ""
+    cause: str = ""
+    search: str = ""
+    email: str = ""  # exactly this one
+    lead_id: int | None = None  # exactly this one
+    since: float | None = None
+    until: float | None = None
+    overdue_at: float | None = None  # pending rows that were due before this time
+    max_id: int | None = None  # none that came after this one: what was shown and counted
+    ids: tuple[int, ...] = ()  # only these, of at most a thousand: those that a person ticked
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Figures of one destination."""
+
+    states: Mapping[State, int]
+    oldest_pending: float | None  # created_at of the one that waits longest
+    next_due: float | None
+    delivered_hour: int
+    delivered_day: int
+    seconds_p50: float | None  # from received_at to delivered, of the last day (or hour when enough)
+    seconds_p99: float | None
+
+
+@dataclass(frozen=True)
+class CauseGroup:
+    """Deliveries that failed alike."""
+
+    destination: str
+    cause: str
+    state: State
+    count: int
+    first_at: float
+    last_at: float
+    params: Mapping[str, Json]  # of the newest one
+    reason: str  # of the newest one
+    sample: tuple[Delivery, ...]  # up to three, oldest first
+    max_id: int
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of the throughput chart: what ended between `start` and `start + width`."""
+
+    start: float
+    delivered: Mapping[str, int]  # by destination
+    dead: int
+    seconds_p50: float | None
+    seconds_p99: float | None
+
+
+@dataclass(frozen=True)
+class SourceTally:
+    """What comes in from one source, under one event name."""
+
+    source: str
+    event_name: str
+    last_at: float
+    count: int  # since the time asked for
+
+
+@dataclass(frozen=True)
+class Action:
+    """Who did what on the page or by a command."""
+
+    id: int
+    at: float
+    who: str
+    what: str  # retry, discard, pause, resume, correct, connect, choose_stage, subscribe, forget, ...
+    count: int
+    detail: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows of a list, newest first. after: the id to go on from (older), or None at the end."""
+
+    rows: tuple[Delivery, ...]
+    after: int | None
+
+
+class Changed(Exception):
+    """Between showing and doing, the set of rows changed. Nothing was done."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(f"{expected} deliveries were shown, {found} match now: look again")
+        self.expected, self.found = expected, found

@@ -1,0 +1,1 @@
+"""What every engine runs: the statements that SQLite and PostgreSQL both take, by what they are for."""

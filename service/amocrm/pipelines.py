@@ -1,0 +1,196 @@
+"""Pipelines and stages: which stage a lesson means, and which of two stages is further.
+
+Reference: https://www.amocrm.ru/developers/content/crm_platform/leads_pipelines
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from outbox.outcome import DeliveryError, Pause
+from service.amocrm.client import AmocrmClient
+from service.amocrm.payloads import Pipeline, Stage, place
+from service.config import Amocrm
+
+if TYPE_CHECKING:
+    from outbox.shared import KeyValues
+
+FRESH = 600.0
+"""Seconds for which the list is taken as it is where many deals are moved at a time."""
+
+QUIET = 3600.0
+"""And where few are: one more request in the hour, so that a single event costs three."""
+
+AGAIN = 5.0
+"""A list younger than this is not read again for a stage that it lacks."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The stage that a lesson means. known: whether amoCRM has it. incoming: no request can set it. by: "setting", or
+    the name of who chose it."""
+
+    lesson: int
+    pipeline_id: int
+    pipeline_name: str
+    status_id: int
+    name: str
+    known: bool = True
+    incoming: bool = False
+    by: str = "setting"
+
+
+class Pipelines:
+    """The account's pipelines, kept in the store's memory (namespace "account", key "pipelines").
+
+    A lesson's stage is the operator's choice (namespace "choices", key "stage:N": {"status_id", "pipeline_id", "who",
+    "at"}) before AMOCRM_STAGE_LESSON_N. Every method may read the list from amoCRM and raise DeliveryError.
+    """
+
+    def __init__(self, settings: Amocrm, client: AmocrmClient, key_values: KeyValues, now: Callable[[], float]) -> None:
+        self._settings = settings
+        self._client = client
+        self._key_values = key_values
+        self._now = now
+
+    def all(self, max_age: float = QUIET, deadline: float | None = None) -> tuple[Pipeline, ...]:
+        """All pipelines, not older than max_age seconds."""
+        kept = self._kept()
+        if kept is not None and self._age() <= max_age:
+            return kept
+        found = self._client.pipelines(deadline)
+        if not found:  # every account has one
+            raise DeliveryError(
+                "amoCRM answered with no pipeline at all; we try again by ourselves",
+                cause="amocrm_unreadable",
+                outage=True,
+                params={"detail": "no pipelines"},
+            )
+        self._key_values.put("account", "pipelines", [asdict(one) for one in found])
+        return found
+
+    def target(self, lesson: int, max_age: float = QUIET) -> Target | None:
+        """The stage for this lesson, None when there is none. Raises DeliveryError (a pause until settings change) for
+        a name that two stages bear or none, and for a pipeline that is gone."""
+        status_id, pipeline_id, text, by = self._wish(lesson)
+        if status_id is None and not text:
+            return None
+        if pipeline_id is None:
+            raise self._settings_error(
+                "AMOCRM_PIPELINE_ID is not set", "amocrm_not_set_up", missing="AMOCRM_PIPELINE_ID"
+            )
+        pipeline = self._pipeline(pipeline_id, max_age)
+        stage = self._stage(pipeline, status_id, text, lesson)
+        if stage is None and self._age() > AGAIN:
+            pipeline = self._pipeline(pipeline_id, AGAIN)  # it may be newer than our list
+            stage = self._stage(pipeline, status_id, text, lesson)
+        if stage is not None:
+            return Target(lesson, pipeline.id, pipeline.name, stage.id, stage.name, incoming=stage.type == 1, by=by)
+        if status_id is None:
+            raise self._settings_error(
+                f"No stage of the pipeline {pipeline.name!r} is named {text!r} (lesson {lesson})",
+                "stage_deleted",
+                lesson=lesson,
+            )
+        # Only amoCRM's answer to a row's own write kills it, so an id is tried even though the list lacks it.
+        return Target(lesson, pipeline.id, pipeline.name, status_id, f"stage {status_id}", known=False, by=by)
+
+    def pipeline(self, pipeline_id: int, status_id: int | None = None, max_age: float = QUIET) -> Pipeline | None:
+        """The pipeline, read again when it, or this status of it, is unknown. None: amoCRM has none of this id."""
+        for age in (max_age, AGAIN):
+            found = next((one for one in self.all(age) if one.id == pipeline_id), None)
+            if found is not None and (status_id is None or found.stage(status_id) is not None):
+                return found
+        return found
+
+    def name_of(self, pipeline_id: int | None, status_id: int | None) -> str:
+        """The stage's name out of what is known without asking, else its id as text."""
+        pipeline = next((one for one in self._kept() or () if one.id == pipeline_id), None)
+        stage = pipeline.stage(status_id) if pipeline and status_id is not None else None
+        return stage.name if stage else "" if status_id is None else str(status_id)
+
+    def names(self, pipeline_id: int, status_id: int) -> tuple[str, str]:
+        """The names of a pipeline and of its stage, "" where amoCRM has none of this id."""
+        pipeline = self.pipeline(pipeline_id, status_id)
+        stage = pipeline.stage(status_id) if pipeline else None
+        return (pipeline.name if pipeline else "", stage.name if stage else "")
+
+    def is_wanted(self, pipeline_id: int, status_id: int, wanted: Sequence[tuple[str, str]]) -> bool:
+        """Whether a stage is among (pipeline or "", stage) pairs of ids or names, as in AMOCRM_WEBHOOK_STAGES."""
+        if not wanted:
+            return True
+        pipeline = self.pipeline(pipeline_id, status_id)
+        stage = pipeline.stage(status_id) if pipeline else None
+        own = (str(pipeline_id), _plain(pipeline.name if pipeline else ""))
+        there = (str(status_id), _plain(stage.name if stage else ""))
+        return any((not one or _plain(one) in own) and _plain(two) in there for one, two in wanted)
+
+    def unknown(self, wanted: Sequence[tuple[str, str]], deadline: float | None = None) -> list[tuple[str, str]]:
+        """Those of such pairs that no stage of the account fits."""
+        places = [(one.id, stage.id) for one in self.all(AGAIN, deadline) for stage in one.stages]
+        return [pair for pair in wanted if not any(self.is_wanted(*place, [pair]) for place in places)]
+
+    def forget(self) -> None:
+        """Read the list anew at the next question."""
+        self._key_values.delete("account", ["pipelines"])
+
+    def _wish(self, lesson: int) -> tuple[int | None, int | None, str, str]:
+        """(status id, pipeline id, name, who): what was chosen or set for this lesson."""
+        entry = self._key_values.get("choices", f"stage:{lesson}")
+        if entry is not None and isinstance(entry.value, dict) and entry.value.get("status_id"):
+            choice = entry.value
+            pipeline_id = choice.get("pipeline_id") or self._settings.pipeline_id
+            return int(choice["status_id"]), int(pipeline_id) if pipeline_id else None, "", str(choice.get("who", ""))
+        text = self._settings.stages.get(lesson, "").strip()
+        status_id = int(text) if text.isascii() and text.isdigit() else None
+        return status_id, self._settings.pipeline_id, text, "setting"
+
+    def _pipeline(self, pipeline_id: int, max_age: float) -> Pipeline:
+        found = self.pipeline(pipeline_id, max_age=max_age)
+        if found is None:
+            raise self._settings_error(
+                f"amoCRM has no pipeline {pipeline_id}: choose one that exists (flask pipelines)", "pipeline_gone"
+            )
+        return found
+
+    def _stage(self, pipeline: Pipeline, status_id: int | None, text: str, lesson: int) -> Stage | None:
+        if status_id is not None and (stage := pipeline.stage(status_id)) is not None:
+            return stage
+        named = [stage for stage in pipeline.stages if text and _plain(stage.name) == _plain(text)]
+        if len(named) > 1:
+            both = ", ".join(f"{stage.name!r} ({stage.id})" for stage in named)
+            raise self._settings_error(
+                f"AMOCRM_STAGE_LESSON_{lesson}: {text!r} is the name of {both}; set the id of the one that is meant",
+                "stage_ambiguous",
+                lesson=lesson,
+                stages=both,
+            )
+        return named[0] if named else None
+
+    def _settings_error(self, message: str, cause: str, **params: Any) -> DeliveryError:
+        return DeliveryError(message, cause=cause, pause=Pause("settings"), params=params)
+
+    def _age(self) -> float:
+        entry = self._key_values.get("account", "pipelines")
+        age = self._now() - entry.updated_at if entry else float("inf")
+        return age if age >= -60 else float("inf")  # the clock was set back
+
+    def _kept(self) -> tuple[Pipeline, ...] | None:
+        entry = self._key_values.get("account", "pipelines")
+        if entry is None or not isinstance(entry.value, list):
+            return None
+        return tuple(
+            Pipeline(**{**one, "stages": tuple(Stage(**stage) for stage in one["stages"])}) for one in entry.value
+        )
+
+
+def is_further(pipeline: Pipeline, one: int, other: int) -> bool | None:
+    """Whether the stage `one` comes after the stage `other`; None when the pipeline lacks either."""
+    first, second = pipeline.stage(one), pipeline.stage(other)
+    return None if first is None or second is None else place(first) > place(second)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.split()).casefold()

@@ -1,0 +1,105 @@
+"""What we know of changes of stage: those that we made ourselves, and those that amoCRM told us of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from outbox.shared import KeyValues
+
+ECHOES, TOLD = "echoes", "changes"
+LAST_FEW = 8
+"""So many of our own changes are kept per deal."""
+
+
+@dataclass(frozen=True)
+class OwnChange:
+    """A change of stage that we made. at: seconds since the epoch, by our clock. sure: False while amoCRM has not
+    confirmed it. delivery: the id of the delivery that it was made for."""
+
+    status_id: int
+    old_status_id: int
+    pipeline_id: int
+    at: float
+    delivery: int = 0
+    sure: bool = True
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The last change of stage that amoCRM told us of. at: seconds since the epoch, by amoCRM's clock."""
+
+    status_id: int
+    old_status_id: int | None
+    pipeline_id: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Known:
+    """The last changes of a deal: the last that we asked for, the last of ours that amoCRM confirmed, and the last that
+    amoCRM told us of, if that is none of ours and none is later."""
+
+    asked: OwnChange | None = None
+    ours: OwnChange | None = None
+    theirs: Seen | None = None
+
+
+class OwnChanges:
+    """In memory by deal id: namespace "echoes" has our own changes, the last few, oldest first; namespace "changes" has
+    what hooks and the log of events told, as items {"p", "o", "n", "t"}: pipeline, old and new stage, time or None.
+    The latter is only read here."""
+
+    def __init__(self, key_values: KeyValues, now: Callable[[], float]) -> None:
+        self._key_values = key_values
+        self._now = now
+
+    def keep(self, changes: Mapping[int, OwnChange]) -> None:
+        """Remember these changes by deal id, in place of what was said of the same deliveries. To be called before a
+        write leaves too (sure=False), since its hook may be here before its answer."""
+        kept = self._key_values.get_many(ECHOES, [str(lead_id) for lead_id in changes])
+        values: dict[str, Any] = {}
+        for lead_id, echo in changes.items():
+            entry = kept.get(str(lead_id))
+            before = [one for one in (entry.value if entry else []) if one.get("delivery") != echo.delivery]
+            values[str(lead_id)] = [*before, asdict(echo)][-LAST_FEW:]
+        self._key_values.put_many(ECHOES, values)
+
+    def known(self, lead_ids: Sequence[int]) -> dict[int, Known]:
+        """What is known of these deals; each of them is in the answer."""
+        keys = [str(lead_id) for lead_id in lead_ids]
+        echoes = self._key_values.get_many(ECHOES, keys)
+        told = self._key_values.get_many(TOLD, keys)
+        found = {}
+        for lead_id, key in zip(lead_ids, keys, strict=True):
+            ours = self._echoes(echoes.get(key))
+            last = next((one for one in reversed(ours) if one.sure), None)
+            seen = _last_told(told.get(key))
+            if seen is not None and last is not None and (seen.status_id == last.status_id or seen.at < last.at):
+                seen = None  # it is our own change, or older
+            found[lead_id] = Known(ours[-1] if ours else None, last, seen)
+        return found
+
+    def tidy(self, older_than: float) -> int:
+        """Forget deals that we have not moved since then (seconds since the epoch). -> how many."""
+        old = [key for key, entry in self._key_values.items(ECHOES).items() if entry.updated_at < older_than]
+        self._key_values.delete(ECHOES, old)
+        return len(old)
+
+    @staticmethod
+    def _echoes(entry: Any) -> list[OwnChange]:
+        return [OwnChange(**one) for one in entry.value] if entry is not None else []
+
+
+def _last_told(entry: Any) -> Seen | None:
+    """The latest change that came with a time and both stages."""
+    value = entry.value if entry is not None else None
+    items = value.get("items", []) if isinstance(value, Mapping) else value
+    found = [
+        Seen(int(one["n"]), int(one["o"]), int(one["p"]), float(one["t"]))
+        for one in (items if isinstance(items, list) else [])
+        if isinstance(one, Mapping) and all(one.get(name) is not None for name in ("n", "o", "p", "t"))
+    ]
+    return max(found, key=lambda one: one.at, default=None)

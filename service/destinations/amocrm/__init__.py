@@ -1,5 +1,0 @@
-"""amoCRM (Kommo): tokens, pace, deals by e-mail, and stages written in batches."""
-
-from service.destinations.amocrm.account import AmocrmAccount
-
-__all__ = ["AmocrmAccount"]

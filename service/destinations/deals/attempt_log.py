@@ -1,0 +1,71 @@
+"""Which requests are kept with which deliveries: all that a person needs, and not a batch of 250 for each row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from outbox.message import Delivery
+from service.amocrm.client import AmocrmClient
+from service.network.exchange import Exchange
+
+if TYPE_CHECKING:
+    from outbox.outcome import DeliveryContext
+
+FEW = 5
+"""A reading for so many rows is kept with each of them; one for more only when it failed."""
+
+SHORT = 1024
+"""And then with a body of so many characters at most."""
+
+
+class ExchangeRecorder:
+    """Gives the exchanges of a pass to the context."""
+
+    def __init__(self, client: AmocrmClient, context: DeliveryContext) -> None:
+        self._client = client
+        self._desk = context
+
+    @contextmanager
+    def reading(self, rows: Sequence[Delivery]) -> Iterator[None]:
+        """Requests in this block are readings for these deliveries; a search for an e-mail is for its own ones."""
+
+        def note(exchange: Exchange) -> None:
+            failed = exchange.status is None or exchange.status >= 300
+            searched = dict(parse_qsl(urlsplit(exchange.url).query)).get("query")
+            ids = [row.id for row in rows if searched in (None, row.email)]
+            if len(ids) <= FEW:
+                self._desk.exchange(ids, exchange.as_dict())
+            elif failed:
+                self._desk.exchange(ids, replace(exchange, response_body=exchange.response_body[:SHORT]).as_dict())
+
+        with self._client.noting(note):
+            yield
+
+    @contextmanager
+    def writing(self, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[None]:
+        """Requests in this block write these (delivery id, row of the body): each keeps its own row of them."""
+
+        def note(exchange: Exchange) -> None:
+            if len(changes) == 1:
+                self._desk.exchange([changes[0][0]], exchange.as_dict())
+                return
+            good = exchange.status is not None and exchange.status < 300
+            for place, (number, change) in enumerate(changes):
+                own = f"[{json.dumps(change)}, … row {place + 1} of {len(changes)}]"
+                answer = _own_row(exchange.response_body, change["id"]) if good else exchange.response_body
+                self._desk.exchange([number], replace(exchange, request_body=own, response_body=answer).as_dict())
+
+        with self._client.noting(note):
+            yield
+
+
+def _own_row(body: str, lead_id: int) -> str:
+    """What the answer says of this deal, as far as it was kept."""
+    start = body.find(f'{{"id":{lead_id},')
+    start = start if start >= 0 else body.find(f'{{"id": {lead_id},')
+    return f"… {body[start : start + 200]} …" if start >= 0 else body[:100] + " …"

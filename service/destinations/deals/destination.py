@@ -1,0 +1,201 @@
+"""The destination "amocrm": a lesson that was completed moves the student's deal to the lesson's stage.
+
+Reference: https://www.amocrm.ru/developers/content/crm_platform/leads-api#leads-edit
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from outbox.message import Delivery
+from outbox.outcome import DeliveryError, Outcome, Pause, Skipped
+from service.amocrm.client import LIST_LIMIT, AmocrmClient
+from service.amocrm.oauth.tokens import TokenOwner
+from service.amocrm.pipelines import Pipelines, Target
+from service.amocrm.rate_limit import Pace
+from service.amocrm.stage_changes.own import OwnChanges
+from service.config import Amocrm
+from service.destinations.deals.attempt_log import ExchangeRecorder
+from service.destinations.deals.batch import Batch
+from service.destinations.deals.directory import Directory
+from service.destinations.deals.forbidden import Quarantine
+from service.destinations.deals.lookup import Deals
+from service.destinations.deals.write import Writer
+
+if TYPE_CHECKING:
+    from outbox.outcome import DeliveryContext
+    from outbox.shared import KeyValues
+
+LINGER = 1.0
+"""Seconds between two passes while there is more than one event to a pass, but no backlog."""
+
+BUSY = 20
+"""From so many rows on the list of stages is read more often: one request among hundreds."""
+
+
+class DealMoves:
+    """See outbox.outcome.Destination. It takes up to 250 deliveries, since so many deals can be read at once, and
+    writes them in batches of AMOCRM_BATCH."""
+
+    name = "amocrm"
+    batch = LIST_LIMIT
+    whole_keys = True
+    newest_first = True
+
+    def __init__(
+        self,
+        settings: Amocrm,
+        client: AmocrmClient,
+        tokens: TokenOwner,
+        pipelines: Pipelines,
+        directory: Directory,
+        echoes: OwnChanges,
+        pace: Pace,
+        key_values: KeyValues,
+        now: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._pace = pace
+        self._client = client
+        self._tokens = tokens
+        self._pipelines = pipelines
+        self._directory = directory
+        self._echoes = echoes
+        self._key_values = key_values
+        self._now = now
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the settings, with the connection (not with a refresh) and with the operator's choices."""
+        settings = self._settings
+        choices = {key: entry.value for key, entry in self._key_values.items("choices").items()}
+        parts = [
+            self._tokens.generation,
+            settings.base_url,
+            settings.client_id,
+            settings.client_secret,
+            settings.redirect_uri,
+            settings.pipeline_id,
+            sorted(settings.stages.items()),
+            choices,
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def missing(self) -> tuple[str, ...]:
+        """The settings that it lacks. The connection counts as one: by tokens in the settings or by Connect."""
+        settings = self._settings
+        lacking = []
+        if not (settings.base_url or self._tokens.base_url()):
+            lacking.append("AMOCRM_SUBDOMAIN")
+        if not self._tokens.is_long_lived():  # a pair has to be renewed
+            names = ("client_id", "client_secret", "redirect_uri")
+            lacking += [f"AMOCRM_{name.upper()}" for name in names if not getattr(settings, name)]
+        if settings.pipeline_id is None and not self._key_values.items("choices"):
+            lacking.append("AMOCRM_PIPELINE_ID")
+        if not lacking and not self._tokens.connected():
+            lacking.append("AMOCRM_REFRESH_TOKEN")
+        return tuple(lacking)
+
+    def deliver(self, batch: Sequence[Delivery], context: DeliveryContext) -> Mapping[int, Outcome]:
+        """Move the deals of these students. What is certain is settled at the context at once."""
+        suspects = Quarantine(self._client, self._key_values, self._now)
+        try:
+            self._deliver(batch, context, suspects)
+        except DeliveryError as error:
+            if error.status == 403 and error.cause == "amocrm_forbidden":
+                if len(batch) == 1 and suspects.account_is_good:
+                    return {batch[0].id: _no_right(error)}
+                if not suspects.added:  # it was a reading: whose is not known
+                    suspects.add([batch[0].id])
+            if len(batch) == 1 and error.pause is None:
+                return {batch[0].id: error}  # first the row's own retry; a second one running pauses
+            error.pause = error.pause or Pause("outage")
+            raise
+        if suspects.account_is_good:
+            suspects.clear([row.id for row in batch])
+        if 1 < len(batch) < self._settings.batch and self._pace.is_busy():
+            # All is settled. Events that trickle in are collected for a moment, so that they share their requests;
+            # one that comes alone is never kept waiting.
+            self._pace.rest(LINGER)
+        return {}
+
+    def _deliver(self, batch: Sequence[Delivery], context: DeliveryContext, suspects: Quarantine) -> None:
+        notebook = ExchangeRecorder(self._client, context)
+        with notebook.reading(batch):
+            alone = suspects.check()
+            targets, outcomes = self._targets(batch)
+        if outcomes:
+            context.settle(outcomes)
+        rows = [row for row in batch if row.id in targets]
+        if not rows:
+            return
+        size = self._settings.batch
+        writer = Writer(
+            self._client, self._echoes, self._key_values, self._now, context, notebook, size, suspects, alone
+        )
+        deals = Deals(self._client, self._directory, self._pipelines, self._now)
+        run = Batch(
+            deals,
+            writer,
+            self._client,
+            self._pipelines,
+            self._echoes,
+            notebook,
+            context,
+            self._now,
+            self._settings.coalesce,
+        )
+        run.run(rows, targets)
+
+    def _targets(self, batch: Sequence[Delivery]) -> tuple[dict[int, Target], dict[int, Outcome]]:
+        """The stage of each row's lesson, and the outcomes of rows that have none."""
+        age = {"max_age": 600.0} if len(batch) >= BUSY else {}
+        known: dict[int, Target | None] = {}
+        targets: dict[int, Target] = {}
+        outcomes: dict[int, Outcome] = {}
+        for row in batch:
+            lesson = lesson_of(row)
+            if lesson is None or not row.email:
+                message = "the event has no e-mail or no lesson that could be read"
+                outcomes[row.id] = DeliveryError(message, cause="internal", code="unreadable", permanent=True)
+                continue
+            if lesson not in known:
+                known[lesson] = self._pipelines.target(lesson, **age)
+            target = known[lesson]
+            if target is None and not self._has_stages():
+                raise DeliveryError(
+                    "No lesson has a stage yet",
+                    cause="amocrm_not_set_up",
+                    pause=Pause("settings"),
+                    params={"missing": "AMOCRM_STAGE_LESSON_1"},
+                )
+            if target is None:
+                outcomes[row.id] = Skipped(f"no_stage: lesson {lesson} has no stage in amoCRM")
+            else:
+                targets[row.id] = replace(target, lesson=lesson)
+        return targets, outcomes
+
+    def _has_stages(self) -> bool:
+        """Whether a stage was set or chosen for any lesson. Without one the account is only half set up, and to skip
+        would lose the lessons that come in between connecting it and choosing stages."""
+        return bool(self._settings.stages) or any(key.startswith("stage:") for key in self._key_values.items("choices"))
+
+
+def _no_right(error: DeliveryError) -> DeliveryError:
+    """A 403 to one row's reading, right after the account was found good: not a block. It has its own retries."""
+    return DeliveryError(
+        "The user who connected lacks the right to read this student's contact or deal",
+        cause="amocrm_rights",
+        status=403,
+        params=error.params,
+    )
+
+
+def lesson_of(row: Delivery) -> int | None:
+    """The lesson of an event, None when it tells none."""
+    value: Any = row.data.get("lesson")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,158 @@
+"""Whose deals: e-mail -> contacts -> deals, remembered with age, looked up one by one or, when many wait, by the page.
+
+The page way reads the open deals of one pipeline with their contacts, 250 of each per request, and never the account's
+whole contact base. It is tried only so far as it cannot cost more than it saves: see docs/amocrm.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from service.amocrm.client import AmocrmClient
+from service.amocrm.payloads import Contact
+from service.destinations.deals.person import NAMESPACE, Person, as_value, from_entry
+from service.destinations.deals.prefetch import Pages
+
+if TYPE_CHECKING:
+    from outbox.shared import KeyValues
+
+FRESH = 600.0
+"""Seconds for which an entry is believed as it is; its deals' stages are read in any case."""
+
+BELIEVED = 7 * 24 * 3600.0
+"""An older entry is checked by its contacts' ids when many wait; after so long the e-mail is searched for again."""
+
+FEW = 5
+"""Up to so many are searched for one by one, which also finds contacts that were made since."""
+
+MANY = 20
+"""From so many unknown ones on the page way is tried."""
+
+COUNTED = ("account", "searches")
+COUNTED_SECONDS = 600.0
+A_FEW_PAGES = 6
+"""So many requests for pages at a time, while only a few students wait."""
+
+SEARCHES = 50
+"""Searches in one pass; who is left then is answered for in the next one."""
+
+
+class Directory:
+    """E-mails and their deals. Methods that read from amoCRM may raise DeliveryError and Stopping."""
+
+    def __init__(self, client: AmocrmClient, pages: Pages, key_values: KeyValues, now: Callable[[], float]) -> None:
+        self._client = client
+        self._pages = pages
+        self._key_values = key_values
+        self._now = now
+
+    def resolve(self, emails: Sequence[str], pipeline_id: int | None) -> dict[str, Person]:
+        """What is known or can be found of these e-mails (trimmed, casefolded). One that is missing in the answer has
+        to wait for the next pass; one without contacts is in the answer, with none."""
+        found, old, unknown = self._remembered(emails)
+        if pipeline_id is not None and len(emails) > 1 and 0 < len(unknown) < MANY:  # one alone is not kept waiting
+            unknown = self._by_pages(pipeline_id, unknown, min(self._earned(), A_FEW_PAGES), found)
+        if len(old) + len(unknown) <= FEW:
+            return {**found, **self._search_all([*old, *unknown])}
+        checked = self._check(old)
+        found.update(checked)
+        unknown += [email for email in old if email not in checked]
+        if len(unknown) >= MANY and pipeline_id is not None:
+            unknown = self._by_pages(pipeline_id, unknown, len(unknown) // 2, found)
+        return {**found, **self._search_all(unknown[:SEARCHES])}
+
+    def search(self, email: str) -> Person:
+        """Ask amoCRM now."""
+        return _person(email, self._client.find_contacts(email), searched=True)
+
+    def learn(self, person: Person, open_ids: Iterable[int], inactive_lead_ids: Iterable[int]) -> None:
+        """Remember which of the deals are worth looking at. A person without open deals is not remembered."""
+        self.learn_all([(person, tuple(open_ids), tuple(inactive_lead_ids))])
+
+    def learn_all(self, people: Sequence[tuple[Person, tuple[int, ...], tuple[int, ...]]]) -> None:
+        """The same for many, in one commit."""
+        values = {}
+        for person, open_ids, inactive_lead_ids in people:
+            if open_ids and (person.searched or set(open_ids) != set(person.lead_ids)):
+                values[person.email] = as_value(person.contacts, open_ids, inactive_lead_ids)
+        self._key_values.put_many(NAMESPACE, values)
+
+    def forget(self, emails: Sequence[str]) -> None:
+        """What was remembered turned out to be wrong."""
+        self._key_values.delete(NAMESPACE, list(emails))
+
+    def tidy(self, older_than: float) -> int:
+        """Forget entries that nobody has touched since then (seconds since the epoch). -> how many."""
+        old = [key for key, entry in self._key_values.items(NAMESPACE).items() if entry.updated_at < older_than]
+        self._key_values.delete(NAMESPACE, old)
+        return len(old)
+
+    def _remembered(self, emails: Sequence[str]) -> tuple[dict[str, Person], list[str], list[str]]:
+        """(those that are believed as they are, e-mails of old entries, unknown e-mails)."""
+        kept = self._key_values.get_many(NAMESPACE, list(emails))
+        found, old, unknown = {}, [], []
+        for email in emails:
+            entry = kept.get(email)
+            age = self._now() - entry.updated_at if entry else BELIEVED
+            if entry is None or not 0 <= age < BELIEVED or not self._pages.is_whole(entry.value):
+                unknown.append(email)
+            elif age < FRESH:
+                found[email] = from_entry(email, entry)
+            else:
+                old.append(email)
+        return found, old, unknown
+
+    def _by_pages(self, pipeline_id: int, unknown: list[str], allowed: int, found: dict[str, Person]) -> list[str]:
+        """Read on by the page, for so many requests. -> who is still unknown; the others are put into `found`."""
+        if allowed < 2 or not self._pages.read(pipeline_id, allowed):
+            return unknown
+        paged, _, unknown = self._remembered(unknown)
+        found.update(paged)
+        return unknown
+
+    def _search_all(self, emails: Sequence[str]) -> dict[str, Person]:
+        if emails:
+            since, count = self._searches()
+            self._key_values.put(*COUNTED, {"since": since, "count": count + len(emails)})
+        return {email: self.search(email) for email in emails}
+
+    def _earned(self) -> int:
+        """How many requests for pages the searches of the last minutes have earned: as many as they were, once they
+        were many. So unknown students who trickle in for an hour cost at most twice what knowing would have cost."""
+        since, count = self._searches()
+        return count - self._pages.requests_since(since) if count >= MANY else 0
+
+    def _searches(self) -> tuple[float, int]:
+        """(since when they are counted, how many)."""
+        entry = self._key_values.get(*COUNTED)
+        if entry is None or not 0 <= self._now() - float(entry.value["since"]) < COUNTED_SECONDS:
+            return self._now(), 0
+        return float(entry.value["since"]), int(entry.value["count"])
+
+    def _check(self, emails: Sequence[str]) -> dict[str, Person]:
+        """Old entries, read again by their contacts' ids; those that no longer hold are left out and forgotten."""
+        if not emails:
+            return {}
+        kept = {
+            email: from_entry(email, entry) for email, entry in self._key_values.get_many(NAMESPACE, emails).items()
+        }
+        rows = self._client.contacts([number for person in kept.values() for number in person.contacts])
+        good: dict[str, Person] = {}
+        values: dict[str, Any] = {}
+        for email, before in kept.items():
+            bearers = [row for number in before.contacts if (row := rows.get(number)) and email in row.emails]
+            person = _person(email, bearers)
+            dull = tuple(number for number in before.inactive_lead_ids if number in person.lead_ids)
+            live = tuple(number for number in person.lead_ids if number not in dull)
+            if bearers and live:
+                good[email] = Person(email, person.contacts, live, dull)
+                values[email] = as_value(person.contacts, live, dull)
+        self.forget([email for email in emails if email not in good])
+        self._key_values.put_many(NAMESPACE, values)
+        return good
+
+
+def _person(email: str, contacts: Sequence[Contact], searched: bool = False) -> Person:
+    lead_ids = dict.fromkeys(number for one in contacts for number in one.lead_ids)
+    return Person(email, {one.id: one.name for one in contacts}, tuple(lead_ids), searched=searched)

@@ -1,0 +1,140 @@
+"""Reading a pipeline's open deals by the page, bounded and resumable, to learn many students' deals at once.
+
+Reference: https://www.amocrm.ru/developers/content/crm_platform/filters-api
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from service.amocrm.client import LIST_LIMIT, AmocrmClient
+from service.amocrm.payloads import CLOSED, Contact, Lead
+from service.amocrm.pipelines import Pipelines
+from service.destinations.deals.person import NAMESPACE, as_value
+
+if TYPE_CHECKING:
+    from outbox.shared import KeyValues
+
+A_DAY = 800
+"""Requests for this a day (UTC): 100,000 open deals. amoCRM calls going through all data without end an abuse."""
+
+RESUMABLE = 900.0
+"""Seconds after which a reading that was broken off begins anew: by then deals have come and gone."""
+
+REST = 1800.0
+"""Seconds after a whole reading in which there is no other: who was not in it is searched for."""
+
+STATE = ("account", "pages")
+
+
+class Pages:
+    """Fills the directory. State in memory, namespace "account", key "pages"."""
+
+    def __init__(
+        self, client: AmocrmClient, pipelines: Pipelines, key_values: KeyValues, now: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._pipelines = pipelines
+        self._key_values = key_values
+        self._now = now
+
+    def read(self, pipeline_id: int, allowed: int) -> bool:
+        """Read on, for at most so many requests. -> whether the reading is whole now.
+
+        Until it is whole, nothing of it is believed: a student may have another, later changed deal on a further page.
+        """
+        state = self._state(pipeline_id)
+        if state is None or not self._filters_work():
+            return False
+        pipeline = self._pipelines.pipeline(pipeline_id)
+        open_ids = [stage.id for stage in pipeline.stages if stage.id not in CLOSED] if pipeline else []
+        if not open_ids:
+            return False
+        known: dict[int, Contact] = {}
+        while allowed >= 2 and state["requests"] < A_DAY:
+            leads, more = self._client.open_leads(pipeline_id, open_ids, state["page"])
+            if any(lead.pipeline_id != pipeline_id or lead.status_id not in open_ids for lead in leads):
+                # Filters are ignored: this is just any page of all deals of the account.
+                self._key_values.put("account", "filters", {"enabled": False})
+                return False
+            asked = self._learn(leads, known, state["scan"])
+            allowed -= 1 + asked
+            for name in ("requests", "taken"):
+                state[name] += 1 + asked
+            state.update(page=state["page"] + 1, at=self._now(), whole=not more)
+            self._key_values.put(*STATE, state)
+            if not more:
+                return True
+        return False
+
+    def requests_since(self, since: float) -> int:
+        """How many requests the present reading has taken, if it is from after that time (seconds since the epoch)."""
+        entry = self._key_values.get(*STATE)
+        state = entry.value if entry is not None else {}
+        return int(state.get("taken", 0)) if float(state.get("begun", 0.0)) >= since else 0
+
+    def is_whole(self, value: Any) -> bool:
+        """Whether an entry of the directory may be believed: it is from no reading by pages, or from a whole one."""
+        scan = value.get("scan")
+        if not scan:
+            return True
+        entry = self._key_values.get(*STATE)
+        state = entry.value if entry is not None else {}
+        return scan in state.get("done", ()) or (scan == state.get("scan") and bool(state.get("whole")))
+
+    def _learn(self, leads: list[Lead], known: dict[int, Contact], scan: str) -> int:
+        """Read these deals' contacts and remember their e-mails. -> how many requests that took."""
+        here = list(dict.fromkeys(number for lead in leads for number in lead.contact_ids))
+        ids = [number for number in here if number not in known]
+        known.update(self._client.contacts(ids) if ids else {})
+        bearers: dict[str, list[Contact]] = {}
+        for number in here:
+            for email in known[number].emails if number in known else ():
+                bearers.setdefault(email, []).append(known[number])
+        kept = self._key_values.get_many(NAMESPACE, list(bearers))
+        ours = {lead.id for lead in leads}
+        values = {}
+        for email, people in bearers.items():
+            contacts = {one.id: one.name for one in people}
+            # A contact's other deals are on other pages; those that are open come by with them, the rest is dull.
+            deals = {lead.id for lead in leads if set(lead.contact_ids) & set(contacts)}
+            dull = {number for one in people for number in one.lead_ids} - ours
+            entry = kept.get(email)
+            if entry is not None and entry.value.get("scan") != scan and self.is_whole(entry.value):
+                continue  # known already
+            if entry is not None and entry.value.get("scan") == scan:
+                contacts = {**{int(number): name for number, name in entry.value["contacts"].items()}, **contacts}
+                dull |= set(entry.value.get("dull", ()))
+                deals |= set(entry.value["leads"])
+            values[email] = as_value(contacts, deals, dull - deals, scan)
+        self._key_values.put_many(NAMESPACE, values)
+        return -(-len(ids) // LIST_LIMIT)
+
+    def _state(self, pipeline_id: int) -> dict[str, Any] | None:
+        """Where to read on; None while there is nothing to be gained or today's requests are used up."""
+        entry = self._key_values.get(*STATE)
+        state: dict[str, Any] = dict(entry.value) if entry is not None else {}
+        now = self._now()
+        day = datetime.fromtimestamp(now, UTC).date().isoformat()
+        requests = state.get("requests", 0) if state.get("day") == day else 0
+        age = now - float(state.get("at", 0.0))
+        same = state.get("pipeline") == pipeline_id
+        if requests >= A_DAY or (same and state.get("whole") and 0 <= age < REST):
+            return None
+        if same and not state.get("whole") and 0 <= age < RESUMABLE:
+            return {**state, "day": day, "requests": requests}
+        done = [*state.get("done", []), state["scan"]][-50:] if state.get("whole") else state.get("done", [])
+        scan = f"{pipeline_id}:{int(now)}"
+        fresh = {"pipeline": pipeline_id, "page": 1, "scan": scan, "whole": False, "at": now, "begun": now, "taken": 0}
+        return {**fresh, "day": day, "requests": requests, "done": done}
+
+    def _filters_work(self) -> bool:
+        """Whether the account heeds filters, asked once a day where amoCRM tells; else its rows will show."""
+        entry = self._key_values.get("account", "filters")
+        if entry is None or self._now() - entry.updated_at >= 86400:
+            told = self._client.account(with_filters=True).get("is_api_filter_enabled")
+            self._key_values.put("account", "filters", {"enabled": told is not False})
+            return told is not False
+        return bool(entry.value.get("enabled", True))

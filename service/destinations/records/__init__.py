@@ -1,0 +1,1 @@
+"""The destination that makes records: a change of stage or an event becomes one record in the ERP."""

@@ -1,0 +1,301 @@
+"""Deals whose stage changed: which of the changes make a record, and what amoCRM says of these deals now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from outbox.outcome import DeliveryError, Later, Skipped
+from service.amocrm.stage_changes.match import Observation, Same, Verdict, Wait
+from service.amocrm.stage_changes.seen import Changes
+from service.destinations.records.places import Contact, Deal, Lead
+
+if TYPE_CHECKING:
+    from outbox.message import Delivery
+    from outbox.outcome import DeliveryContext
+    from outbox.shared import KeyValues
+    from service.config import Amocrm
+
+ECHOES = "echoes"
+"""In the memory: deal id -> [{"status_id", "old_status_id", "pipeline_id", "at"}], the moves that we made ourselves."""
+
+ECHO_SECONDS = 60.0
+ECHO_SECONDS_UNTIMED = 2 * 3600.0
+WAITS = {"forbidden": 3600.0, "unpaid": 3600.0, "reconnect": 600.0, "settings": 600.0}
+"""Seconds until amoCRM is asked again after it, or we, refused; the rest: see Deals._later."""
+
+QUIET = {"forbidden": 3600.0, "unpaid": 600.0, "reconnect": 30.0, "settings": 60.0, "rate": 5.0}
+"""Seconds for which amoCRM is not asked at all after it refused; 15 for everything else."""
+
+SUPERSEDED = "superseded: the same change as "
+
+SHOWN = 10
+"""Up to so many rows of one reading keep it with their attempts; it is the same for all of them."""
+
+
+Work = Deal | Skipped | Later | DeliveryError
+"""A deal to be recorded, or what became of the row."""
+
+
+class Reader(Protocol):
+    """Reads from amoCRM, in bulk. Raises DeliveryError."""
+
+    def account_id(self) -> int | None:
+        """Of the connected account."""
+
+    def leads(self, ids: Sequence[int]) -> Mapping[int, Lead]: ...
+    def contacts(self, ids: Sequence[int]) -> Mapping[int, Contact]: ...
+    def is_wanted(self, pipeline_id: int, status_id: int, wanted: Sequence[tuple[str, str]]) -> bool: ...
+    def names(self, pipeline_id: int, status_id: int) -> tuple[str, str]:
+        """The names of a pipeline and its stage, "" where unknown."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """amoCRM is not to be asked now."""
+
+    seconds: float
+    cause: str
+    reason: str
+
+
+class Deals:
+    """Sorts the hooks out, deal by deal."""
+
+    def __init__(
+        self,
+        settings: Amocrm,
+        key_values: KeyValues,
+        now: Callable[[], float],
+        reader: Reader | None,
+        *,
+        account_id: Callable[[], int | None] = lambda: None,
+        resting: Callable[[], Rest | None] = lambda: None,
+        noting: Callable[[Callable[[Any], None]], Any] | None = None,
+    ) -> None:
+        """reader: None while amoCRM is not set up. account_id: of the connected account as far as it is known, without
+        asking. resting: whether amoCRM is not to be asked. noting: gives the requests within its block to a function.
+        """
+        self._settings = settings
+        self._key_values = key_values
+        self._now = now
+        self._reader = reader
+        self._account_id = account_id
+        self._resting = resting
+        self._noting = noting
+        self._told: tuple[int | None] | None = None  # the account's id, once amoCRM was asked for it
+        self._trouble: DeliveryError | None = None  # amoCRM's, when it was asked last
+        self._asked_again_at = 0.0
+        self.changes = Changes(key_values, now)
+
+    def sort_out(self, rows: Sequence[Delivery], places: frozenset[str], context: DeliveryContext) -> dict[int, Work]:
+        """What is likely to be done with each row; `confirm` has the last word, deal by deal. Deals are read for all
+        rows together. places: those that are needed."""
+        found: dict[int, Work] = {}
+        for row in rows:
+            if (first := self._first_look(row)) is not None:
+                found[row.id] = first
+        groups: dict[int, list[Delivery]] = {}
+        for row in rows:
+            if row.id not in found:
+                groups.setdefault(int(row.data["lead_id"]), []).append(row)
+        foreseen = self.changes.foresee({lead: [witness_of(row) for row in group] for lead, group in groups.items()})
+        for lead_id, group in groups.items():
+            for row, verdict in zip(group, foreseen[lead_id], strict=True):
+                if (work := self._work(row, verdict)) is not None:
+                    found[row.id] = work
+        left = [row for row in rows if row.id not in found]
+        if not left:
+            return found
+        if (rest := self._resting()) is not None or self._reader is None:
+            for row in left:
+                found[row.id] = self._rest(row, rest)
+            return found
+        if (error := self._trouble) is None or self._now() >= self._asked_again_at:
+            error = self._try_to_read(left, places, context, self._reader, found)
+        if error is not None:
+            for row in left:
+                found.setdefault(row.id, self._later(row, error))
+        return found
+
+    def confirm(self, rows: Sequence[Delivery], works: Mapping[int, Work]) -> dict[int, Work]:
+        """What is to be done with the rows of one deal, now that each of its changes is known to have one record.
+
+        Committed deal by deal, with a request to the ERP between them: in a row they would hold up the webhooks, which
+        write to the same store.
+        """
+        found = dict(works)
+        group = [row for row in rows if self._first_look(row) is None]
+        if not group:
+            return found
+        verdicts = self.changes.settle(int(group[0].data["lead_id"]), [witness_of(row) for row in group])
+        for row, verdict in zip(group, verdicts, strict=True):
+            work = self._work(row, verdict)
+            if work is None and _is_superseded(works[row.id]):  # somebody else has settled another one meanwhile
+                work = Later(1.0, "change_unclear: another change of the deal came meanwhile", "change_unclear")
+            found[row.id] = works[row.id] if work is None else work
+        return found
+
+    def _first_look(self, row: Delivery) -> Skipped | DeliveryError | None:
+        if number(row.data.get("lead_id")) is None or number(row.data.get("status_id")) is None:
+            message = "The event tells no deal or no stage. Nothing can be made of it"
+            return DeliveryError(message, cause="unreadable_hook", code="unreadable", permanent=True)
+        theirs, ours = number(row.data.get("account_id")), self._ours()
+        if theirs is not None and ours is not None and theirs != ours:
+            return Skipped(f"foreign_account: the hook is of account {theirs}, the connected one is {ours}")
+        return None
+
+    def _ours(self) -> int | None:
+        known = self._account_id()
+        return known if known is not None or self._told is None else self._told[0]
+
+    def _work(self, row: Delivery, verdict: Verdict) -> Work | None:
+        """One change, one record. None: this row makes it."""
+        lead_id = int(row.data["lead_id"])
+        if isinstance(verdict, Same):
+            of = f"event {verdict.of}" if verdict.of else "one that has its record"
+            return Skipped(f"{SUPERSEDED}{of}", lead_id=lead_id)
+        if isinstance(verdict, Wait):
+            reason = "change_unclear: another hook of these stages came; we wait for what the deal did in between"
+            return Later(verdict.seconds, reason, "change_unclear", lead_id=lead_id)
+        if self._settings.webhook_echoes == "skip" and self._is_echo(row, lead_id):
+            return Skipped("echo: Dealpost itself moved the deal (WEBHOOK_ECHOES=skip)", lead_id=lead_id)
+        return None
+
+    def _try_to_read(
+        self,
+        rows: Sequence[Delivery],
+        places: frozenset[str],
+        context: DeliveryContext,
+        reader: Reader,
+        found: dict[int, Work],
+    ) -> DeliveryError | None:
+        """Fills in `found` as far as amoCRM allows. -> its trouble, which is remembered: each new hook would otherwise
+        ask again, and hold up the other records until the end of its time."""
+        try:
+            self._read(rows, places, context, reader, found)
+            self._trouble = None
+        except DeliveryError as error:
+            kind = error.pause.kind if error.pause else ""
+            self._trouble = error
+            self._asked_again_at = self._now() + max(QUIET.get(kind, 15.0), error.retry_after or 0.0)
+        return self._trouble
+
+    def _is_echo(self, row: Delivery, lead_id: int) -> bool:
+        entry = self._key_values.get(ECHOES, str(lead_id))
+        moves = entry.value if entry is not None and isinstance(entry.value, list) else []
+        at = row.data.get("at")
+        moment, most = (float(at), ECHO_SECONDS) if at is not None else (row.received_at, ECHO_SECONDS_UNTIMED)
+        return any(
+            all(
+                move.get(name) in (None, row.data.get(name)) or row.data.get(name) is None
+                for name in ("status_id", "old_status_id", "pipeline_id")
+            )
+            and abs(float(move.get("at") or 0) - moment) <= most
+            for move in moves
+            if isinstance(move, Mapping)
+        )
+
+    def _read(
+        self,
+        rows: Sequence[Delivery],
+        places: frozenset[str],
+        context: DeliveryContext,
+        reader: Reader,
+        found: dict[int, Work],
+    ) -> None:
+        """The hook is a hint: what the record holds is read from amoCRM, for all rows together."""
+        if self._told is None and self._ours() is None and any(row.data.get("account_id") for row in rows):
+            self._told = (reader.account_id(),)
+            for row in rows:
+                if (foreign := self._first_look(row)) is not None:
+                    found[row.id] = foreign
+            rows = [row for row in rows if row.id not in found]
+        wanted = self._settings.webhook_stages
+        by_setting = "not_routed: this stage is not in AMOCRM_WEBHOOK_STAGES"
+        for row in rows if wanted else ():
+            pipeline_id = number(row.data.get("pipeline_id"))
+            if pipeline_id is not None and not self._is_wanted(reader, pipeline_id, row):
+                found[row.id] = Skipped(by_setting, lead_id=row.lead_id)
+        rows = [row for row in rows if row.id not in found]
+        ids = [row.id for row in rows] if len(rows) <= SHOWN else []
+        keep = (lambda exchange: context.exchange(ids, exchange.as_dict())) if ids else None
+        with self._noting(keep) if self._noting and keep else nullcontext():
+            leads = reader.leads(sorted({int(row.data["lead_id"]) for row in rows}))
+            people: Mapping[int, Contact] = {}
+            if any(place.startswith(("contact.", "custom:")) for place in places):
+                people = reader.contacts(
+                    sorted({i for one in leads.values() if (i := one.main_contact_id) is not None})
+                )
+        for row in rows:
+            lead_id = int(row.data["lead_id"])
+            lead = leads.get(lead_id)
+            if lead is None or lead.is_deleted:
+                found[row.id] = Skipped(f"deal_gone: amoCRM has no deal {lead_id} any more", lead_id=lead_id)
+                continue
+            pipeline_id = number(row.data.get("pipeline_id")) or lead.pipeline_id
+            if wanted and row.data.get("pipeline_id") is None and not self._is_wanted(reader, pipeline_id, row):
+                found[row.id] = Skipped(by_setting, lead_id=lead_id)
+                continue
+            names = ("", "")
+            if places & {"stage", "pipeline"}:
+                names = reader.names(pipeline_id, int(row.data["status_id"]))
+            found[row.id] = Deal(lead, people.get(lead.main_contact_id or 0), pipeline=names[0], stage=names[1])
+
+    def _is_wanted(self, reader: Reader, pipeline_id: int, row: Delivery) -> bool:
+        status_id, wanted = int(row.data["status_id"]), self._settings.webhook_stages
+        ids = (str(pipeline_id), str(status_id))
+        if any(one in ("", ids[0]) and two == ids[1] for one, two in wanted):
+            return True
+        # Names need amoCRM's list; where all are ids there is nothing to look up.
+        if all(not one.strip("0123456789") and not two.strip("0123456789") for one, two in wanted):
+            return False
+        return reader.is_wanted(pipeline_id, status_id, wanted)
+
+    def _rest(self, row: Delivery, rest: Rest | None) -> Later:
+        if rest is not None:
+            return Later(max(rest.seconds, 1.0), rest.reason, rest.cause, lead_id=row.lead_id)
+        reason = "The deal has to be read from amoCRM, which is not set up yet"
+        return Later(600.0, reason, "amocrm_not_set_up", params={"missing": "AMOCRM_SUBDOMAIN"}, lead_id=row.lead_id)
+
+    def _later(self, row: Delivery, error: DeliveryError) -> Later:
+        """amoCRM's trouble is no fault of the row, nor of the ERP."""
+        kind = error.pause.kind if error.pause else ""
+        # Young rows ask soon again, old ones seldom: a long outage shall not fill the history with attempts.
+        age = self._now() - row.received_at
+        seconds = WAITS.get(kind) or (5.0 if kind == "rate" else min(max(30.0, age / 10), 600.0))
+        return Later(
+            max(seconds, error.retry_after or 0.0),
+            f"{error.cause}: the deal could not be read. {error.message}",
+            error.cause,
+            status=error.status,
+            params=error.params,
+            lead_id=row.lead_id,
+        )
+
+
+def _is_superseded(work: Work) -> bool:
+    return isinstance(work, Skipped) and work.reason.startswith(SUPERSEDED)
+
+
+def witness_of(row: Delivery) -> Observation:
+    """What a row tells of a change of stage."""
+    data = row.data
+    at = data.get("at")
+    return Observation(
+        event_id=row.event_id,
+        pipeline_id=number(data.get("pipeline_id")),
+        old=number(data.get("old_status_id")),
+        new=number(data.get("status_id")),
+        at=float(at) if at is not None else None,
+        seen_at=row.received_at,
+        api_id=str(data.get("amocrm_event_id") or ""),
+    )
+
+
+def number(value: Any) -> int | None:
+    """A whole number, also out of text."""
+    text = str(value).strip() if value is not None and not isinstance(value, bool) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

@@ -1,0 +1,170 @@
+"""How each destination stands: working, resting, waiting for a person, not set up; and what concerns the whole page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import url_for
+from flask_babel import gettext as _
+
+from outbox.message import State
+from outbox.pauses import Paused
+from outbox.queries import Tally
+from service.current import Dealpost
+from service.operator import words
+from service.routing import AMOCRM, ERP
+
+NAMES = (AMOCRM, ERP)
+SILENT = 60.0
+"""Seconds without a heartbeat after which the sending process counts as gone."""
+
+EMPTY = Tally({}, None, None, 0, 0, None, None)
+BY_ITSELF = ("rate", "outage")
+"""Kinds of pauses that end without anybody."""
+
+
+@dataclass(frozen=True)
+class DestinationStatus:
+    """One destination, as the page sees it. missing: the settings that it lacks."""
+
+    name: str
+    title: str
+    host: str
+    tally: Tally
+    rest: Paused | None
+    missing: tuple[str, ...]
+
+    @property
+    def to_set(self) -> tuple[str, ...]:
+        """The settings that the developer has to give: the tokens come by pressing Connect as well."""
+        return tuple(name for name in self.missing if name != "AMOCRM_REFRESH_TOKEN")
+
+    @property
+    def waiting(self) -> int:
+        return self.tally.states.get(State.PENDING, 0) + self.tally.states.get(State.SENDING, 0)
+
+    @property
+    def dead(self) -> int:
+        return self.tally.states.get(State.DEAD, 0)
+
+    @property
+    def needs_person(self) -> bool:
+        return self.rest is not None and self.rest.kind not in (*BY_ITSELF, "operator")
+
+    @property
+    def passes(self) -> bool:
+        """It rests, and goes on by itself."""
+        return self.rest is not None and self.rest.kind in BY_ITSELF
+
+    def state(self, now: float) -> tuple[str, str, str]:
+        """(icon, tone, words), as states.chip."""
+        if self.missing:
+            return "plug", "quiet", _("Not set up")
+        if self.rest is None:
+            return "tick", "ok", _("Working")
+        if self.rest.kind == "operator":
+            return "pause", "warn", _("Paused by %(who)s", who=self.rest.who) if self.rest.who else _("Paused by you")
+        if self.rest.kind == "reconnect":
+            return "alert", "bad", _("Reconnect")
+        if not self.passes:
+            return "alert", "bad", _("Stopped, needs you")
+        if self.rest.until is None or self.rest.until <= now:
+            return "pause", "warn", _("Paused, trying now")
+        return "pause", "warn", _("Paused, %(time)s left", time=words.duration(int(self.rest.until - now)))
+
+
+def title(name: str, dealpost: Dealpost) -> str:
+    """The destination's own name, as people call it."""
+    if name == AMOCRM:
+        return "Kommo" if dealpost.settings.amocrm.domain == "kommo.com" else "amoCRM"
+    return {ERP: "ERP", "-": _("nowhere")}.get(name, name)
+
+
+def look(dealpost: Dealpost) -> list[DestinationStatus]:
+    """All destinations, amoCRM first."""
+    tallies = dealpost.store.reading.tallies()
+    pauses = dealpost.wiring.pauses()
+    hosts = {AMOCRM: dealpost.settings.amocrm.base_url, ERP: dealpost.settings.erp.url}
+    return [
+        DestinationStatus(
+            name=name,
+            title=title(name, dealpost),
+            host=urlsplit(hosts.get(name, "")).netloc,
+            tally=tallies.get(name, EMPTY),
+            rest=pauses.get(name) or (lost_access(dealpost) if name == AMOCRM else None),
+            missing=missing(dealpost, name),
+        )
+        for name in dict.fromkeys((*NAMES, *(one for one in tallies if one != "-")))
+    ]
+
+
+def lost_access(dealpost: Dealpost) -> Paused | None:
+    """Access that is lost stops everything, also while nothing was sent that could have found it out."""
+    token = dealpost.wiring.token_status()
+    if token.state not in ("reconnect", "expired"):
+        return None
+    return Paused("reconnect", None, "amocrm_reconnect", "amocrm_reconnect", since=0.0)
+
+
+def missing(dealpost: Dealpost, name: str) -> tuple[str, ...]:
+    destination = dealpost.wiring.destinations.get(name)
+    return tuple(destination.missing()) if destination else ()
+
+
+def school(dealpost: Dealpost) -> str:
+    """The account's name, else its address's first part; "" while there is none."""
+    return str(getattr(dealpost.wiring.token_status(), "account_name", "") or dealpost.settings.amocrm.subdomain)
+
+
+def worker_age(dealpost: Dealpost, now: float) -> float | None:
+    """Seconds since any sending process was heard; None: none ever was."""
+    ages = [
+        now - entry.value["heartbeat_at"]
+        for entry in dealpost.store.key_values.items("process").values()
+        if entry.value.get("kind") == "worker" and "heartbeat_at" in entry.value
+    ]
+    return max(0.0, min(ages)) if ages else None
+
+
+Banner = tuple[str, str, str, str, tuple[str, str] | None]
+
+
+def banners(dealpost: Dealpost, now: float, may_change: bool) -> list[Banner]:
+    """(tone, icon, bold words, words, link): only what concerns the whole page."""
+    found: list[Banner] = []
+    age = worker_age(dealpost, now)
+    if age is None:
+        found.append(
+            ("bad", "alert", _("The sending process has not been started."),
+             _("Events are accepted and wait. The school's developer starts it: python scheduler.py"), None)
+        )  # fmt: skip
+    elif age > SILENT:
+        found.append(
+            ("bad", "alert", _("The sending process has been silent for %(time)s.", time=words.duration(age)),
+             _("Events are accepted and wait. The school's developer starts it again: python scheduler.py"), None)
+        )  # fmt: skip
+    if dealpost.settings.sandbox:
+        found.append(("blue", "info", _("Practice mode:"), _("real deals do not change."), None))
+    if not may_change:
+        found.append(("blue", "eye", "", _("You look without the right to change anything."), None))
+    return found
+
+
+def deal_url(dealpost: Dealpost, lead_id: int | None) -> str:
+    """The deal's card in amoCRM."""
+    base = dealpost.settings.amocrm.base_url
+    return f"{base}/leads/detail/{lead_id}" if base and lead_id else ""
+
+
+def record_url(dealpost: Dealpost, entity_id: Any, record: str) -> str:
+    """The record in Rukovoditel, whose API lives under the program's own address."""
+    base = dealpost.settings.erp.url.rpartition("/api/")[0]
+    if not base or not record.isdigit():
+        return ""
+    return f"{base}/index.php?module=items/info&path={entity_id or dealpost.settings.erp.entity_id}-{record}"
+
+
+def list_url(**values: Any) -> str:
+    return url_for("pages.deliveries", **{key: value for key, value in values.items() if value not in (None, "")})

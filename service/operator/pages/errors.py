@@ -1,0 +1,118 @@
+"""What a reader sees when the store cannot be read: no trace of the program, but what it means and who mends it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from flask import Response, g, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from outbox.message import StoreUnavailable
+from service.current import current
+from service.operator import words
+from service.operator.pages.blueprint import bp, show
+from service.operator.pages.destinations import DestinationStatus
+from service.operator.pages.headline import Headline
+
+logger = logging.getLogger(__name__)
+NEEDED = 200 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Known:
+    """The last figures that this process read."""
+
+    at: float
+    places: Sequence[DestinationStatus]
+
+
+class _Last:
+    known: Known | None = None
+
+
+def remember(now: float, everywhere: Sequence[DestinationStatus]) -> None:
+    _Last.known = Known(now, tuple(everywhere))
+
+
+@bp.errorhandler(Exception)
+def stumbled(error: Exception) -> Response | HTTPException:
+    """A store that does not answer, an address that is none, or a fault of ours: each in words."""
+    if isinstance(error, CSRFError):
+        words_ = _("The page was open for too long, so nothing was changed. Go back, reload it and press again.")
+        return _plain(400, "clock", _("This form is no longer valid."), words_)
+    if isinstance(error, HTTPException):
+        if error.code == 404:
+            return _plain(404, "search", _("There is nothing here."), _("It may have been cleared away, or mistyped."))
+        return error
+    if not (isinstance(error, StoreUnavailable | OSError) or _of_a_database(error)):
+        rule = request.url_rule.rule if request.url_rule else "an unknown address"
+        logger.error("%s %s failed", request.method, rule, exc_info=error)
+        if _store_answers():
+            head = _("Dealpost itself stumbled.")
+            return _plain(500, "alert", head, _("The log has the details. Lessons are accepted as usual."))
+    else:
+        logger.error("The store does not answer: %s: %s", type(error).__name__, error)
+    return _store_page(error)
+
+
+def _of_a_database(error: BaseException) -> bool:
+    """By its name only: drivers live in the engines."""
+    return any(kind.__module__.partition(".")[0] in ("sqlite3", "psycopg") for kind in type(error).__mro__)
+
+
+def _store_answers() -> bool:
+    try:
+        current().store.key_values.items("pause")
+    except Exception:
+        return False
+    return True
+
+
+def _plain(status: int, icon: str, head: str, then: str) -> Response:
+    said = Headline("quiet" if status < 500 else "bad", icon, head, then)
+    if not _store_answers():
+        g.store_broken = True
+    return show("plain.html", "", status=status, sentence=said)
+
+
+def _store_page(error: Exception) -> Response:
+    g.store_broken = True
+    settings = current().settings
+    full, free = "full" in str(error).lower(), None
+    path = str(settings.database_path) if settings.on_sqlite else ""
+    with suppress(OSError):
+        free = shutil.disk_usage(settings.database_path.parent).free if path else None
+    full = full or (free is not None and free < 1024 * 1024)
+    head = _("The server's disk is full, the store does not open.") if full else _("The store cannot be read.")
+    said = Headline(
+        "bad",
+        "alert",
+        head,
+        _("New lessons are not accepted now, those accepted before are safe."),
+        _("The platform gets a refusal and has to send the lessons again when this is mended."),
+        "broken",
+    )
+    megabytes = None if free is None else free // (1024 * 1024)
+    known = _Last.known
+    note = f"Dealpost: {type(error).__name__}: {str(error)[:200]}" + (f" ({path}), free {megabytes} MB" if path else "")
+    return show(
+        "broken.html",
+        "pages.overview",
+        status=503,
+        sentence=said,
+        full=full,
+        megabytes=megabytes,
+        needed=NEEDED // (1024 * 1024),
+        note=note,
+        known=known,
+        known_at=words.clock(known.at, seconds=True) if known else "",
+        waits=[(one, words.duration(known.at - one.tally.oldest_pending) if one.tally.oldest_pending else "")
+               for one in known.places] if known else [],
+        dead=sum(one.dead for one in known.places) if known else 0,
+    )  # fmt: skip

@@ -1,0 +1,212 @@
+"""The overview's quieter parts: a destination's figures, what comes in, what is scheduled, which processes run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_babel import ngettext, pgettext
+
+from service.current import Dealpost
+from service.operator import words
+from service.operator.pages.destinations import SILENT, DestinationStatus
+from service.routing import AMOCRM
+
+MINUTE = 60
+
+
+@dataclass(frozen=True)
+class Card:
+    """A destination's card. pace: (used, allowed, usual) requests a second, or None where there is no pace."""
+
+    place: DestinationStatus
+    state: tuple[str, str, str]
+    waiting: int
+    oldest: float | None
+    late: bool
+    speed: tuple[str, str] | None
+    pace: tuple[float, float, float] | None
+    access: str
+    access_note: str
+    paused: bool
+
+
+def card(dealpost: Dealpost, place: DestinationStatus, now: float) -> Card:
+    tally = place.tally
+    oldest = None if tally.oldest_pending is None else max(0.0, now - tally.oldest_pending)
+    speed = None
+    if tally.seconds_p50 is not None and tally.seconds_p99 is not None:
+        speed = (words.duration(tally.seconds_p50), words.duration(tally.seconds_p99))
+    access, note = access_words(dealpost, place, now)
+    return Card(
+        place=place,
+        state=place.state(now),
+        waiting=place.waiting,
+        oldest=oldest,
+        late=oldest is not None and oldest > words.LATE,
+        speed=speed,
+        pace=pace(dealpost, place),
+        access=access,
+        access_note=note,
+        paused=place.rest is not None and place.rest.kind == "operator",
+    )
+
+
+def pace(dealpost: Dealpost, place: DestinationStatus) -> tuple[float, float, float] | None:
+    if place.name != AMOCRM:
+        return None
+    usual = dealpost.settings.amocrm.rps
+    entry = dealpost.store.key_values.get("pace", AMOCRM)
+    factor = entry.value.get("factor", 1.0) if entry and isinstance(entry.value, Mapping) else 1.0
+    return dealpost.store.rate_limiter.used(AMOCRM, MINUTE) / MINUTE, usual * min(1.0, float(factor)), usual
+
+
+def access_words(dealpost: Dealpost, place: DestinationStatus, now: float) -> tuple[str, str]:
+    """(how long the access lasts, what happens by itself)."""
+    if place.missing:
+        return _("not set up"), ", ".join(place.to_set)
+    if place.name != AMOCRM:
+        return _("does not expire"), ""
+    token = dealpost.wiring.token_status()
+    if token.state not in ("connected", "long_lived"):
+        return _("not connected"), _("connect on the page “Connections”")
+    if token.expires_at is None:
+        return _("does not expire"), ""
+    following = getattr(token, "next_refresh", None)
+    note = _("renews itself %(time)s", time=words.at_when(following, now)) if following else ""
+    return _left(token.expires_at, now), note
+
+
+def _left(until: float | None, now: float) -> str:
+    return _("%(time)s left", time=words.rough((until or now) - now))
+
+
+# --- coming in --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    title: str
+    at: float
+    ago: str
+    today: str
+
+
+def sources(dealpost: Dealpost, now: float) -> list[Source]:
+    """Each way in with the age of its last event, latest first: silence shows."""
+    found: dict[str, tuple[float, int]] = {}
+    for one in dealpost.store.reading.sources(words.day_start(now)):
+        title = words.source_title(one.source, one.event_name)
+        last, count = found.get(title, (0.0, 0))
+        found[title] = (max(last, one.last_at), count + one.count)
+    return [
+        Source(
+            title,
+            last,
+            words.ago(last, now),
+            ngettext("%(count)s today", "%(count)s today", count, count=words.number(count))
+            if count
+            else _("nothing today"),
+        )
+        for title, (last, count) in sorted(found.items(), key=lambda item: -item[1][0])
+    ]
+
+
+# --- by the clock -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Job:
+    """ok None: it has not run yet, or waits for something."""
+
+    title: str
+    ok: bool | None
+    last: str
+    last_at: float | None
+    note: str
+
+
+def jobs(dealpost: Dealpost, now: float) -> list[Job]:
+    """What runs by the clock, most seldom last."""
+    entries = [(name, entry.value) for name, entry in dealpost.store.key_values.items("jobs").items()]
+    entries = [(name, value) for name, value in entries if isinstance(value, Mapping)]
+    entries.sort(key=lambda item: (float(item[1].get("every") or 0), item[0]))
+    return [_job(name, value, now) for name, value in entries]
+
+
+def _job(name: str, value: Mapping[str, Any], now: float) -> Job:
+    last, following, every = value.get("last_at"), value.get("next_at"), float(value.get("every") or 0)
+    params = value.get("params")
+    parts = [job_detail(str(value.get("detail") or ""), params if isinstance(params, Mapping) else {})]
+    if value.get("outcome") == "failed":
+        parts = [_("failed, the log has the details")]
+    if every and every < 3600:
+        parts.append(_("every %(time)s", time=words.duration(every)))
+    if following and every >= 600:
+        parts.append(_("next %(time)s", time=words.at_when(following, now)) if following > now else _("next now"))
+    outcome = value.get("outcome")
+    ok = True if outcome == "done" else False if outcome == "failed" else None
+    return Job(
+        job_title(name), ok, words.ago(last, now) if last else _("not yet"), last, ", ".join(filter(None, parts))
+    )
+
+
+def job_detail(code: str, params: Mapping[str, Any]) -> str:
+    """What the job told of itself, in words; "" for a code that has none."""
+    count = int(params.get("count") or 0)
+    if code == "cleared":
+        return ngettext("%(count)s record cleared", "%(count)s records cleared", count, count=words.number(count))
+    if code == "missed":
+        if not count:
+            return _("no differences")
+        return ngettext("%(count)s change found", "%(count)s changes found", count, count=words.number(count))
+    known = {"renewed": _("renewed"), "not_due": _("not due yet"), "sent": _("sent"), "no_address": _("off")}
+    return {**known, **hook_words()}.get(code, "")
+
+
+def hook_words() -> dict[str, str]:
+    """By the code that the check of the webhook left."""
+    return {
+        "hook_on": _("switched on"),
+        "hook_renewed": _("was off, registered again"),
+        "hook_off": _("switched off by amoCRM"),
+        "hook_unknown": _("not registered in amoCRM"),
+        "hook_unset": _("not set up"),
+    }
+
+
+def job_title(name: str) -> str:
+    return {
+        "hook": _("Webhook check"),
+        "tokens": _("Renewing access to amoCRM"),
+        "reconcile": _("Comparing with amoCRM"),
+        "prune": _("Clearing old records"),
+        "checkpoint": _("Care of the database"),
+        "ping": _("Sign of life to the outside"),
+    }.get(name, name)
+
+
+@dataclass(frozen=True)
+class Process:
+    title: str
+    name: str
+    version: str
+    ago: str
+    fresh: bool
+
+
+def processes(dealpost: Dealpost, now: float) -> list[Process]:
+    """Those heard within a day, with the time of their last signal."""
+    found = []
+    for name, entry in sorted(dealpost.store.key_values.items("process").items()):
+        value = entry.value
+        if not isinstance(value, Mapping) or value.get("kind") not in ("web", "worker"):
+            continue
+        heard = float(value.get("heartbeat_at") or 0.0)
+        if now - heard < 86400:
+            title = _("Receiving events") if value["kind"] == "web" else pgettext("process", "Sending")
+            version = str(value.get("version") or "")
+            found.append(Process(title, name, version, words.ago(heard, now), now - heard <= SILENT))
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from hmac import compare_digest
 
@@ -10,20 +9,21 @@ from flask import Request
 
 from service.config import ApiKey
 from service.problem_json import Refusal
+from service.secrets import digest
 
 
 class ApiKeys:
     """The keys of the settings."""
 
     def __init__(self, keys: Sequence[ApiKey]) -> None:
-        self._keys = [(_digest(one.key.encode()), one) for one in keys]
+        self._keys = [(digest(one.key.encode()), one) for one in keys]
 
     def find(self, presented: bytes) -> ApiKey | None:
         """The key that was presented. Looks at all of them, so that the time tells nothing."""
-        digest = _digest(presented)
+        presented_digest = digest(presented)
         found = None
         for known, key in self._keys:
-            if compare_digest(known, digest):
+            if compare_digest(known, presented_digest):
                 found = key
         return found
 
@@ -59,16 +59,3 @@ class ApiKeys:
         else:
             mend = "No key was sent; expected `Authorization: Bearer <key>` or `X-API-Key: <key>`."
         return Refusal(401, mend, headers={"WWW-Authenticate": 'Bearer realm="Dealpost"'})
-
-
-def is_secret(presented: str, secrets: Sequence[str]) -> bool:
-    """Whether this is one of them, in a time that tells nothing."""
-    digest = _digest(presented.encode("utf-8", "replace"))
-    found = False
-    for secret in secrets:
-        found |= compare_digest(_digest(secret.encode()), digest)
-    return found
-
-
-def _digest(value: bytes) -> bytes:
-    return hashlib.blake2b(value, digest_size=32).digest()

@@ -20,7 +20,6 @@ from service.amocrm.account import Preview
 from service.amocrm.connect import ConnectError
 from service.amocrm.oauth import token_store
 from service.amocrm.oauth.tokens import TokenStatus
-from service.authentication import is_secret
 from service.config import Settings
 from service.destinations.records.changes import Deals, Rest
 from service.destinations.records.destination import Records
@@ -28,6 +27,7 @@ from service.destinations.records.rukovoditel.client import Client
 from service.destinations.records.rukovoditel.insert import Rukovoditel
 from service.network.http import Http, NoAnswer
 from service.routing import AMOCRM, ERP
+from service.secrets import is_secret
 from service.sources.missed_changes import MissedChanges
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent
 OPERATOR = FOLDER / "service" / "operator"
 RUSSIAN = OPERATOR / "translations" / "ru" / "LC_MESSAGES" / "messages.po"
 TEMPLATES = sorted((OPERATOR / "templates").glob("*.html"))
-CODE = sorted([*(OPERATOR / "pages").glob("*.py"), OPERATOR / "words.py", FOLDER / "service" / "commands.py"])
+FOLDERS = (OPERATOR / "pages", OPERATOR / "words", FOLDER / "service" / "commands")
+CODE = sorted(path for folder in FOLDERS for path in folder.glob("*.py"))
 
 NAMES = {"Dealpost", "amoCRM", "ERP", "Esc", "r", "AMOCRM_STAGE_LESSON_"}
 """What is the same in all languages."""

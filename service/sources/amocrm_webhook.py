@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from outbox.message import StoreUnavailable
-from service.authentication import is_secret
 from service.current import current
 from service.problem_json import Refusal, not_stored
+from service.secrets import is_secret
 from service.sources.amocrm_webhook_events import hook_events
 from service.sources.intake import read_body
 

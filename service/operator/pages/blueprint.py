@@ -16,7 +16,7 @@ from outbox.queries import Filter
 from service.current import current
 from service.operator import charts, words
 from service.operator.auth import OPERATOR, csrf, operator_required, user_now, viewer_required
-from service.operator.pages import destinations
+from service.operator.pages import banners
 from service.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def show(template: str, section: str, *, live: bool = False, status: int = 200, 
         fragment=wants_fragment(),
         section=section,
         sections=_sections(broken),
-        banners=[] if broken else destinations.banners(dealpost, now, may_change()),
+        banners=[] if broken else banners.banners(dealpost, now, may_change()),
         live=link_here(refresh=None) if live else "",
         live_link=link_here(refresh=None if refresh else 15),
         refresh_seconds=refresh,
@@ -131,7 +131,7 @@ def known() -> dict[str, Any]:
         "here": request.full_path.rstrip("?") if request else "",
         "link_here": link_here,
         "flashes": get_flashed_messages(with_categories=True) if request else [],
-        "school": "" if g.get("store_broken") else destinations.school(current()),
+        "school": "" if g.get("store_broken") else banners.school(current()),
     }
 
 

@@ -18,7 +18,7 @@ from outbox.outcome import DeliveryError
 from outbox.queries import Changed, Filter
 from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import delivery_row, destinations, filters, stages
+from service.operator.pages import delivery_row, destinations, filters, links, stages
 from service.operator.pages.blueprint import back_to, bp, show, who
 from service.routing import AMOCRM
 
@@ -100,7 +100,7 @@ def question(dealpost: Dealpost, act: str, query: filters.Query, count: int, now
         "ids": query.where.ids,
         "seconds": _takes(dealpost, looked, count),
         "who": who(),
-        "back": destinations.list_url(**{k: v for k, v in query.values.items() if k != "max_id"}),
+        "back": links.list_url(**{k: v for k, v in query.values.items() if k != "max_id"}),
     }
 
 

@@ -13,7 +13,7 @@ from outbox.message import State
 from outbox.queries import CauseGroup
 from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import delivery_row, destinations, filters
+from service.operator.pages import delivery_row, destinations, filters, links
 from service.operator.pages.blueprint import bp, show
 from service.routing import AMOCRM, ERP, RECORDS
 
@@ -69,8 +69,8 @@ def deliveries() -> Response:
         tabs=_tabs(query, counts),
         groups=grouped,
         rows=delivery_row.present(dealpost, page.rows, now),
-        older=destinations.list_url(**query.link(), after=page.after) if page.after is not None else "",
-        newest=destinations.list_url(**query.link()) if request.args.get("after") else "",
+        older=links.list_url(**query.link(), after=page.after) if page.after is not None else "",
+        newest=links.list_url(**query.link()) if request.args.get("after") else "",
         total=total,
         shown=len(page.rows),
         acts=acts,
@@ -95,7 +95,7 @@ def _tabs(query: filters.Query, counts: Any) -> list[tuple[str, str, str, str, b
     """(icon, title, count, link, chosen), trouble first."""
     found = []
     for state in TABS:
-        link = destinations.list_url(**query.link(state=state.value, cause=""))
+        link = links.list_url(**query.link(state=state.value, cause=""))
         found.append(
             (
                 words.ICONS[state],
@@ -106,9 +106,7 @@ def _tabs(query: filters.Query, counts: Any) -> list[tuple[str, str, str, str, b
             )
         )
     everything = words.number(sum(counts.values()))
-    found.append(
-        ("", _("All"), everything, destinations.list_url(**query.link(state="", cause="")), not query.where.states)
-    )
+    found.append(("", _("All"), everything, links.list_url(**query.link(state="", cause="")), not query.where.states))
     return found
 
 
@@ -156,7 +154,7 @@ def _group(one: CauseGroup, query: filters.Query, now: float, chosen: str) -> Gr
         count=one.count,
         span=words.span(one.first_at, one.last_at, now),
         who=words.cause_who(one.cause),
-        link=destinations.list_url(**narrowed),
+        link=links.list_url(**narrowed),
         confirm=url_for("pages.confirm", act="retry", **frozen, max_id=one.max_id),
         fix=url_for("pages.correct", delivery_id=single) if fixable else "",
         chosen=chosen == one.cause,

@@ -16,7 +16,7 @@ from outbox.outcome import DeliveryError
 from outbox.queries import Filter
 from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import delivery_row, destinations, headline, timeline
+from service.operator.pages import delivery_row, destinations, headline, links, timeline
 from service.operator.pages.blueprint import back_to, bp, show, who
 from service.operator.pages.students import whole
 from service.routing import AMOCRM, ERP, RECORDS, TEXT_MAX, Refused, normal_email, route
@@ -79,7 +79,7 @@ def delivery(delivery_id: int) -> Response:
         can_correct=correctable(one) and one.state in AGAIN,
         loud=one.state == State.DEAD,
         previews=one.destination in (AMOCRM, ERP) and one.state in AGAIN and not missing,
-        links=links(dealpost, one),
+        links=further_links(dealpost, one),
         title=title,
         behind=behind,
         person=delivery_row.person(one),
@@ -146,15 +146,15 @@ def _upper(text: str) -> str:
     return text if not text or text.endswith((".", "!", "?")) else text + "."
 
 
-def links(dealpost: Dealpost, one: Delivery) -> list[Link]:
+def further_links(dealpost: Dealpost, one: Delivery) -> list[Link]:
     """Where to look further: the deal, the record, the whole way of this student or deal."""
     found = []
     lead = delivery_row.lead(one)
-    if lead and (url := destinations.deal_url(dealpost, lead)):
+    if lead and (url := links.deal_url(dealpost, lead)):
         found.append(
             Link(_("The deal in %(crm)s", crm=destinations.title(AMOCRM, dealpost)), _("deal %(id)s", id=lead), url)
         )
-    url = destinations.record_url(dealpost, one.facts.get("entity_id"), one.reference) if one.destination == ERP else ""
+    url = links.record_url(dealpost, one.facts.get("entity_id"), one.reference) if one.destination == ERP else ""
     if url:
         found.append(Link(_("Record %(id)s in the ERP", id=one.reference), "", url))
     if one.email or lead:
@@ -288,7 +288,7 @@ def preview(delivery_id: int) -> Response:
         one=one,
         found=found,
         at=words.clock(dealpost.store.now()),
-        deal=destinations.deal_url(dealpost, found.lead_id),
+        deal=links.deal_url(dealpost, found.lead_id),
         title=destinations.title(one.destination, dealpost),
     )
 

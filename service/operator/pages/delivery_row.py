@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from outbox.message import Delivery, State
 from service.current import Dealpost
 from service.operator import words
-from service.operator.pages import destinations, stages
+from service.operator.pages import destinations, links, stages
 from service.routing import AMOCRM, ERP
 
 WEBHOOK = "amocrm/webhook"
@@ -66,7 +66,7 @@ def _row(
         when=words.ago(at, now),
         tries=one.failures + (one.state in ENDED or (one.state == State.DEAD and not one.failures)),
         lead_id=lead(one),
-        deal_url=destinations.deal_url(dealpost, lead(one)),
+        deal_url=links.deal_url(dealpost, lead(one)),
         next=_next(one, now, rests.get(one.destination)) if waits else "",
         next_exact=words.exact(one.due_at) if waits else "",
         late=words.is_late(one, now, one.destination in rests or one.destination in lacking),

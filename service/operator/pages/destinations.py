@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
-from flask import url_for
 from flask_babel import gettext as _
 
 from outbox.message import State
@@ -111,60 +109,3 @@ def lost_access(dealpost: Dealpost) -> Paused | None:
 def missing(dealpost: Dealpost, name: str) -> tuple[str, ...]:
     destination = dealpost.wiring.destinations.get(name)
     return tuple(destination.missing()) if destination else ()
-
-
-def school(dealpost: Dealpost) -> str:
-    """The account's name, else its address's first part; "" while there is none."""
-    return str(getattr(dealpost.wiring.token_status(), "account_name", "") or dealpost.settings.amocrm.subdomain)
-
-
-def worker_age(dealpost: Dealpost, now: float) -> float | None:
-    """Seconds since any sending process was heard; None: none ever was."""
-    ages = [
-        now - entry.value["heartbeat_at"]
-        for entry in dealpost.store.key_values.items("process").values()
-        if entry.value.get("kind") == "worker" and "heartbeat_at" in entry.value
-    ]
-    return max(0.0, min(ages)) if ages else None
-
-
-Banner = tuple[str, str, str, str, tuple[str, str] | None]
-
-
-def banners(dealpost: Dealpost, now: float, may_change: bool) -> list[Banner]:
-    """(tone, icon, bold words, words, link): only what concerns the whole page."""
-    found: list[Banner] = []
-    age = worker_age(dealpost, now)
-    if age is None:
-        found.append(
-            ("bad", "alert", _("The sending process has not been started."),
-             _("Events are accepted and wait. The school's developer starts it: python scheduler.py"), None)
-        )  # fmt: skip
-    elif age > SILENT:
-        found.append(
-            ("bad", "alert", _("The sending process has been silent for %(time)s.", time=words.duration(age)),
-             _("Events are accepted and wait. The school's developer starts it again: python scheduler.py"), None)
-        )  # fmt: skip
-    if dealpost.settings.sandbox:
-        found.append(("blue", "info", _("Practice mode:"), _("real deals do not change."), None))
-    if not may_change:
-        found.append(("blue", "eye", "", _("You look without the right to change anything."), None))
-    return found
-
-
-def deal_url(dealpost: Dealpost, lead_id: int | None) -> str:
-    """The deal's card in amoCRM."""
-    base = dealpost.settings.amocrm.base_url
-    return f"{base}/leads/detail/{lead_id}" if base and lead_id else ""
-
-
-def record_url(dealpost: Dealpost, entity_id: Any, record: str) -> str:
-    """The record in Rukovoditel, whose API lives under the program's own address."""
-    base = dealpost.settings.erp.url.rpartition("/api/")[0]
-    if not base or not record.isdigit():
-        return ""
-    return f"{base}/index.php?module=items/info&path={entity_id or dealpost.settings.erp.entity_id}-{record}"
-
-
-def list_url(**values: Any) -> str:
-    return url_for("pages.deliveries", **{key: value for key, value in values.items() if value not in (None, "")})

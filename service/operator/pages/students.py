@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from outbox.message import Delivery, Event, State
 from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import delivery_row, destinations, stages
+from service.operator.pages import delivery_row, destinations, links, stages
 from service.operator.pages.blueprint import bp, show
 from service.operator.pages.headline import Headline
 from service.routing import AMOCRM, ERP
@@ -39,7 +39,7 @@ def students() -> Response:
                 "link": url_for("pages.journey", **values),
                 "ago": words.ago(one["last_at"], now),
                 "exact": words.exact(one["last_at"]),
-                "deal_url": destinations.deal_url(dealpost, one.get("lead_id")),
+                "deal_url": links.deal_url(dealpost, one.get("lead_id")),
             }
         )
     after = str(found[PAGE - 1].get("after") or found[PAGE - 1].get("cursor") or "") if len(found) > PAGE else ""
@@ -101,7 +101,7 @@ def journey() -> Response:
         name=name,
         email=email,
         lead=lead,
-        deal_url=destinations.deal_url(dealpost, lead),
+        deal_url=links.deal_url(dealpost, lead),
         crm=destinations.title(AMOCRM, dealpost),
         records=_records(dealpost, every),
         sentence=_sentence(dealpost, name, every, now),
@@ -123,7 +123,7 @@ def _records(dealpost: Dealpost, every: Sequence[Delivery]) -> list[tuple[str, s
     found = []
     for one in every:
         if one.destination == ERP and one.reference and one.state == State.DELIVERED:
-            url = destinations.record_url(dealpost, one.facts.get("entity_id"), one.reference)
+            url = links.record_url(dealpost, one.facts.get("entity_id"), one.reference)
             found.append((one.reference, url))
     return list(dict.fromkeys(found))[:3]
 

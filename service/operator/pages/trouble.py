@@ -15,7 +15,8 @@ from outbox.queries import CauseGroup, Filter
 from service.current import Dealpost
 from service.operator import words
 from service.operator.pages import delivery_row
-from service.operator.pages.destinations import DestinationStatus, list_url
+from service.operator.pages.destinations import DestinationStatus
+from service.operator.pages.links import list_url
 
 
 @dataclass(frozen=True)

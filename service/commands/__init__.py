@@ -1,0 +1,18 @@
+"""The `flask` commands, for the person at a terminal."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from service.commands import maintenance as maintenance  # its commands join the group of the outbox
+from service.commands.amocrm import find_lead, pipelines
+from service.commands.check import check
+from service.commands.lessons import complete_lesson
+from service.commands.outbox import outbox
+from service.commands.tokens import tokens
+from service.commands.webhook import webhook
+
+
+def register(app: Flask) -> None:
+    for command in (check, pipelines, find_lead, complete_lesson, outbox, tokens, webhook):
+        app.cli.add_command(command)

@@ -1,0 +1,43 @@
+"""`flask pipelines` and `flask find-lead`: what amoCRM shows of itself."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+
+from outbox.outcome import DeliveryError
+from service import checks
+from service.commands.terminal import Command, fail, say
+from service.current import current
+
+
+@click.command("pipelines", cls=Command)
+@with_appcontext
+def pipelines() -> None:
+    """List amoCRM's pipelines and stages with their ids."""
+    try:
+        found = current().wiring.amocrm.pipelines.all(max_age=5.0, deadline=checks.DEADLINE)
+    except DeliveryError as error:
+        fail(error.message)
+    ours = current().settings.amocrm.pipeline_id
+    for pipeline in found:
+        say(f"{pipeline.id}  {pipeline.name}{'  <- AMOCRM_PIPELINE_ID' if pipeline.id == ours else ''}")
+        for stage in pipeline.stages:
+            say(f"    {stage.id}  {stage.name}")
+
+
+@click.command("find-lead", cls=Command)
+@click.argument("email")
+@with_appcontext
+def find_lead(email: str) -> None:
+    """Show which deal a lesson of this student would move."""
+    try:
+        found = current().wiring.amocrm.find_lead(email.strip().casefold())
+    except DeliveryError as error:
+        fail(error.message)
+    for one in found.leads:
+        sign = "->" if one.chosen else "  "
+        say(f"{sign} {one.lead.id}  {one.lead.name}  {one.pipeline_name} / {one.stage_name}  ({one.contact.name})")
+    if found.chosen is None:
+        fail(found.why)
+    say(found.why)

@@ -1,0 +1,125 @@
+"""`flask outbox list`, `show`, `retry`, `discard`, `pause`, `resume`: look into the outbox and repair it."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from flask.cli import AppGroup
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
+from outbox import pauses
+from outbox.message import Delivery, State
+from outbox.queries import Filter
+from service.commands.terminal import Command, fail, operator, say, table
+from service.current import current
+from service.routing import AMOCRM, ERP
+from service.status import iso
+
+DESTINATIONS = click.Choice([AMOCRM, ERP])
+STATES = click.Choice([state.value for state in State])
+
+outbox = AppGroup("outbox", help="Look into the outbox and repair it.")
+
+
+@outbox.command("list", cls=Command)
+@click.option("--state", "states", type=STATES, multiple=True, help="Only these states.")
+@click.option("--destination", type=DESTINATIONS, default=None, help="Only this destination.")
+@click.option("--search", default="", help="An e-mail, a deal's or record's id, an event's or delivery's id.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+def list_(states: tuple[str, ...], destination: str | None, search: str, limit: int) -> None:
+    """List deliveries, newest first."""
+    where = Filter(states=tuple(State(one) for one in states), destination=destination or "", search=search)
+    found = current().store.reading.find(where, limit)
+    if not found.rows:
+        say(_("No delivery matches."))
+        return
+    table(
+        [one.id, iso(one.created_at), one.state.value, one.destination, one.event_name, _whose(one), one.reason[:60]]
+        for one in found.rows
+    )
+    if found.after is not None:
+        say(_("There are more: raise --limit or narrow the search."))
+
+
+def _whose(delivery: Delivery) -> str:
+    return delivery.email or str(delivery.lead_id or "")
+
+
+@outbox.command("show", cls=Command)
+@click.argument("delivery_id", type=int)
+def show(delivery_id: int) -> None:
+    """Show a delivery with its event and attempts."""
+    store = current().store
+    delivery = _delivery(delivery_id)
+    event = store.reading.event(delivery.event_id)
+    table(
+        [
+            ["delivery", delivery.id],
+            ["event", f"{delivery.event_id} {delivery.event_name}"],
+            ["received", iso(delivery.received_at)],
+            ["destination", delivery.destination],
+            ["state", delivery.state.value],
+            ["reason", delivery.reason],
+            ["reference", delivery.reference],
+            ["due", iso(delivery.due_at) if delivery.state == State.PENDING else ""],
+            ["data", json.dumps(dict(event.data) if event else {}, ensure_ascii=False)],
+        ]
+    )
+    for attempt in store.reading.attempts([delivery_id]).get(delivery_id, []):
+        say(f"{iso(attempt.at)}  {attempt.outcome}  {attempt.status or ''}  {attempt.detail}")
+
+
+def _delivery(delivery_id: int) -> Delivery:
+    found = current().store.reading.delivery(delivery_id)
+    if found is None:
+        fail(_("There is no delivery %(id)s.", id=delivery_id))
+    return found
+
+
+@outbox.command("retry", cls=Command)
+@click.argument("delivery_ids", type=int, nargs=-1)
+@click.option("--dead", is_flag=True, help="All that did not arrive.")
+def retry(delivery_ids: tuple[int, ...], dead: bool) -> None:
+    """Send deliveries again now."""
+    store = current().store
+    if dead == bool(delivery_ids):
+        fail(_("Name deliveries by their ids, or --dead for all that did not arrive."))
+    if dead:
+        count = store.operations.retry(Filter(states=(State.DEAD,)), operator())
+    else:
+        count = sum(store.operations.retry_one(_delivery(one).id, operator()) for one in delivery_ids)
+    _told(count, ngettext("%(num)s delivery is sent again.", "%(num)s deliveries are sent again.", count))
+
+
+@outbox.command("discard", cls=Command)
+@click.argument("delivery_ids", type=int, nargs=-1, required=True)
+def discard(delivery_ids: tuple[int, ...]) -> None:
+    """Do not send these deliveries."""
+    count = sum(current().store.operations.discard_one(_delivery(one).id, operator()) for one in delivery_ids)
+    _told(count, ngettext("%(num)s delivery will not be sent.", "%(num)s deliveries will not be sent.", count))
+
+
+def _told(count: int, words: str) -> None:
+    if count:
+        say(words)
+    else:
+        fail(_("Nothing was changed: those are delivered, or being sent."))
+
+
+@outbox.command("pause", cls=Command)
+@click.argument("destination", type=DESTINATIONS)
+@click.option("--reason", default="", help="Why, for the page.")
+def pause(destination: str, reason: str) -> None:
+    """Send nothing to a destination until it is resumed."""
+    pauses.pause(current().store, destination, operator(), reason)
+    say(_("%(destination)s is paused.", destination=destination))
+
+
+@outbox.command("resume", cls=Command)
+@click.argument("destination", type=DESTINATIONS)
+def resume(destination: str) -> None:
+    """End a pause; what waits goes out now."""
+    count = pauses.resume(current().store, destination, operator())
+    say(ngettext("Resumed; %(num)s delivery is due now.", "Resumed; %(num)s deliveries are due now.", count))

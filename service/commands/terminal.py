@@ -1,0 +1,49 @@
+"""What every command shares: how it speaks, how it fails, and in whose name it acts."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import click
+
+from outbox.message import StoreUnavailable
+from service.startup import said_plainly
+
+
+class Command(click.Command):
+    """One that tells in words, without a trace, that the store cannot be used."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StoreUnavailable as error:
+            fail(str(error) if self.name == "backup" else said_plainly(error))
+
+
+def say(text: str = "") -> None:
+    click.echo(text)
+
+
+def fail(text: str) -> NoReturn:
+    """End with exit code 1."""
+    click.echo(text, err=True)
+    sys.exit(1)
+
+
+def table(rows: Iterable[Iterable[Any]]) -> None:
+    """Columns as wide as they need to be."""
+    lines = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def operator() -> str:
+    """Who gives the command, for the action log."""
+    try:
+        return f"{getpass.getuser()} (flask)"
+    except (KeyError, OSError):
+        return "flask"

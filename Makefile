@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 # For every system and every Python from 3.11 on, not only for the one that this runs on.
 COMPILE := $(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-TYPED := outbox service sandbox workshop wsgi.py scheduler.py
+TYPED := outbox service sandbox workshop benchmarks wsgi.py scheduler.py
+FAST := tests/unit tests/integration tests/test_architecture.py tests/test_translations.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format lint types bench lock translations setup setup-dev
+.PHONY: help run demo test-fast test check format lint types bench lock translations setup setup-dev
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +19,11 @@ run: setup ## Start the service: web, worker and, with no account configured, a 
 demo: setup ## Send real requests through every way in and show what arrived (ARGS="--pace 1" to watch)
 	@$(VENV_PYTHON) -m workshop.demo $(ARGS)
 
-test: setup-dev ## Run all tests (ARGS="-k words" for some)
+test-fast: setup-dev ## Run the tests that start no process and no browser, about a minute (ARGS="-k words" for some)
+	@$(VENV_PYTHON) -m pytest $(FAST) $(ARGS)
+
+test: setup-dev ## Run all tests, about four minutes (ARGS="-k words" for some)
+	@echo "All tests take about four minutes on two idle cores. While you work: make test-fast, about one."
 	@$(VENV_PYTHON) -m pytest $(ARGS)
 
 check: lint types test ## Format, lint, types, tests, docs: what the continuous integration runs

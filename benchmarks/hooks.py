@@ -146,7 +146,7 @@ def run(folder: str, seconds: float, per_second: float) -> int:
         load.run()
         during = states(url)
         end = time.monotonic() + 120
-        while time.monotonic() < end and sum(states(url).get(one, 0) for one in ("pending", "sending")):
+        while time.monotonic() < end and any(states(url).get(state) for state in ("pending", "sending")):
             time.sleep(0.2)
         after = states(url)
     finally:

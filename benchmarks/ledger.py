@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from outbox.engines import open_store
 from sandbox import Sandbox, defaults
@@ -64,7 +65,13 @@ def run(
     tell: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """One ledger run. kill: the worker is killed in the middle, and another one takes over."""
-    knobs = {"hook_doubled": 0.2, "hook_duplicates": 0.3, "hook_shuffle": 3.0, "hook_time_skew": 1, "random_seed": seed}
+    knobs: dict[str, Any] = {
+        "hook_doubled": 0.2,
+        "hook_duplicates": 0.3,
+        "hook_shuffle": 3.0,
+        "hook_time_skew": 1,
+        "random_seed": seed,
+    }
     with Sandbox(**knobs) as sandbox:
         return _Run(sandbox, folder, keyed, seed, tell).run(changes, per_second, kill)
 

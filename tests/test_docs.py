@@ -1,8 +1,10 @@
-"""The docs keep up: each setting, route and command is told in both languages, each link leads somewhere, and each line
-of the Procfile starts."""
+"""The docs keep up: each setting, route and command is told in both languages, each link and each file that is named
+is there, and each line of the Procfile starts."""
 
+import importlib
 import pathlib
 import re
+import tomllib
 from collections.abc import Iterator
 
 import click
@@ -11,6 +13,7 @@ from dotenv import dotenv_values
 from flask import Flask
 
 from service import config, create_app
+from service.version import VERSION
 from tests.support.processes import FOLDER, PYTHON, Finished, Processes, free_port
 from tests.support.processes import run as run_to_end
 
@@ -141,6 +144,54 @@ def test_targets_that_are_told_exist(page: pathlib.Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (FOLDER / "Makefile").read_text(), re.MULTILINE))
     told = re.findall(r"(?:`|^ {4}|^\$ )make ([a-z-]+)", page.read_text(), re.MULTILINE)
     assert set(told) <= targets
+
+
+def files_named(text: str) -> set[str]:
+    """Whatever looks like a path of the project, in text or in a diagram."""
+    folders = "service|outbox|tests|docs|sandbox|workshop|benchmarks"
+    path = rf"(?<![\w/.:-])(?:{folders})/[\w./-]*[\w/]"
+    return set(re.findall(rf"{path}|(?<![\w/.-])[\w-]+\.(?:py|toml|md)\b", text))
+
+
+@pytest.mark.parametrize(
+    "page", ["docs/architecture.md", "docs/ru/architecture.md", "docs/adding-an-erp.md", "CONTRIBUTING.md"]
+)
+def test_files_that_are_named_exist(page: str) -> None:
+    named = files_named((FOLDER / page).read_text())
+    assert len(named) > 5
+    beside = (FOLDER / page).parent
+    lost = {name for name in named if not (FOLDER / name).exists() and not (beside / name).exists()}
+    assert not lost, f"{page} names {sorted(lost)}, which are not there"
+
+
+# --- decisions and the version ----------------------------------------------------------------------------------------
+
+DECISIONS = sorted((FOLDER / "docs" / "decisions").glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name)
+def test_each_decision_has_its_date_and_status_and_a_line_in_the_index(page: pathlib.Path) -> None:
+    text = page.read_text()
+    title = re.match(r"# (\d+)\. (.+)\n\nDate: (\d{4}-\d\d-\d\d)\b.*\. Status: (accepted|superseded by \d+)\.\n", text)
+    assert title, f"{page.name} does not begin with '# N. Title', and 'Date: YYYY-MM-DD. Status: accepted.'"
+    number, name, date, status = title.groups()
+    assert int(number) == int(page.name[:4])
+    line = f"| {number} | [{name}]({page.name}) | {date} | {status} |"
+    assert line in (page.parent / "README.md").read_text(), f"docs/decisions/README.md lacks the line: {line}"
+
+
+def test_the_version_is_written_once_and_has_its_chapter() -> None:
+    project = tomllib.loads((FOLDER / "pyproject.toml").read_text())
+    assert "version" not in project["project"] and "version" in project["project"]["dynamic"]
+    module, _, name = project["tool"]["setuptools"]["dynamic"]["version"]["attr"].rpartition(".")
+    assert getattr(importlib.import_module(module), name) == VERSION
+    code = [path for folder in ("outbox", "service", "sandbox", "workshop") for path in (FOLDER / folder).rglob("*.py")]
+    assert [path.name for path in code if f'"{VERSION}"' in path.read_text()] == ["version.py"]
+    chapters = re.findall(r"^## (.+)$", (FOLDER / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert chapters[0] == "Unreleased"
+    dated = [re.fullmatch(r"(\d+\.\d+\.\d+) \((\d{4}-\d\d-\d\d)\)", chapter) for chapter in chapters[1:]]
+    assert all(dated), f"a chapter of CHANGELOG.md is not 'X.Y.Z (YYYY-MM-DD)': {chapters}"
+    assert dated[0] and dated[0][1] == VERSION
 
 
 # --- the Procfile -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from outbox.engines import open_store
 from outbox.message import Delivery, NewDelivery, NewEvent, Result, State
 from outbox.outcome import Destination, Outcome
 from outbox.store import Store
+from service.version import VERSION
 
 NOON = 1_795_260_968.0  # Saturday, 21 November 2026, 14:36:08 in Moscow
 HOUR, DAY = 3600.0, 86400.0
@@ -337,7 +338,7 @@ class World:
                 {
                     "name": f"{kind}.1",
                     "kind": kind,
-                    "version": "0.1.0",
+                    "version": VERSION,
                     "started_at": NOON - DAY,
                     "heartbeat_at": NOON - age,
                     "pid": 7,

@@ -1,5 +1,6 @@
 """A fake amoCRM account and Rukovoditel ERP to try everything against without accounts."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +24,8 @@ class Sandbox:
     """A running sandbox: `with Sandbox() as s: requests.get(s.url)`.
 
     `port` 0 takes a free one. `port_erp` opens a second door to the same world, so that the ERP has an address of its
-    own. Any knob may be given by name, as in `Sandbox(rotation="lenient")`; raises ValueError for an unknown one.
+    own. The control API answers only under loopback names, `host` and `control_hosts`. Any knob may
+    be given by name, as in `Sandbox(rotation="lenient")`; raises ValueError for an unknown one.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Sandbox:
         port_erp: int | None = None,
         state_file: str | Path | None = None,
         clock: Clock | None = None,
+        control_hosts: Iterable[str] = (),
         **knobs: Any,
     ) -> None:
         self.clock = clock or Clock()
@@ -43,6 +46,7 @@ class Sandbox:
         self.url = f"http://{host}:{self._servers[0].port}"
         self.erp_url = f"http://{host}:{self._servers[-1].port}/api/rest.php"
         self.world.base = self.url
+        self.world.own_hosts |= {host, *control_hosts} - {"0.0.0.0", "::"}
         self.world.oauth.api_domain = self.world.netloc
 
     def start(self) -> "Sandbox":

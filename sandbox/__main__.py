@@ -13,6 +13,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8099, help="0 takes a free one")
     parser.add_argument("--port-erp", type=int, help="a second port, for the ERP")
+    parser.add_argument(
+        "--control-host", action="append", default=[], help="another name under which /_sandbox/ answers; repeatable"
+    )
     parser.add_argument("--state-file", help="keeps tokens, deals and records over a restart")
     parser.add_argument("--redirect-uri", help="where the consent page sends the browser back to")
     rotation = parser.add_mutually_exclusive_group()
@@ -28,7 +31,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     try:
-        sandbox = Sandbox(options.host, options.port, options.port_erp, options.state_file, **knobs)
+        sandbox = Sandbox(
+            options.host, options.port, options.port_erp, options.state_file, None, options.control_host, **knobs
+        )
     except OSError as error:
         raise SystemExit(f"sandbox: cannot listen on {options.host}:{options.port}: {error}") from error
     with sandbox:

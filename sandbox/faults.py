@@ -1,34 +1,57 @@
-"""Faults on demand: what goes wrong, how often, for which requests, and before or after the service acted."""
+"""Faults on demand: which requests are hit, how often and for how long, and before or after the service acted."""
 
 import random
 import threading
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import unquote_plus
 
-from sandbox.wire import REASONS, Request, Response, as_html, as_json, gateway_page
+from sandbox import forms
+from sandbox.clock import Clock
+from sandbox.presets import PRESETS
+from sandbox.wire import Request
 
-KINDS = ("status", "garbage", "hang", "drip", "drop", "erp_fatal", "erp_db_error", "erp_empty", "erp_old_error")
+REPLACED = ("status", "garbage", "redirect", "drop", "erp_fatal", "erp_db_error", "erp_empty", "erp_old_error")
+ALTERED = ("hang", "drip", "cut", "row", "erp_noise")
+KINDS = (*REPLACED, *ALTERED, "erp_refusal")
 
 
 @dataclass
 class Fault:
-    """`act`: the service carries the request out first, then the fault hits the answer. `count` None: until cleared.
-    `skip` requests that match pass unharmed first; `fraction` is the share of the others that is hit."""
+    """`act`: the service carries the request out first, then the fault hits the answer. `count` None: until cleared,
+    or for `for_seconds`. `skip` requests that match pass unharmed first; `fraction` is the share of the others that is
+    hit.
+
+    `path`, `query` and `contains` are pieces of the path, the decoded query and the body; `entity` is a row's id;
+    `action` is the ERP's. `delay` seconds pass before anything else happens."""
 
     kind: str
     act: bool = False
     count: int | None = 1
+    for_seconds: float | None = None
     skip: int = 0
     fraction: float = 1.0
     part: str | None = None
     method: str | None = None
     path: str | None = None
+    query: str | None = None
     contains: str | None = None
+    entity: int | None = None
+    action: str | None = None
+    delay: float = 0.0
     status: int = 500
     html: bool = False
     retry_after: float | None = None
     detail: str = ""
+    code: int | None = None
+    old_shape: bool = False
+    location: str = ""
     seconds: float = 30.0
+    rows: int = 50
+    place: int = 0
+    values: dict[str, Any] | None = None
+    replace: Any = None
+    remove: bool = False
     id: int = 0
     hits: int = 0
 
@@ -37,62 +60,43 @@ class Fault:
             (self.part is None or self.part == part)
             and (self.method is None or self.method == request.method)
             and (self.path is None or self.path in request.path)
+            and (self.query is None or self.query in unquote_plus(request.raw_query))
             and (self.contains is None or self.contains.encode("utf-8") in request.body)
+            and (self.action is None or self.action == action_of(request))
+            and (self.entity is None or self.kind == "row" or names_entity(request, str(self.entity)))
         )
 
     def label(self) -> str:
-        what = str(self.status) if self.kind == "status" else self.kind
+        what = str(self.status) if self.kind in ("status", "redirect") else self.kind
         return f"{what} {'after' if self.act else 'before'} acting"
 
-    def answer(self) -> Response | None:
-        """What the caller gets in place of the real answer; None drops the connection."""
-        if self.kind == "drop":
-            return None
-        if self.kind == "garbage":
-            return as_html("<!DOCTYPE html><html><head><title>Сервис временно недоступен</title></head></html>")
-        if self.kind == "erp_fatal":
-            text = "<br />\n<b>Fatal error</b>:  Uncaught Error: Call to a member function on null in rest.php<br />"
-            return as_html(text)
-        if self.kind == "erp_db_error":
-            return as_html("<app_db_error>Database Error: 2006 - MySQL server has gone away</app_db_error>")
-        if self.kind == "erp_empty":
-            return Response(500, b"", "text/html; charset=UTF-8")
-        if self.kind == "erp_old_error":
-            data = {"status": "error", "error_code": "", "error_message": self.detail or "Error"}
-            return Response(200, as_json(data).body, "text/html; charset=UTF-8")
-        if self.html or self.status in (502, 503, 504):
-            return gateway_page(self.status)
-        problem = problem_of(self.status, self.detail)
-        if self.retry_after is not None:
-            problem["retry_after"] = self.retry_after
-        return as_json(problem, self.status, "application/problem+json")
+
+def action_of(request: Request) -> str:
+    data = request.parsed()
+    return str(data.get("action", "")) if isinstance(data, dict) else ""
 
 
-DETAILS = {
-    401: "Неверный логин или пароль",
-    402: "Аккаунт не оплачен",
-    403: "Доступ запрещён",
-    404: "Not found",
-    422: "Request validation failed",
-    429: "Превышен лимит запросов",
-}
-
-
-def problem_of(status: int, detail: str) -> dict[str, Any]:
-    return {
-        "title": REASONS.get(status, "Error"),
-        "type": f"https://httpstatuses.com/{status}",
-        "status": status,
-        "detail": detail or DETAILS.get(status, "Internal error"),
-    }
+def names_entity(request: Request, number: str) -> bool:
+    """Whether a request is about this row: by its path, as the only `filter[id]`, or as a row of its body. For the ERP
+    the number is an entity's."""
+    if number in request.path.split("/"):
+        return True
+    chosen = request.query.get("filter")
+    if isinstance(chosen, dict) and forms.values(chosen.get("id")) == [number]:
+        return True
+    data = request.parsed()
+    rows = data if isinstance(data, list) else [data]
+    return any(isinstance(row, dict) and number in (str(row.get("id")), str(row.get("entity_id"))) for row in rows)
 
 
 class Faults:
     """The faults in force, oldest first; the first that fits a request hits it."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, clock: Clock, seed: int = 1) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
+        self._ends: dict[int, float] = {}
         self._number = 0
         self._random = random.Random(seed)
 
@@ -100,12 +104,25 @@ class Faults:
         """Raises ValueError for an unknown kind and TypeError for an unknown option."""
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}")
+        if options.get("for_seconds") is not None:
+            options.setdefault("count", None)
         fault = Fault(kind, **options)
         with self._lock:
             self._number += 1
             fault.id = self._number
             self._faults.append(fault)
+            if fault.for_seconds is not None:
+                self._ends[fault.id] = self._clock.monotonic() + fault.for_seconds
         return fault
+
+    def preset(self, name: str, **options: Any) -> Fault:
+        """A known oddity by name, with whatever else is given put over it. Raises ValueError for an unknown name."""
+        if name not in PRESETS:
+            raise ValueError(f"preset must be one of {', '.join(PRESETS)}")
+        chosen = {**PRESETS[name], **options}
+        if "for_seconds" in options and "count" not in options:
+            chosen["count"] = None
+        return self.add(**chosen)
 
     def clear(self, number: int | None = None) -> None:
         with self._lock:
@@ -113,11 +130,17 @@ class Faults:
 
     def as_list(self) -> list[dict[str, Any]]:
         with self._lock:
+            self._end_the_old()
             return [asdict(fault) for fault in self._faults]
+
+    def _end_the_old(self) -> None:
+        now = self._clock.monotonic()
+        self._faults = [fault for fault in self._faults if self._ends.get(fault.id, now + 1) > now]
 
     def take(self, part: str, request: Request) -> Fault | None:
         """The fault for this request, counted down."""
         with self._lock:
+            self._end_the_old()
             for fault in self._faults:
                 if not fault.fits(part, request):
                     continue

@@ -9,10 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sandbox import control, page
+from sandbox import control, effects, page
 from sandbox.amocrm import routes
 from sandbox.erp import rest
-from sandbox.faults import Fault
 from sandbox.wire import Request, Response, as_html
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def answer(world: "World", request: Request) -> Answer:
         return _serve(world, request, "erp")
     if routes.belongs(request.path):
         return _serve(world, request, "amocrm")
-    if request.path == "/":
+    if request.path == "/" and control.is_own(world, request):
         return Answer(as_html(page.render(world)))
     return _serve(world, request, "amocrm")
 
@@ -60,27 +59,13 @@ def _serve(world: "World", request: Request, part: str) -> Answer:
         world.log.finish(entry, response.status, response.was_carried_out)
         return Answer(response)
     entry.fault = fault.label()
-    outcome, acted, drip = _suffer(world, request, part, fault)
+    outcome, acted, drip = effects.apply(
+        fault, request, lambda sent: _act(world, sent, part), lambda seconds: world.stopping.wait(seconds)
+    )
     if fault.kind == "status" and fault.retry_after is not None:
         entry.retry_after = fault.retry_after
     world.log.finish(entry, outcome.status if outcome else 0, acted)
     return Answer(outcome, drip)
-
-
-def _suffer(world: "World", request: Request, part: str, fault: Fault) -> tuple[Response | None, bool, float]:
-    """(answer, acted, seconds to drip): a fault hits before or after the service acted."""
-    if fault.kind == "hang":
-        if not fault.act:
-            world.stopping.wait(fault.seconds)
-        response = _act(world, request, part)
-        if fault.act:
-            world.stopping.wait(fault.seconds)
-        return response, response.was_carried_out, 0.0
-    if fault.kind == "drip":
-        response = _act(world, request, part)
-        return response, response.was_carried_out, fault.seconds
-    acted = _act(world, request, part).was_carried_out if fault.act else False
-    return fault.answer(), acted, 0.0
 
 
 def _act(world: "World", request: Request, part: str) -> Response:

@@ -42,6 +42,7 @@ class World:
         self.clock = clock
         self.lock = threading.RLock()
         self.base = "http://127.0.0.1"
+        self.own_hosts = {"127.0.0.1", "::1", "localhost"}
         self.log = RequestLog(clock)
         self.stopping = threading.Event()
         self._knobs = knobs
@@ -64,7 +65,7 @@ class World:
         self.settings = Settings()
         self.settings.update(self._knobs)
         self.clock.offset = self.settings.clock_offset
-        self.faults = Faults(self.settings.random_seed)
+        self.faults = Faults(self.clock, self.settings.random_seed)
         self.hooks = Hooks(self, self.clock)
         self.account = Account(self.clock, self.lock, lambda *change: self.hooks.deal_changed(*change))
         self.oauth = OAuth(self.clock, self.settings, self.lock, self.save_tokens)

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from sandbox import Sandbox, control, defaults
+from sandbox.presets import PRESETS
 from sandbox.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -175,8 +176,34 @@ def test_without_a_state_file_every_start_is_the_first_day() -> None:
 
 
 @pytest.mark.parametrize("page", DOCS, ids=["en", "ru"])
-def test_every_route_and_knob_is_in_the_docs(page: Any) -> None:
+def test_every_route_preset_and_knob_is_in_the_docs(page: Any) -> None:
     text = page.read_text("utf-8")
     missing = [f"`{method} {path}`" for method, path in control.ROUTES if path and f"`{method} {path}`" not in text]
+    missing += [f"`{name}`" for name in PRESETS if f"`{name}`" not in text]
     missing += [f"`{name}`" for name in Settings().as_dict() if f"`{name}`" not in text]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example:8099"},
+        {"Host": ""},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Origin": "https://evil.example"},
+    ],
+    ids=["rebound name", "no name", "longer name", "another page's origin"],
+)
+def test_the_control_and_the_page_answer_only_this_machine(box: Any, headers: Any) -> None:
+    for method, path in (("POST", "/_sandbox/reset"), ("GET", "/_sandbox/tokens")):
+        answer = requests.request(method, box.sandbox.url + path, headers=headers, json={}, timeout=10)
+        assert answer.status_code == 403, answer.text
+    assert requests.get(box.sandbox.url, headers=headers, timeout=10).status_code == 404
+
+
+def test_another_name_can_be_allowed_and_amocrm_itself_answers_under_any() -> None:
+    with Sandbox(control_hosts=["sandbox.local"]) as sandbox:
+        named = {"Host": "sandbox.local:8099"}
+        assert requests.get(f"{sandbox.url}/_sandbox/settings", headers=named, timeout=10).status_code == 200
+        answer = requests.get(f"{sandbox.url}/api/v4/account", headers={"Host": "school.amocrm.ru"}, timeout=10)
+        assert answer.status_code == 401

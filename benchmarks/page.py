@@ -76,9 +76,9 @@ def fill(store: SqliteStore, count: int) -> None:
         )
         rows.append(row)
         if len(rows) == 20_000 or number == count - 1:
-            with store.files.write() as db:
-                db.conn.executemany(EVENT, events)
-                db.conn.executemany(DELIVERY, rows)
+            with store.database.write() as db:
+                db.db.conn.executemany(EVENT, events)
+                db.db.conn.executemany(DELIVERY, rows)
             store.maintenance.checkpoint()
             events.clear()
             rows.clear()
@@ -88,7 +88,7 @@ def screens(store: SqliteStore) -> dict[str, Callable[[], object]]:
     """The page as its operator opens it. An answer other than 200 ends the benchmark."""
     settings = load(
         {
-            "DATABASE_URL": f"sqlite:///{store.files.path}",
+            "DATABASE_URL": f"sqlite:///{store.database.path}",
             "SECRET_KEY": "only-for-this-benchmark",
             "TOKEN_KEYS": "V2hhdCBhIHRlc3QgbmVlZHMgaXMgYSBrZXkgbGlrZSE=",
             "ADMIN_USERNAME": "operator",
@@ -193,7 +193,7 @@ def main(arguments: list[str]) -> None:
         store.maintenance.migrate()
         start = time.perf_counter()
         fill(store, rows)
-        size = os.path.getsize(store.files.path) / 2**20
+        size = os.path.getsize(store.database.path) / 2**20
         print(f"{rows:,} deliveries, {size:,.0f} MiB, made in {time.perf_counter() - start:.0f} s\n")
         for title, asked in (("page", screens), ("question", questions)):
             print(f"| {title} | first, ms | median, ms |\n|---|---|---|")

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-
-from sqlite_utils import Database
 
 from outbox.message import State
 from outbox.queries import Bar, CauseGroup, Filter, SourceTally, Tally
 from outbox.sql import filters
+from outbox.sql.database import Database, Transaction
 from outbox.sql.rows import by_ids
-from outbox.sqlite.connection import Files
 
 SAMPLE = 2000
 """From how many of the newest deliveries a percentile is taken."""
@@ -22,32 +20,30 @@ ENOUGH = 20
 """How many deliveries of the last hour are enough to speak of the hour alone."""
 
 HOUR, DAY = 3600.0, 86400.0
-ENDED = (
-    "FROM deliveries INDEXED BY deliveries_ended WHERE destination = ? AND state = ? AND ended_at >= ? AND ended_at < ?"
-)
 
 
 class Figures:
-    files: Files
-    clock: Callable[[], float]
+    """The figures of outbox.store.Reading."""
+
+    database: Database
 
     def tallies(self) -> dict[str, Tally]:
         found: dict[str, Tally] = {}
-        with self.files.read() as db:
-            now = self.clock()
+        with self.database.read() as db:
+            now = self.database.now()
             for destination in destinations(db):
                 states = filters.by_state(db, Filter(destination=destination))
                 took = seconds(db, [destination], now - HOUR, math.inf, SAMPLE)
                 if len(took) < ENOUGH:
                     took = seconds(db, [destination], now - DAY, math.inf, SAMPLE)
                 due = (
-                    "SELECT min(due_at) FROM deliveries INDEXED BY deliveries_due "
+                    f"SELECT min(due_at) FROM deliveries {db.index('deliveries_due')} "
                     "WHERE destination = ? AND state = 'pending'"
                 )
                 found[destination] = Tally(
                     states=states,
                     oldest_pending=oldest(db, destination),
-                    next_due=db.execute(due, (destination,)).fetchone()[0],
+                    next_due=db.value(due, (destination,)),
                     delivered_hour=ended(db, destination, State.DELIVERED, now - HOUR),
                     delivered_day=ended(db, destination, State.DELIVERED, now - DAY),
                     seconds_p50=percentile(took, 0.50),
@@ -57,15 +53,14 @@ class Figures:
 
     def causes(self, where: Filter) -> list[CauseGroup]:
         """Failures by cause, those that need a person first: dead ones, then by count."""
-        with self.files.read() as db:
-            rows = db.execute(*causes_sql(db, where)).fetchall()
+        with self.database.read() as db:
             found = []
-            for row in rows:
+            for row in db.rows(*causes_sql(db, where)):
                 alike = replace(
                     where, destination=row["destination"], cause=row["cause"], states=(State(row["state"]),)
                 )
-                sample = by_ids(self.files, filters.matching(db, alike, 3, oldest_first=True))
-                newest = by_ids(self.files, filters.matching(db, alike, 1))
+                sample = by_ids(db, filters.matching(db, alike, 3, oldest_first=True))
+                newest = by_ids(db, filters.matching(db, alike, 1))
                 found.append(
                     CauseGroup(
                         destination=row["destination"],
@@ -83,39 +78,39 @@ class Figures:
         return sorted(found, key=lambda group: (group.state != State.DEAD, -group.count))
 
     def bars(self, since: float, width: float, count: int) -> list[Bar]:
-        with self.files.read() as db:
+        with self.database.read() as db:
             names = destinations(db)
             most = min(SAMPLE, 30_000 // max(1, count))
             return [bar(db, names, since + width * index, width, most) for index in range(count)]
 
     def sources(self, since: float) -> list[SourceTally]:
         found: list[SourceTally] = []
-        with self.files.read() as db:
+        with self.database.read() as db:
             for pair in pairs(db):
-                sql = "FROM events INDEXED BY events_source WHERE source = ? AND name = ?"
-                last = db.execute(f"SELECT max(received_at) {sql}", pair).fetchone()[0]
-                count = db.execute(f"SELECT count(*) {sql} AND received_at >= ?", (*pair, since)).fetchone()[0]
+                sql = f"FROM events {db.index('events_source')} WHERE source = ? AND name = ?"
+                last = db.value(f"SELECT max(received_at) {sql}", pair)
+                count = db.value(f"SELECT count(*) {sql} AND received_at >= ?", (*pair, since))
                 found.append(SourceTally(*pair, last_at=last, count=count))
         return found
 
 
-def pairs(db: Database) -> Iterator[tuple[str, str]]:
+def pairs(db: Transaction) -> Iterator[tuple[str, str]]:
     """Each source with each of its event names, by leaps along the index."""
     source, name = "", ""
-    leap = "FROM events INDEXED BY events_source WHERE"
+    leap = f"FROM events {db.index('events_source')} WHERE"
     while True:
         sql = f"SELECT source, name {leap} source = ? AND name > ? ORDER BY name LIMIT 1"
-        row = db.execute(sql, (source, name)).fetchone()
+        row = db.row(sql, (source, name))
         if row is None:
             sql = f"SELECT source, name {leap} source > ? ORDER BY source, name LIMIT 1"
-            row = db.execute(sql, (source,)).fetchone()
+            row = db.row(sql, (source,))
         if row is None:
             return
         source, name = row["source"], row["name"]
         yield source, name
 
 
-def causes_sql(db: Database, where: Filter) -> tuple[str, list[object]]:
+def causes_sql(db: Transaction, where: Filter) -> tuple[str, list[object]]:
     """Grouped along the index of causes, which holds the rows that failed and no others."""
     rest, rest_params = filters.residual(where)
     narrow, narrow_params = "", list[object]()
@@ -126,41 +121,45 @@ def causes_sql(db: Database, where: Filter) -> tuple[str, list[object]]:
     plain, plain_params = filters.columns(where)
     sql = (
         "SELECT d.destination, d.cause, d.state, count(*) AS n, min(d.created_at) AS first_at, "
-        "max(d.changed_at) AS last_at, max(d.id) AS max_id FROM deliveries d INDEXED BY deliveries_cause "
+        f"max(d.changed_at) AS last_at, max(d.id) AS max_id FROM deliveries d {db.index('deliveries_cause')} "
         f"WHERE d.cause <> '' AND d.state IN ('dead', 'pending'){narrow}{plain}{rest} "
         "GROUP BY d.destination, d.cause, d.state"
     )
     return sql, [*narrow_params, *plain_params, *rest_params]
 
 
-def destinations(db: Database) -> list[str]:
-    return [row[0] for row in db.execute("SELECT DISTINCT destination FROM counters ORDER BY destination")]
+def destinations(db: Transaction) -> list[str]:
+    return [row["destination"] for row in db.rows("SELECT DISTINCT destination FROM counters ORDER BY destination")]
 
 
-def oldest(db: Database, destination: str) -> float | None:
+def oldest(db: Transaction, destination: str) -> float | None:
     """When the delivery that has waited longest was accepted."""
     found = []
     for group in filters.groups(db, Filter(destination=destination, states=(State.PENDING,))):
         sql = (
-            "SELECT min(created_at) FROM deliveries INDEXED BY deliveries_list "
+            f"SELECT min(created_at) FROM deliveries {db.index('deliveries_list')} "
             "WHERE destination = ? AND event_name = ? AND state = ?"
         )
-        found.append(db.execute(sql, group[:3]).fetchone()[0])
+        found.append(db.value(sql, group[:3]))
     return min((at for at in found if at is not None), default=None)
 
 
-def ended(db: Database, destination: str, state: State, since: float, until: float = math.inf) -> int:
-    row = db.execute(f"SELECT count(*) {ENDED}", (destination, state.value, since, until)).fetchone()
-    return int(row[0])
+def ended(db: Transaction, destination: str, state: State, since: float, until: float = math.inf) -> int:
+    return int(db.value(f"SELECT count(*) {ended_rows(db)}", (destination, state.value, since, until)))
 
 
-def seconds(db: Database, names: Sequence[str], since: float, until: float, most: int) -> list[float]:
+def ended_rows(db: Transaction) -> str:
+    index = db.index("deliveries_ended")
+    return f"FROM deliveries {index} WHERE destination = ? AND state = ? AND ended_at >= ? AND ended_at < ?"
+
+
+def seconds(db: Transaction, names: Sequence[str], since: float, until: float, most: int) -> list[float]:
     """From received_at to delivered, of the newest ones, sorted."""
     found: list[float] = []
     for name in names:
-        sql = f"SELECT ended_at - received_at {ENDED} ORDER BY ended_at DESC LIMIT ?"
-        rows = db.execute(sql, (name, State.DELIVERED.value, since, until, most))
-        found += [max(0.0, row[0]) for row in rows]
+        sql = f"SELECT ended_at - received_at AS took {ended_rows(db)} ORDER BY ended_at DESC LIMIT ?"
+        rows = db.rows(sql, (name, State.DELIVERED.value, since, until, most))
+        found += [max(0.0, row["took"]) for row in rows]
     return sorted(found)
 
 
@@ -169,7 +168,7 @@ def percentile(values: Sequence[float], part: float) -> float | None:
     return values[max(0, math.ceil(part * len(values)) - 1)] if values else None
 
 
-def bar(db: Database, names: Sequence[str], start: float, width: float, most: int) -> Bar:
+def bar(db: Transaction, names: Sequence[str], start: float, width: float, most: int) -> Bar:
     end = start + width
     took = seconds(db, names, start, end, most)
     return Bar(
@@ -181,8 +180,8 @@ def bar(db: Database, names: Sequence[str], start: float, width: float, most: in
     )
 
 
-def params_of(db: Database, delivery_id: int, cause: str) -> dict[str, object]:
+def params_of(db: Transaction, delivery_id: int, cause: str) -> dict[str, object]:
     sql = "SELECT params FROM attempts WHERE delivery_id = ? AND cause = ? ORDER BY id DESC LIMIT 1"
-    row = db.execute(sql, (delivery_id, cause)).fetchone()
+    row = db.row(sql, (delivery_id, cause))
     found: dict[str, object] = json.loads(row["params"]) if row else {}
     return found

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlite_utils import Database
-
 from outbox.message import State
 from outbox.queries import Filter
+from outbox.sql.database import Transaction
 from outbox.sql.rows import BIGGEST, marks
 
 PREFIX = 3
@@ -25,13 +24,14 @@ Where = tuple[str, list[Any]]
 
 
 def matching(
-    db: Database, where: Filter, limit: int = -1, after: int | None = None, *, oldest_first: bool = False
+    db: Transaction, where: Filter, limit: int | None = None, after: int | None = None, *, oldest_first: bool = False
 ) -> list[int]:
-    """Ids in order of created_at, then id. after: begin behind this delivery. limit: -1 for all."""
+    """Ids in order of created_at, then id. after: begin behind this delivery. limit: None for all."""
     order = "ASC" if oldest_first else "DESC"
+    end = "" if limit is None else f" LIMIT {limit}"
     rest, rest_params = residual(where)
     if after is not None:
-        row = db.execute("SELECT created_at FROM deliveries WHERE id = ?", (after,)).fetchone()
+        row = db.row("SELECT created_at FROM deliveries WHERE id = ?", (after,))
         if row is None:
             return []
         sign = ">" if oldest_first else "<"
@@ -39,17 +39,17 @@ def matching(
         rest_params += [row["created_at"], row["created_at"], after]
     found: list[tuple[float, int]] = []
     for source, params in sources(db, where):
-        sql = f"SELECT d.created_at, d.id FROM {source}{rest} ORDER BY d.created_at {order}, d.id {order} LIMIT {limit}"
-        found += [(row[0], row[1]) for row in db.execute(sql, (*params, *rest_params))]
+        sql = f"SELECT d.created_at, d.id FROM {source}{rest} ORDER BY d.created_at {order}, d.id {order}{end}"
+        found += [(row["created_at"], row["id"]) for row in db.rows(sql, (*params, *rest_params))]
     found.sort(reverse=not oldest_first)
-    return [one for _, one in (found if limit < 0 else found[:limit])]
+    return [delivery_id for _, delivery_id in found[:limit]]
 
 
-def count(db: Database, where: Filter) -> int:
+def count(db: Transaction, where: Filter) -> int:
     return sum(by_state(db, where).values())
 
 
-def by_state(db: Database, where: Filter) -> dict[State, int]:
+def by_state(db: Transaction, where: Filter) -> dict[State, int]:
     counts = dict.fromkeys(State, 0)
     rest, rest_params = residual(where)
     if not rest and not narrow(where) and not where.cause:
@@ -57,9 +57,9 @@ def by_state(db: Database, where: Filter) -> dict[State, int]:
             counts[State(state)] += n
         return counts
     for source, params in sources(db, where):
-        sql = f"SELECT d.state, count(*) FROM {source}{rest} GROUP BY d.state"
-        for state, n in db.execute(sql, (*params, *rest_params)):
-            counts[State(state)] += n
+        sql = f"SELECT d.state, count(*) AS n FROM {source}{rest} GROUP BY d.state"
+        for row in db.rows(sql, (*params, *rest_params)):
+            counts[State(row["state"])] += row["n"]
     return counts
 
 
@@ -68,9 +68,9 @@ def narrow(where: Filter) -> bool:
     return bool(where.search.strip() or where.email or where.lead_id is not None or where.ids)
 
 
-def groups(db: Database, where: Filter) -> list[tuple[str, str, str, int]]:
+def groups(db: Transaction, where: Filter) -> list[tuple[str, str, str, int]]:
     """What there is at all: destination, event name, state and how many, of those that the filter allows."""
-    found = db.execute("SELECT destination, event_name, state, n FROM counters WHERE n > 0").fetchall()
+    found = db.rows("SELECT destination, event_name, state, n FROM counters WHERE n > 0")
     return [
         (row["destination"], row["event_name"], row["state"], row["n"])
         for row in found
@@ -81,7 +81,7 @@ def groups(db: Database, where: Filter) -> list[tuple[str, str, str, int]]:
     ]
 
 
-def sources(db: Database, where: Filter) -> Iterator[Where]:
+def sources(db: Transaction, where: Filter) -> Iterator[Where]:
     """FROM clauses up to and with WHERE: each walks one index, together they are all rows that may match."""
     if narrow(where):
         yield by_ids(db, where)
@@ -92,11 +92,11 @@ def sources(db: Database, where: Filter) -> Iterator[Where]:
             if where.event_name:
                 sql += " AND d.event_name = ?"
                 params.append(where.event_name)
-            yield f"deliveries d INDEXED BY deliveries_cause WHERE {sql}", params
+            yield f"deliveries d {db.index('deliveries_cause')} WHERE {sql}", params
     else:
         for group in groups(db, where):
             sql = "d.destination = ? AND d.event_name = ? AND d.state = ?"
-            yield f"deliveries d INDEXED BY deliveries_list WHERE {sql}", list(group[:3])
+            yield f"deliveries d {db.index('deliveries_list')} WHERE {sql}", list(group[:3])
 
 
 def residual(where: Filter) -> Where:
@@ -116,7 +116,7 @@ def residual(where: Filter) -> Where:
     return sql, params
 
 
-def by_ids(db: Database, where: Filter) -> Where:
+def by_ids(db: Transaction, where: Filter) -> Where:
     conditions: list[str] = []
     params: list[Any] = []
     if where.search.strip():
@@ -124,10 +124,10 @@ def by_ids(db: Database, where: Filter) -> Where:
         conditions.append(f"d.id IN ({sql})")
         params += more
     if where.email:
-        conditions.append("d.id IN (SELECT id FROM deliveries INDEXED BY deliveries_email WHERE email = ?)")
+        conditions.append(f"d.id IN (SELECT id FROM deliveries {db.index('deliveries_email')} WHERE email = ?)")
         params.append(where.email)
     if where.lead_id is not None:
-        conditions.append("d.id IN (SELECT id FROM deliveries INDEXED BY deliveries_lead WHERE lead_id = ?)")
+        conditions.append(f"d.id IN (SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ?)")
         params.append(where.lead_id)
     if where.ids:
         conditions.append(f"d.id IN ({marks(list(where.ids))})")
@@ -153,39 +153,37 @@ def columns(where: Filter) -> Where:
     return sql, params
 
 
-def search(db: Database, text: str) -> Where:
+def search(db: Transaction, text: str) -> Where:
     """A subquery of ids: by e-mail or its beginning, deal, record, event or delivery; else by a part of an e-mail."""
     email = text.casefold()
     parts = [
-        "SELECT id FROM deliveries INDEXED BY deliveries_reference WHERE reference <> '' AND reference = ?",
-        "SELECT id FROM deliveries INDEXED BY deliveries_event WHERE event_id = ?",
+        f"SELECT id FROM deliveries {db.index('deliveries_reference')} WHERE reference <> '' AND reference = ?",
+        f"SELECT id FROM deliveries {db.index('deliveries_event')} WHERE event_id = ?",
     ]
     params: list[Any] = [text, email]
     if len(email) >= PREFIX:
         parts.append(
-            "SELECT id FROM (SELECT id FROM deliveries INDEXED BY deliveries_email "
-            f"WHERE email >= ? AND email < ? LIMIT {FOUND})"
+            f"SELECT id FROM (SELECT id FROM deliveries {db.index('deliveries_email')} "
+            f"WHERE email >= ? AND email < ? LIMIT {FOUND}) AS beginning"
         )
         params += [email, email + "\U0010ffff"]
     if text.isascii() and text.isdigit() and int(text) <= BIGGEST:
-        parts.append("SELECT id FROM deliveries INDEXED BY deliveries_lead WHERE lead_id = ?")
+        parts.append(f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ?")
         parts.append("SELECT id FROM deliveries WHERE id = ?")
         params += [int(text), int(text)]
     sql = " UNION ".join(parts)
-    if len(email) < PREFIX or db.execute(f"SELECT 1 FROM ({sql}) LIMIT 1", params).fetchone():
+    if len(email) < PREFIX or db.row(f"SELECT 1 FROM ({sql}) AS matching LIMIT 1", params):
         return sql, params
     emails = containing(db, email)
     if not emails:
         return sql, params
-    sql = (
-        f"SELECT id FROM deliveries INDEXED BY deliveries_email WHERE email IS NOT NULL AND email IN ({marks(emails)})"
-    )
-    return sql, emails
+    index = db.index("deliveries_email")
+    return f"SELECT id FROM deliveries {index} WHERE email IS NOT NULL AND email IN ({marks(emails)})", emails
 
 
-def containing(db: Database, part: str) -> list[Any]:
+def containing(db: Transaction, part: str) -> list[Any]:
     sql = (
-        "SELECT DISTINCT email FROM (SELECT email FROM deliveries INDEXED BY deliveries_email "
-        f"WHERE email IS NOT NULL LIMIT {LOOKED_THROUGH}) WHERE instr(email, ?) LIMIT {PEOPLE}"
+        f"SELECT DISTINCT email FROM (SELECT email FROM deliveries {db.index('deliveries_email')} "
+        f"WHERE email IS NOT NULL LIMIT {LOOKED_THROUGH}) AS known WHERE {db.contains('email')} LIMIT {PEOPLE}"
     )
-    return [row["email"] for row in db.execute(sql, (part,))]
+    return [row["email"] for row in db.rows(sql, (part,))]

@@ -1,16 +1,13 @@
-"""Looking after the file: check it, copy it, let old rows go, erase a person, move the log into the database."""
+"""Looking after the store: check it, let old rows go, erase a person."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from typing import Protocol
 
-from sqlite_utils import Database
-
-from outbox.message import State, StoreUnavailable
+from outbox.message import State
+from outbox.sql.database import Database, Transaction
 from outbox.sql.operations import write_action
 from outbox.sql.rows import chunks, marks
-from outbox.sqlite.connection import Files, unavailable
 
 PRUNED = (State.DELIVERED, State.SKIPPED, State.DISCARDED)
 
@@ -29,96 +26,101 @@ FAULTS = {
 }
 
 
+class Upkeep(Protocol):
+    """What an engine does for itself: its schema, its files, its free space."""
+
+    def migrate(self) -> None: ...
+
+    def faults(self) -> list[str]:
+        """What is wrong with the database itself, below the tables."""
+
+    def backup(self, path: str) -> None: ...
+
+    def checkpoint(self) -> None: ...
+
+    def shrink(self, db: Transaction) -> None:
+        """Some rows were deleted in this transaction: give a bounded part of their room back."""
+
+    def overwrite(self) -> None:
+        """From now on nothing that is deleted may be left readable in the files."""
+
+
 class Maintenance:
-    files: Files
-    clock: Callable[[], float]
+    """See outbox.store.Maintenance."""
+
+    def __init__(self, database: Database, upkeep: Upkeep) -> None:
+        self.database = database
+        self.migrate = upkeep.migrate
+        self.backup = upkeep.backup
+        self.checkpoint = upkeep.checkpoint
+        self._upkeep = upkeep
 
     def verify(self) -> list[str]:
-        with self.files.read() as db:
-            found = [row[0] for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        found = self._upkeep.faults()
+        with self.database.read() as db:
             for what, sql in FAULTS.items():
-                count = db.execute(sql).fetchone()[0]
+                count = db.value(sql)
                 if count:
                     found.append(f"{count} {what}")
         return found
 
-    def backup(self, path: str) -> None:
-        """A compact copy of one moment, while all goes on. An older file of that name is replaced once all is well."""
-        part = f"{path}.part"
-        db = self.files.db()
-        try:
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-            if os.path.exists(part):
-                os.remove(part)
-            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            with unavailable(self.files.path):
-                db.execute("VACUUM INTO ?", (part,))
-            os.replace(part, path)
-        except OSError as error:
-            raise StoreUnavailable(f"{path}: {error.strerror}") from error
-
     def prune(self, older_than: float, limit: int = 1000) -> int:
-        with self.files.write() as db:
+        with self.database.write() as db:
             ids: list[int] = []
-            names = [row[0] for row in db.execute("SELECT DISTINCT destination FROM counters")]
-            for destination in names:
+            for name in db.rows("SELECT DISTINCT destination FROM counters"):
                 for state in PRUNED:
                     sql = (
-                        "SELECT id FROM deliveries INDEXED BY deliveries_ended WHERE destination = ? AND state = ? "
+                        f"SELECT id FROM deliveries {db.index('deliveries_ended')} WHERE destination = ? AND state = ? "
                         "AND ended_at < ? ORDER BY ended_at LIMIT ?"
                     )
-                    ids += [row[0] for row in db.execute(sql, (destination, state, older_than, limit - len(ids)))]
+                    params = (name["destination"], state.value, older_than, limit - len(ids))
+                    ids += [row["id"] for row in db.rows(sql, params)]
             delete(db, ids)
             db.execute("DELETE FROM counters WHERE n = 0")
-            db.execute("PRAGMA incremental_vacuum(1000)").fetchall()
+            self._upkeep.shrink(db)
         return len(ids)
 
     def forget(self, email: str, who: str) -> int:
         """All rows that bear this e-mail, and what is over of the deals that were theirs. What is left of them in the
         log of the database goes with the next checkpoint, since deleted pages are overwritten."""
-        db = self.files.db()
-        with unavailable(self.files.path):
-            db.execute("PRAGMA secure_delete = ON").fetchall()
-        with self.files.write() as db:
-            sql = "SELECT id, lead_id FROM deliveries INDEXED BY deliveries_email WHERE email = ?"
-            rows = db.execute(sql, (email,)).fetchall()
+        self._upkeep.overwrite()
+        with self.database.write() as db:
+            sql = f"SELECT id, lead_id FROM deliveries {db.index('deliveries_email')} WHERE email = ?"
+            rows = db.rows(sql, (email,))
             ids = {row["id"] for row in rows}
             for lead_id in {row["lead_id"] for row in rows} - {None}:
                 sql = (
-                    "SELECT id FROM deliveries INDEXED BY deliveries_lead WHERE lead_id = ? AND email IS NULL "
+                    f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ? AND email IS NULL "
                     "AND ended_at IS NOT NULL"
                 )
-                ids |= {row["id"] for row in db.execute(sql, (lead_id,))}
+                ids |= {row["id"] for row in db.rows(sql, (lead_id,))}
             sql = (
                 "SELECT d.id FROM events e JOIN deliveries d ON d.event_id = e.id "
-                "WHERE e.raw IS NOT NULL AND instr(lower(e.raw), ?)"
+                f"WHERE e.raw IS NOT NULL AND {db.contains('lower(e.raw)')}"
             )
-            ids |= {row["id"] for row in db.execute(sql, (email,))}
+            ids |= {row["id"] for row in db.rows(sql, (email,))}
             count = delete(db, sorted(ids))
-            db.execute("DELETE FROM memory WHERE key = ? OR key LIKE '%:' || ?", (email, email))
-            db.execute("UPDATE actions SET detail = '{\"forgotten\":true}' WHERE instr(lower(detail), ?)", (email,))
-            write_action(db, self.clock(), who, "forget", count, {"email": masked(email)})
+            end = f":{email}"
+            sql = "DELETE FROM key_values WHERE key = ? OR substr(key, length(key) - ?) = ?"
+            db.execute(sql, (email, len(end) - 1, end))
+            sql = f"UPDATE actions SET detail = '{{\"forgotten\":true}}' WHERE {db.contains('lower(detail)')}"
+            db.execute(sql, (email,))
+            write_action(db, self.database.now(), who, "forget", count, {"email": masked(email)})
         return count
 
-    def checkpoint(self) -> None:
-        """Nobody commits meanwhile: versions of SQLite up to 3.51.2 may otherwise corrupt the log."""
-        other = self.files.watcher()
-        with self.files.write(), unavailable(self.files.path):
-            other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-
-def delete(db: Database, ids: list[int]) -> int:
+def delete(db: Transaction, ids: list[int]) -> int:
     """Delete deliveries and those of their events that have no other. -> how many events."""
     count = 0
     for part in chunks(ids):
         sql = f"SELECT DISTINCT event_id FROM deliveries WHERE id IN ({marks(part)})"
-        events = [row[0] for row in db.execute(sql, part)]
+        events = [row["event_id"] for row in db.rows(sql, part)]
         db.execute(f"DELETE FROM deliveries WHERE id IN ({marks(part)})", part)
         count += db.execute(
             f"DELETE FROM events WHERE id IN ({marks(events)}) "
             "AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id)",
             events,
-        ).rowcount
+        )
     return count
 
 

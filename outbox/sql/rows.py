@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from outbox.message import Attempt, Delivery, Event, Json, State
-from outbox.sqlite.connection import Files, Row
+from outbox.sql.database import Reader, Row
 
 BIGGEST = 2**63 - 1
 
@@ -81,14 +81,14 @@ def attempt(row: Row) -> Attempt:
     )
 
 
-def by_ids(files: Files, ids: Iterable[int]) -> list[Delivery]:
+def by_ids(db: Reader, ids: Iterable[int]) -> list[Delivery]:
     """Deliveries in the order of these ids; those that are gone are left out."""
     wanted = list(ids)
     found: dict[int, Delivery] = {}
     for part in chunks(wanted):
         sql = f"SELECT {DELIVERY} FROM deliveries d JOIN events e ON e.id = d.event_id WHERE d.id IN ({marks(part)})"
-        found.update((row["id"], delivery(row)) for row in files.rows(sql, part))
-    return [found[one] for one in wanted if one in found]
+        found.update((row["id"], delivery(row)) for row in db.rows(sql, part))
+    return [found[id] for id in wanted if id in found]
 
 
 def marks(values: list[Any]) -> str:

@@ -38,15 +38,50 @@ def unavailable(path: str) -> Iterator[None]:
         raise StoreUnavailable(f"{os.path.basename(path)}: {error}") from error
 
 
-class Files:
-    """The database file, its lock and its connections.
+class Connection:
+    """One connection of one thread, as the shared SQL wants it. See outbox.sql.database.Transaction."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.rollback = db.rollback
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        return self.db.execute(sql, params).fetchall()
+
+    def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        rows = self.rows(sql, params)  # to the end: a statement that is still running would hold up the commit
+        return rows[0] if rows else None
+
+    def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        row = self.row(sql, params)
+        return row[0] if row else None
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+        return self.db.execute(sql, params).rowcount
+
+    def each(self, sql: str, params: Sequence[Any] = ()) -> Iterator[Row]:
+        return self.db.execute(sql, params)
+
+    def lock(self, name: str) -> None:
+        """Nothing to do: a write transaction has the whole file."""
+
+    def index(self, name: str) -> str:
+        return f"INDEXED BY {name}"
+
+    def contains(self, column: str) -> str:
+        return f"instr({column}, ?) > 0"
+
+
+class SqliteDatabase:
+    """The database file, its lock and its connections. See outbox.sql.database.Database.
 
     A connection is used by the thread that opened it only. After a fork the child opens its own and never touches
     the parent's, not even to close them: closing one would drop the locks of the others.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, clock: Callable[[], float]) -> None:
         self.path = os.path.abspath(path)
+        self.now = clock
         self.lock = FileLock(self.path + ".lock")
         self._forked: list[object] = []
         self._start()
@@ -78,6 +113,9 @@ class Files:
             db.execute(f"PRAGMA busy_timeout = {steps * 250}")
             self._local.steps = steps
         return db
+
+    def connection(self, patience: float = PATIENCE) -> Connection:
+        return Connection(self.db(patience))
 
     def watcher(self) -> Database:
         """This thread's connection that never writes, for `PRAGMA data_version`."""
@@ -127,10 +165,9 @@ class Files:
         self.lock.close()
 
     @contextmanager
-    def write(self, timeout: float = PATIENCE) -> Iterator[Database]:
-        """A write transaction that is on disk when the block is left. Not to be nested."""
-        db = self.db(timeout)
-        with self.lock.held(timeout), unavailable(self.path):
+    def write(self) -> Iterator[Connection]:
+        db = self.connection()
+        with self.lock.held(PATIENCE), unavailable(self.path):
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -141,13 +178,9 @@ class Files:
         self.ring()
 
     @contextmanager
-    def read(self) -> Iterator[Database]:
-        """Several reads of one moment."""
-        db = self.db()
+    def read(self) -> Iterator[Connection]:
+        db = self.connection()
         with unavailable(self.path):
-            if db.conn.in_transaction:
-                yield db
-                return
             db.execute("BEGIN")
             try:
                 yield db
@@ -156,11 +189,15 @@ class Files:
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         with unavailable(self.path):
-            return self.db().execute(sql, params).fetchall()
+            return self.connection().rows(sql, params)
 
     def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
-        found = self.rows(sql, params)
-        return found[0] if found else None
+        with unavailable(self.path):
+            return self.connection().row(sql, params)
+
+    def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        with unavailable(self.path):
+            return self.connection().value(sql, params)
 
     def ring(self) -> None:
         """Wake those who wait in this process."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
-from outbox.sqlite.connection import Files, unavailable
+from outbox.sqlite.connection import SqliteDatabase, unavailable
 
 migrations = Migrations("outbox")
 
@@ -145,10 +145,15 @@ def first_tables(db: Database) -> None:
         db.executescript(script)
 
 
-def migrate(files: Files) -> None:
+@migrations()
+def name_the_key_value_store(db: Database) -> None:
+    db.execute("ALTER TABLE memory RENAME TO key_values")
+
+
+def migrate(database: SqliteDatabase) -> None:
     """Bring the schema up to date. One process at a time: another that starts waits and then finds all done."""
-    db = files.db()
-    with files.lock.held(60.0), unavailable(files.path):
+    db = database.db()
+    with database.lock.held(60.0), unavailable(database.path):
         # Both must be said before the first table, and outside of a transaction.
         if not db.table_names():
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")

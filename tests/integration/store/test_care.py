@@ -41,8 +41,8 @@ def test_a_backup_is_a_whole_store_of_its_own(store: Store, tmp_path: pathlib.Pa
     assert os.listdir(path.parent) == ["one.db"]
     copy = open_store(f"sqlite:///{path}", now=clock)
     try:
-        copy.migrate()
-        assert copy.count(Filter()) == 3 and copy.verify() == []
+        copy.maintenance.migrate()
+        assert copy.reading.count(Filter()) == 3 and copy.maintenance.verify() == []
     finally:
         copy.close()
 
@@ -176,12 +176,12 @@ def test_a_full_store_is_unavailable_and_stores_nothing(store: Store) -> None:
     from outbox.sqlite import SqliteStore
 
     assert isinstance(store, SqliteStore)
-    pages = store.files.db().execute("PRAGMA page_count").fetchone()[0]
-    store.files.db().execute(f"PRAGMA max_page_count = {pages}").fetchall()
+    pages = store.database.db().execute("PRAGMA page_count").fetchone()[0]
+    store.database.db().execute(f"PRAGMA max_page_count = {pages}").fetchall()
     with pytest.raises(StoreUnavailable, match="full"):
         store.intake.accept([event(f"s{n}@x", data={"text": "x" * 5000}) for n in range(100)])
     assert store.reading.count(Filter()) == 0
-    store.files.db().execute("PRAGMA max_page_count = 1000000").fetchall()
+    store.database.db().execute("PRAGMA max_page_count = 1000000").fetchall()
     assert len(store.intake.accept([event()])) == 1
 
 

@@ -73,14 +73,14 @@ class Gate:
 
     def __init__(self, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached, self.open = threading.Event(), threading.Event()
-        commit = store._commit
+        commit = store.intake._commit
 
         def slow(group: list) -> None:  # type: ignore[type-arg]
             self.reached.set()
             assert self.open.wait(60)
             commit(group)
 
-        monkeypatch.setattr(store, "_commit", slow)
+        monkeypatch.setattr(store.intake, "_commit", slow)
 
 
 def test_a_request_that_gives_up_is_not_stored_later(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_a_request_whose_time_runs_out_is_either_stored_and_told_so_or_neither(
         leader = pool.submit(store.intake.accept, [event("leader@x")], 60.0)
         assert gate.reached.wait(60)
         queued = [pool.submit(store.intake.accept, [event(f"f{n}@x")], 0.3) for n in range(2)]
-        while len(store.queue.waiting) < 2:
+        while len(store.intake.queue.waiting) < 2:
             gone.wait(0.001)
         gate.reached.clear()
         gate.open.set()
@@ -126,13 +126,13 @@ def test_a_failed_commit_fails_for_all_of_its_group(store: Store, monkeypatch: p
         leader = pool.submit(store.intake.accept, [event("leader@x")], 60.0)
         assert gate.reached.wait(60)
         others = [pool.submit(store.intake.accept, [event(f"f{n}@x")], 60.0) for n in range(4)]
-        while len(store.queue.waiting) < 4:
+        while len(store.intake.queue.waiting) < 4:
             pause.wait(0.001)
 
         def broken(group: list) -> None:  # type: ignore[type-arg]
             raise StoreUnavailable("the disk is full")
 
-        monkeypatch.setattr(store, "_commit", broken)
+        monkeypatch.setattr(store.intake, "_commit", broken)
         gate.open.set()
         assert len(leader.result()) == 1
         for other in others:
@@ -151,13 +151,13 @@ def test_an_interrupted_leader_leaves_nobody_waiting(store: Store, monkeypatch: 
         leader = pool.submit(store.intake.accept, [event("leader@x")], 60.0)
         assert gate.reached.wait(60)
         others = [pool.submit(store.intake.accept, [event(f"f{n}@x")], 60.0) for n in range(2)]
-        while len(store.queue.waiting) < 2:
+        while len(store.intake.queue.waiting) < 2:
             pause.wait(0.001)
 
         def interrupted(group: list) -> None:  # type: ignore[type-arg]
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(store, "_commit", interrupted)
+        monkeypatch.setattr(store.intake, "_commit", interrupted)
         gate.open.set()
         assert len(leader.result()) == 1
         ends = {type(other.exception()) for other in others}

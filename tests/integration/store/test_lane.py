@@ -241,7 +241,7 @@ def test_wait_ends_at_once_when_another_connection_has_committed(opened, store: 
     while store.lanes.wait(0.0, lambda: False):
         pass
     assert not store.lanes.wait(0.0, lambda: False)
-    other.accept([event()])
+    other.intake.accept([event()])
     assert store.lanes.wait(60.0, lambda: False)
     assert not store.lanes.wait(0.0, lambda: False)
     assert store.lanes.wait(60.0, lambda: True)
@@ -250,7 +250,7 @@ def test_wait_ends_at_once_when_another_connection_has_committed(opened, store: 
 def test_an_idle_claim_commits_nothing_and_wakes_nobody(opened, store: Store) -> None:  # type: ignore[no-untyped-def]
     lease = lane(store)
     other = opened()
-    while other.wait(0.0, lambda: False):
+    while other.lanes.wait(0.0, lambda: False):
         pass
     assert claim(store, lease) == [] and store.lanes.next_due("amocrm") is None
-    assert not other.wait(0.0, lambda: False)
+    assert not other.lanes.wait(0.0, lambda: False)

@@ -67,13 +67,13 @@ def filled(store: Store) -> SqliteStore:
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_no_question_reads_all_deliveries(filled: SqliteStore, question: str) -> None:
     asked: list[tuple[str, object]] = []
-    with filled.files.db().tracer(lambda sql, params: asked.append((sql, params or ()))):
+    with filled.database.db().tracer(lambda sql, params: asked.append((sql, params or ()))):
         QUESTIONS[question](filled)
     assert asked
     for sql, params in asked:
         if not re.match(r"\s*(SELECT|UPDATE|DELETE)", sql):
             continue
-        plan = filled.files.db().execute(f"EXPLAIN QUERY PLAN {sql}", params).fetchall()  # type: ignore[arg-type]
+        plan = filled.database.db().execute(f"EXPLAIN QUERY PLAN {sql}", params).fetchall()  # type: ignore[arg-type]
         steps = [str(row["detail"]) for row in plan]
         assert not [step for step in steps if SCAN.match(step) and step not in FAILED_ONLY], (sql, steps)
         if "INDEXED BY deliveries_list" in sql or "d INDEXED BY deliveries_cause" in sql:
@@ -82,14 +82,14 @@ def test_no_question_reads_all_deliveries(filled: SqliteStore, question: str) ->
 
 def test_a_part_of_an_e_mail_is_looked_for_in_a_bounded_number_of_them(filled: SqliteStore) -> None:
     asked: list[str] = []
-    with filled.files.db().tracer(lambda sql, params: asked.append(sql)):
-        assert len(filled.find(Filter(search="nn@"), 10).rows) == 1
+    with filled.database.db().tracer(lambda sql, params: asked.append(sql)):
+        assert len(filled.reading.find(Filter(search="nn@"), 10).rows) == 1
     (fallback,) = (sql for sql in asked if "instr(" in sql)
     assert "LIMIT 1000000)" in fallback and "INDEXED BY deliveries_email" in fallback
 
 
 def test_a_wide_beginning_of_an_e_mail_finds_a_bounded_number(filled: SqliteStore) -> None:
     asked: list[str] = []
-    with filled.files.db().tracer(lambda sql, params: asked.append(sql)):
-        filled.find(Filter(search="stu"), 10)
+    with filled.database.db().tracer(lambda sql, params: asked.append(sql)):
+        filled.reading.find(Filter(search="stu"), 10)
     assert any("email < ? LIMIT 10000)" in sql for sql in asked)

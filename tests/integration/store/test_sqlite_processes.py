@@ -140,7 +140,7 @@ def test_writers_of_two_stores_take_turns(opened: Callable[[], Store], store: St
     def write(number: int) -> None:
         one = stores[number % 2]
         if writer == "accept":
-            one.accept([event(f"s{number}@x")], timeout=60.0)
+            one.intake.accept([event(f"s{number}@x")], timeout=60.0)
         else:
             one.key_values.put("x", str(number), number)
 

@@ -1,0 +1,65 @@
+"""What the shared SQL needs of an engine: transactions, rows by name, and the few places where the dialects differ.
+
+Statements are written with `?` marks, for SQLite and PostgreSQL alike; an engine translates the marks where its driver
+wants others. Texts are compared byte by byte (PostgreSQL: collation "C").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+
+class Row(Protocol):
+    """One row: its values by the names of the columns."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
+
+
+class Reader(Protocol):
+    """Whoever answers questions: a transaction, or the database itself for a single one."""
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> Sequence[Row]: ...
+
+    def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        """The first row, if there is one."""
+
+    def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """The first column of the first row; None without a row."""
+
+
+class Transaction(Reader, Protocol):
+    """Reads of one moment; what is written is committed together."""
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """Run a statement that writes. -> how many rows it changed."""
+
+    def each(self, sql: str, params: Sequence[Any] = ()) -> Iterator[Row]:
+        """The rows one after the other, of a question whose answer may be longer than what is taken of it."""
+
+    def lock(self, name: str) -> None:
+        """Until the end of this transaction no other one has passed `lock` of this name. Nothing to do where only one
+        transaction writes at a time."""
+
+    def index(self, name: str) -> str:
+        """To stand behind a table: take this index, whatever the statistics say. Empty where that cannot be said."""
+
+    def contains(self, column: str) -> str:
+        """A condition with one mark: the text of the column contains this one, letter by letter."""
+
+
+class Database(Reader, Protocol):
+    """One database, used by several threads and processes. All raise StoreUnavailable when it is out of reach."""
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """A transaction that is on disk when the block is left, and undone when it raises. Not to be nested."""
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        """A transaction that only reads. Not to be nested."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC, by the clock that all processes of this database share."""
+
+    def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
+        """See outbox.store.Lanes.wait."""

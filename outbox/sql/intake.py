@@ -1,0 +1,149 @@
+"""Events as rows: checked and encoded, written many at a time, recognised when they come again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from outbox.message import NOWHERE, Conflict, Dedupe, NewDelivery, NewEvent, Receipt, State
+from outbox.sql.database import Transaction
+from outbox.sql.rows import BIGGEST, encode, marks
+
+VALUES = 250
+"""How many rows one INSERT takes at most: an engine allows 32,766 parameters and more."""
+
+EVENT = "INSERT INTO events (id, name, data, source, sender, received_at, email, lead_id, dedupe, fingerprint, raw)"
+KNOWN = "ON CONFLICT (dedupe) WHERE dedupe IS NOT NULL DO NOTHING"
+# OR IGNORE would swallow a NOT NULL or CHECK fault as well, and a row would vanish without an error.
+DELIVERY = """INSERT INTO deliveries (event_id, event_name, destination, key, state, reason, cause, due_at, not_before,
+    created_at, changed_at, ended_at, received_at, email, lead_id)"""
+WAKE = """UPDATE deliveries {index} SET due_at = ? WHERE destination = ? AND key IN ({keys})
+    AND state IN ('pending', 'sending') AND state = 'pending' AND due_at > ?
+    AND (not_before IS NULL OR not_before <= ?)"""
+
+
+@dataclass
+class Ready:
+    """An event as rows, made in its request's own thread."""
+
+    id: str
+    row: tuple[Any, ...]
+    deliveries: list[tuple[Any, ...]]
+    dedupe: Dedupe | None
+    received_at: float
+    keys: set[tuple[str, str]]  # destination and key of those that wake others
+
+
+def ready(event: NewEvent, now: float) -> Ready:
+    """Raises ValueError for what cannot be stored: no JSON, no text, a number beyond 64 bits, no delivery."""
+    if not event.deliveries:
+        raise ValueError(f"event {event.id} has no delivery, not even one to {NOWHERE!r}")
+    dedupe = event.dedupe
+    row = (
+        event.id,
+        event.name,
+        encode(event.data),
+        event.source,
+        event.sender,
+        event.received_at,
+        event.email,
+        event.lead_id,
+        dedupe and dedupe.key,
+        dedupe and dedupe.fingerprint,
+        event.raw,
+    )
+    deliveries = [delivery_row(event, delivery, now) for delivery in event.deliveries]
+    for value in (*row, *(value for columns in deliveries for value in columns)):
+        if isinstance(value, str):
+            value.encode()
+        elif isinstance(value, int) and abs(value) > BIGGEST:
+            raise ValueError(f"{value} is beyond 64 bits")
+    waits = event.not_before is not None and event.not_before > now
+    pending = [delivery for delivery in event.deliveries if delivery.key and delivery.state == State.PENDING]
+    keys = {(delivery.destination, str(delivery.key)) for delivery in pending}
+    return Ready(event.id, row, deliveries, dedupe, event.received_at, set() if waits else keys)
+
+
+def delivery_row(event: NewEvent, delivery: NewDelivery, now: float) -> tuple[Any, ...]:
+    ended = delivery.state != State.PENDING
+    cause = delivery.cause
+    if delivery.state == State.DEAD and not cause:
+        cause = delivery.reason.partition(":")[0]
+    return (
+        event.id,
+        event.name,
+        delivery.destination,
+        delivery.key,
+        delivery.state.value,
+        delivery.reason,
+        cause,
+        max(now, event.not_before or now),
+        event.not_before,
+        now,
+        now,
+        now if ended else None,
+        event.received_at,
+        event.email,
+        event.lead_id,
+    )
+
+
+def insert(db: Transaction, into: str, rows: Sequence[tuple[Any, ...]], end: str = "") -> int:
+    """One INSERT with many VALUES. -> how many rows were inserted."""
+    count = 0
+    for start in range(0, len(rows), VALUES):
+        part = rows[start : start + VALUES]
+        values = ",".join([f"({marks(list(part[0]))})"] * len(part))
+        count += db.execute(f"{into} VALUES {values} {end}", [value for row in part for value in row])
+    return count
+
+
+def add_deliveries(db: Transaction, events: Sequence[Ready], now: float) -> None:
+    insert(db, DELIVERY, [row for event in events for row in event.deliveries])
+    keys: dict[str, set[str]] = {}
+    for event in events:
+        for destination, key in event.keys:
+            keys.setdefault(destination, set()).add(key)
+    for destination, those in keys.items():
+        every = sorted(those)
+        for start in range(0, len(every), VALUES):
+            part = every[start : start + VALUES]
+            sql = WAKE.format(index=db.index("deliveries_key"), keys=marks(part))
+            db.execute(sql, (now, destination, *part, now, now))
+
+
+def add(db: Transaction, events: Sequence[Ready], now: float) -> list[Receipt]:
+    """Store the events of one request, each as its dedupe says. Raises Conflict, naming all that are in conflict."""
+    receipts: list[Receipt] = []
+    conflicts: list[int] = []
+    for index, event in enumerate(events):
+        first = find(db, event.dedupe, event.received_at)
+        if first is None:
+            insert(db, EVENT, [event.row])
+            add_deliveries(db, [event], now)
+            receipts.append(Receipt(event.id, False))
+        elif first[1]:
+            conflicts.append(index)
+        else:
+            receipts.append(Receipt(first[0], True))
+    if conflicts:
+        raise Conflict(tuple(conflicts))
+    return receipts
+
+
+def find(db: Transaction, dedupe: Dedupe | None, at: float) -> tuple[str, bool] | None:
+    """The event that this key stands for: its id, and whether its data differ. A key that has lapsed is freed."""
+    if dedupe is None:
+        return None
+    row = db.row("SELECT id, fingerprint, received_at FROM events WHERE dedupe = ?", (dedupe.key,))
+    if row is None:
+        return None
+    if dedupe.window is None:
+        differs = dedupe.fingerprint is not None and row["fingerprint"] not in (None, dedupe.fingerprint)
+        return row["id"], differs
+    sql = "SELECT 1 FROM deliveries WHERE event_id = ? AND state IN ('pending', 'sending', 'delivered')"
+    if at - row["received_at"] < dedupe.window and db.row(sql, (row["id"],)):
+        return row["id"], False
+    db.execute("UPDATE events SET dedupe = NULL WHERE id = ?", (row["id"],))
+    return None

@@ -1,0 +1,55 @@
+"""A database of an earlier version goes on with all that is in it."""
+
+import pathlib
+import sqlite3
+from collections.abc import Callable
+
+from outbox.message import State
+from outbox.queries import Filter
+from outbox.store import Store
+from tests.integration.store.make import claim, event, lane, only
+
+VERSION_0_1_0 = pathlib.Path(__file__).with_name("version_0_1_0.sql")
+"""As version 0.1.0 wrote it: three lessons (delivered, waiting, discarded), key values, a lease, an action."""
+
+
+def test_a_database_of_0_1_0_keeps_its_rows_and_values(address: str, opened: Callable[[], Store]) -> None:
+    path = pathlib.Path(address.removeprefix("sqlite:///"))
+    path.parent.mkdir()
+    old = sqlite3.connect(path)
+    old.executescript(VERSION_0_1_0.read_text())
+    old.close()
+
+    store = opened()
+    store.maintenance.migrate()
+    assert store.maintenance.verify() == []
+    states = {row.email: row.state for row in store.reading.find(Filter(), 10).rows}
+    assert states == {
+        "ann@example.com": State.DELIVERED,
+        "bob@example.com": State.PENDING,
+        "cid@example.com": State.DISCARDED,
+    }
+    choice = store.key_values.get("choices", "stage:1")
+    assert choice is not None and (choice.value, choice.version) == ({"id": 6}, 2)
+    assert store.key_values.put("choices", "stage:1", {"id": 7}, 2) == 3
+    (action,) = store.reading.actions(10)
+    assert (action.who, action.what) == ("olga", "discard")
+    (attempt,) = store.reading.attempts([1])[1]
+    assert attempt.outcome == "delivered"
+
+    assert store.maintenance.forget("ann@example.com", "olga") == 1
+    assert store.key_values.items("directory") == {}
+    (receipt,) = store.intake.accept([event("dan@example.com")])
+    lease = lane(store, "worker")
+    assert lease.fence == 2, "the fence goes on from where it was"
+    assert [row.id for row in claim(store, lease)] == [2, only(store, receipt.id).id]
+
+
+def test_migrating_twice_changes_nothing(address: str, opened: Callable[[], Store]) -> None:
+    first = opened()
+    first.maintenance.migrate()
+    first.key_values.put("choices", "a", 1)
+    second = opened()
+    second.maintenance.migrate()
+    entry = second.key_values.get("choices", "a")
+    assert entry is not None and entry.value == 1

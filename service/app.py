@@ -25,8 +25,8 @@ from service.wiring import Wiring
 
 BODY_MAX = 1024 * 1024
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
+    "; base-uri 'none'; frame-ancestors 'none'"
 )
 BEGAN = "dealpost.began"
 

@@ -14,8 +14,9 @@ from outbox.message import State
 from outbox.outcome import DeliveryError
 from service.causes import CAUSES
 from service.current import Dealpost
+from service.heartbeat import SILENT, Processes
 from service.routing import AMOCRM, ERP
-from service.status import iso, workers_now
+from service.status import iso, write_probe
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 DEADLINE = 10.0
@@ -82,7 +83,7 @@ def _optional(name: str, value: str, mend: str) -> Check:
 def _store(dealpost: Dealpost) -> Iterator[Check]:
     name = _("store")
     try:
-        dealpost.store.key_values.put("health", "probe", dealpost.store.now())
+        write_probe(dealpost.store)
         tallies = dealpost.store.reading.tallies()
     except Exception as error:
         mend = _("Look at the disk's space and rights, and whether another program holds the file.")
@@ -93,9 +94,9 @@ def _store(dealpost: Dealpost) -> Iterator[Check]:
     if dead:
         words = ngettext("%(num)s delivery did not arrive", "%(num)s deliveries did not arrive", dead)
         yield Check(name, NOTE, words, "flask outbox list --state dead")
-    ages = [one["heartbeat_seconds"] for one in workers_now(dealpost)]
-    if ages and min(ages) < 60:
-        yield Check(_("worker"), OK, _("heard %(seconds)s s ago", seconds=round(min(ages))))
+    age = Processes(dealpost.store.key_values).worker_age(dealpost.store.now())
+    if age is not None and age <= SILENT:
+        yield Check(_("worker"), OK, _("heard %(seconds)s s ago", seconds=round(age)))
     else:
         yield Check(_("worker"), NOTE, _("does not run"), _("Start it: python scheduler.py"))
 

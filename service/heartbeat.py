@@ -7,69 +7,105 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
 
+from outbox.shared import KeyValues
 from outbox.store import Store
 from service.version import VERSION
 
 logger = logging.getLogger(__name__)
 
-NAMESPACE = "process"
 WORKER_EVERY, WEB_EVERY = 2.0, 10.0
+SILENT = 60.0
+"""Seconds without a heartbeat after which a process counts as gone."""
+
 FORGOTTEN = 3600.0
 """Seconds after which a silent process is no longer shown."""
 
 
+@dataclass(frozen=True)
+class Process:
+    """One process as it was heard last. kind: web or worker. Times are seconds since the epoch."""
+
+    name: str
+    kind: str
+    version: str = ""
+    started_at: float = 0.0
+    heartbeat_at: float = 0.0
+    pid: int = 0
+    host: str = ""
+
+    def age(self, now: float) -> float:
+        """Seconds since it was heard."""
+        return max(0.0, now - self.heartbeat_at)
+
+
+class Processes:
+    """All processes that said of themselves that they live: the owner of their namespace."""
+
+    NAMESPACE = "process"
+
+    def __init__(self, key_values: KeyValues) -> None:
+        self._key_values = key_values
+
+    def all(self) -> list[Process]:
+        """By name."""
+        known = {field.name for field in fields(Process)} - {"name"}
+        return [
+            Process(name=name, **{key: value for key, value in entry.value.items() if key in known})
+            for name, entry in sorted(self._key_values.items(self.NAMESPACE).items())
+        ]
+
+    def worker_age(self, now: float) -> float | None:
+        """Seconds since any worker was heard; None: none ever was."""
+        return min((process.age(now) for process in self.all() if process.kind == "worker"), default=None)
+
+    def put(self, process: Process) -> None:
+        self._key_values.put(self.NAMESPACE, process.name, asdict(process))
+
+    def remove(self, *names: str) -> None:
+        self._key_values.delete(self.NAMESPACE, names)
+
+
 @dataclass
 class Heartbeat:
-    """One process's entry in the store's memory, under its name."""
+    """One process's own entry."""
 
     store: Store
-    kind: str  # web or worker
-    started_at: float
-    name: str
+    process: Process
 
     @classmethod
     def of(cls, store: Store, kind: str) -> Heartbeat:
-        return cls(store, kind, store.now(), f"{kind}@{socket.gethostname()}:{os.getpid()}")
+        host, pid = socket.gethostname(), os.getpid()
+        return cls(store, Process(f"{kind}@{host}:{pid}", kind, VERSION, store.now(), store.now(), pid, host))
+
+    @property
+    def name(self) -> str:
+        return self.process.name
 
     def show(self) -> None:
         """Write that we live."""
-        self.store.key_values.put(NAMESPACE, self.name, self.entry())
-
-    def entry(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "version": VERSION,
-            "started_at": self.started_at,
-            "heartbeat_at": self.store.now(),
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-        }
+        Processes(self.store.key_values).put(replace(self.process, heartbeat_at=self.store.now()))
 
     def leave(self) -> None:
         """Write that we ended on purpose."""
-        self.store.key_values.delete(NAMESPACE, [self.name])
+        Processes(self.store.key_values).remove(self.name)
 
     def tidy(self) -> None:
         """Forget processes that have been silent for long."""
-        now = self.store.now()
-        entries = self.store.key_values.items(NAMESPACE)
-        silent = [name for name, entry in entries.items() if now - entry.value["heartbeat_at"] > FORGOTTEN]
-        if silent:
-            self.store.key_values.delete(NAMESPACE, silent)
+        now, processes = self.store.now(), Processes(self.store.key_values)
+        if silent := [process.name for process in processes.all() if process.age(now) > FORGOTTEN]:
+            processes.remove(*silent)
 
 
-def show_in_background(presence: Heartbeat, every: float) -> Callable[[], None]:
+def show_in_background(heartbeat: Heartbeat, every: float) -> Callable[[], None]:
     """Show this process until the returned function is called, or the process ends."""
     over = threading.Event()
 
     def run() -> None:
         while True:
             try:
-                presence.show()
+                heartbeat.show()
             except Exception as error:
                 logger.warning("The heartbeat could not be written: %s", error)
             if over.wait(every):

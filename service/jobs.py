@@ -12,13 +12,14 @@ from outbox.message import State
 from outbox.outcome import DeliveryError, Stopping
 from service.current import Dealpost
 from service.heartbeat import Heartbeat
+from service.job_results import JobResult, JobResults
+from service.operator.consent_links import ConsentLinks
+from service.operator.resends import Resends
 
 logger = logging.getLogger(__name__)
 
-NAMESPACE = "jobs"
 MINUTE, DAY = 60.0, 24 * 3600.0
 LEASE = 300.0
-LINK_LIFE = 20 * MINUTE
 TELLING = ("settings", "reconnect", "forbidden", "unpaid")
 """Pauses of which a person should hear."""
 
@@ -54,6 +55,7 @@ class Jobs:
 
     def __init__(self, dealpost: Dealpost, alert: Alert, presence: Heartbeat, stopping: Callable[[], bool]) -> None:
         self._house, self._alert, self._presence, self._stopping = dealpost, alert, presence, stopping
+        self._results = JobResults(dealpost.store.key_values)
         self._jobs = {job.name: job for job in JOBS}
         self._begun: set[str] = set()
         self._does: dict[str, Callable[[], Said]] = {
@@ -68,15 +70,14 @@ class Jobs:
 
     def plan(self) -> None:
         """Show each job before it has run for the first time."""
-        known = self._house.store.key_values.items(NAMESPACE)
+        known = {result.name for result in self._results.all()}
         now = self._house.store.now()
-        planned = {
-            job.name: {"last_at": None, "outcome": "", "detail": "", "every": job.every, "next_at": now + job.every}
+        planned = [
+            JobResult(job.name, job.every, next_at=now + job.every)
             for job in JOBS
             if job.shown and job.name not in known
-        }
-        if planned:
-            self._house.store.key_values.put_many(NAMESPACE, planned)
+        ]
+        self._results.put(*planned)
 
     def run(self, name: str) -> None:
         """Do it now, unless another worker is doing it or has just done it; the first time whoever did it before."""
@@ -101,8 +102,8 @@ class Jobs:
             logger.error("The job %s: %s", name, describe(error))
 
     def _done_lately(self, job: Job) -> bool:
-        entry = self._house.store.key_values.get(NAMESPACE, job.name)
-        last = entry.value.get("last_at") if entry else None
+        result = self._results.get(job.name)
+        last = result.last_at if result else None
         return last is not None and 0 <= self._house.store.now() - last < job.every / 2
 
     def _do(self, job: Job) -> None:
@@ -122,8 +123,7 @@ class Jobs:
             logger.error("The job %s failed: %s", job.name, detail)
             self._alert("job_failed", {"job": job.name})
         if job.shown or outcome == "failed":
-            kept = {"last_at": began, "outcome": outcome, "detail": detail, "params": params, "every": job.every}
-            self._house.store.key_values.put(NAMESPACE, job.name, {**kept, "next_at": began + job.every})
+            self._results.put(JobResult(job.name, job.every, began, began + job.every, outcome, detail, params))
 
     # -- the jobs
 
@@ -161,11 +161,6 @@ class Jobs:
             count += part
         self._presence.tidy()
         self._house.wiring.tidy()
-        stale = [
-            key
-            for key, entry in store.key_values.items("oauth_state").items()
-            if store.now() - entry.updated_at > LINK_LIFE
-        ]
-        if stale:
-            store.key_values.delete("oauth_state", stale)
+        ConsentLinks(store.key_values, store.now).tidy()
+        Resends(store.key_values, store.now).tidy()
         return "cleared", {"count": count}

@@ -13,25 +13,20 @@ from typing import TextIO
 
 from flask import Request, Response
 
+from outbox.masking import masked_email
 from service.config import Settings
+from service.network.redaction import HIDDEN
 
-EMAIL = re.compile(r"(?<![\w.+-])([^\W_][\w.+%-]*)@((?:[\w-]+\.)+[^\W\d_]{2,})")
-HIDDEN = "[hidden]"
+EMAIL = re.compile(r"(?<![\w.+%'-])([.+%'-]*)([\w.+%'-]+@(?:[\w-]+\.)+[^\W\d_]{2,})")
 SHORTEST = 6
 """A shorter secret would tear innocent words out of the log."""
 
 QUIET = ("apscheduler", "apprise", "urllib3", "werkzeug", "markdown")
 
 
-def mask_email(address: str) -> str:
-    """`student@example.com` as `s***t@example.com`."""
-    local, _, domain = address.rpartition("@")
-    return f"{local[:1]}***{local[-1:] if len(local) > 2 else ''}@{domain}"
-
-
 def mask_emails(text: str) -> str:
-    """The same for each address within a text."""
-    return EMAIL.sub(lambda found: mask_email(found[0]), text) if "@" in text else text
+    """The text with each address in it masked."""
+    return EMAIL.sub(lambda found: found[1] + masked_email(found[2]), text) if "@" in text else text
 
 
 class Veil:

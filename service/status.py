@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from outbox.message import NOWHERE, State
+from outbox.store import Store
 from service.current import Dealpost
+from service.heartbeat import Processes
 from service.routing import AMOCRM, ERP
 
 
@@ -38,22 +40,19 @@ def destinations_now(dealpost: Dealpost) -> dict[str, dict[str, Any]]:
     return found
 
 
-def processes_now(dealpost: Dealpost) -> list[dict[str, Any]]:
-    """What each process said of itself last: name, kind, version, started_at, pid, host, heartbeat_seconds."""
-    now = dealpost.store.now()
-    return [
-        {**entry.value, "name": name, "heartbeat_seconds": round(max(0.0, now - entry.value["heartbeat_at"]), 3)}
-        for name, entry in sorted(dealpost.store.key_values.items("process").items())
-    ]
-
-
 def workers_now(dealpost: Dealpost) -> list[dict[str, Any]]:
     """The worker processes: name and heartbeat_seconds."""
+    now = dealpost.store.now()
     return [
-        {"name": one["name"], "heartbeat_seconds": one["heartbeat_seconds"]}
-        for one in processes_now(dealpost)
-        if one["kind"] == "worker"
+        {"name": process.name, "heartbeat_seconds": round(process.age(now), 3)}
+        for process in Processes(dealpost.store.key_values).all()
+        if process.kind == "worker"
     ]
+
+
+def write_probe(store: Store) -> None:
+    """A write that proves that events can be stored. Raises what the store raises."""
+    store.key_values.put("health", "probe", store.now())
 
 
 def token_now(dealpost: Dealpost) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from outbox.masking import masked_email
 from outbox.message import State
 from outbox.sql.database import Database, Transaction
 from outbox.sql.operations import write_action
@@ -105,7 +106,7 @@ class Maintenance:
             db.execute(sql, (email, len(end) - 1, end))
             sql = f"UPDATE actions SET detail = '{{\"forgotten\":true}}' WHERE {db.contains('lower(detail)')}"
             db.execute(sql, (email,))
-            write_action(db, self.database.now(), who, "forget", count, {"email": masked(email)})
+            write_action(db, self.database.now(), who, "forget", count, {"email": masked_email(email)})
         return count
 
 
@@ -122,9 +123,3 @@ def delete(db: Transaction, ids: list[int]) -> int:
             events,
         )
     return count
-
-
-def masked(email: str) -> str:
-    """s***t@example.com"""
-    name, _, domain = email.rpartition("@")
-    return f"{name[:1]}***{name[-1:]}@{domain}"

@@ -5,9 +5,7 @@ Reference: https://www.amocrm.ru/developers/content/oauth/step-by-step
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import secrets
 
 from flask import Blueprint, Response, flash, redirect, render_template_string, request, url_for
 from flask_babel import get_locale
@@ -15,16 +13,14 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 
+from outbox.store import Store
 from service.current import current
 from service.operator.auth import csrf, operator_required, user_now
+from service.operator.consent_links import ConsentLinks
 from service.wiring import ConnectFailed
 
 bp = Blueprint("connect", __name__, url_prefix="/oauth")
 logger = logging.getLogger(__name__)
-
-NAMESPACE = "oauth_state"
-LINK_LIFE = 20 * 60.0
-"""Seconds; amoCRM's code lives no longer either."""
 
 PAGE = """<!doctype html>
 <html lang="{{ lang }}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -45,11 +41,8 @@ def start() -> AnyResponse:
     if lacking := dealpost.wiring.lacking_for_consent():
         words = _("Set %(names)s, restart, then press Connect again.", names=", ".join(lacking))
         return page(409, _("amoCRM cannot be connected yet"), words)
-    state = secrets.token_urlsafe(24)
     user = user_now()
-    dealpost.store.key_values.put(
-        NAMESPACE, _key(state), {"at": dealpost.store.now(), "who": user.name if user else ""}
-    )
+    state = links(dealpost.store).begin(user.name if user else "")
     return redirect(dealpost.wiring.consent_url(state), 302)
 
 
@@ -68,7 +61,7 @@ def callback() -> AnyResponse:
         # Begun from amoCRM's own page: only a signed-in operator can say that this is meant.
         asked: Response = confirm(code, referer)
         return asked
-    who = _spend(request.args["state"])
+    who = links(current().store).spend(request.args["state"])
     if who is None:
         words = _("This link was used before or is older than 20 minutes. Press Connect to get a new one.")
         return page(400, _("amoCRM was not connected"), words)
@@ -121,19 +114,8 @@ def disconnected() -> Response:
     return Response("ok\n", content_type="text/plain; charset=utf-8")
 
 
-def _key(state: str) -> str:
-    return hashlib.sha256(state.encode("utf-8", "replace")).hexdigest()
-
-
-def _spend(state: str) -> str | None:
-    """Who began this; None for a state that is unknown, used or too old. Of two that come at once one wins."""
-    key_values, key = current().store.key_values, _key(state)
-    entry = key_values.get(NAMESPACE, key)
-    if entry is None or entry.value.get("spent"):
-        return None
-    if key_values.put(NAMESPACE, key, {**entry.value, "spent": True}, entry.version) is None:
-        return None
-    return str(entry.value["who"]) if current().store.now() - entry.value["at"] <= LINK_LIFE else None
+def links(store: Store) -> ConsentLinks:
+    return ConsentLinks(store.key_values, store.now)
 
 
 def page(status: int, head: str, words: str, form: str = "", code: str = "", referer: str = "") -> Response:

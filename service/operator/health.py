@@ -14,15 +14,13 @@ from prometheus_client.core import GaugeMetricFamily
 from outbox.message import State
 from outbox.store import Store
 from service.current import Dealpost, current
+from service.heartbeat import SILENT, Processes
 from service.operator.auth import require_reader
 from service.problem_json import Refusal
-from service.status import destinations_now, token_now, workers_now
+from service.status import destinations_now, token_now, workers_now, write_probe
 
 bp = Blueprint("health", __name__)
 logger = logging.getLogger(__name__)
-
-FRESH = 60.0
-"""Seconds after which a worker that was not heard counts as gone."""
 
 
 @bp.get("/healthz")
@@ -34,11 +32,12 @@ def alive() -> Response:
 @bp.get("/healthz/worker")
 def worker() -> Response:
     """200 while a worker's heartbeat is fresh, else 503."""
-    ages = [one["heartbeat_seconds"] for one in workers_now(current())]
-    if not ages:
+    store = current().store
+    age = Processes(store.key_values).worker_age(store.now())
+    if age is None:
         raise Refusal(503, "No worker has been seen yet. Start it: python scheduler.py")
-    if min(ages) >= FRESH:
-        raise Refusal(503, f"The worker was last seen {min(ages):.0f} s ago. Start it: python scheduler.py")
+    if age > SILENT:
+        raise Refusal(503, f"The worker was last seen {age:.0f} s ago. Start it: python scheduler.py")
     return _plain("ok")
 
 
@@ -71,7 +70,7 @@ class Readiness:
 
     def _try(self, store: Store) -> None:
         try:
-            store.key_values.put("health", "probe", store.now())
+            write_probe(store)
             self._fault = ""
         except Exception as error:
             logger.warning("The store takes no writes: %s", error)

@@ -11,6 +11,7 @@ from service.operator.pages import (
     language,
     overview,
     pause,
+    progress,
     students,
 )
 from service.operator.pages.blueprint import bp
@@ -27,5 +28,6 @@ __all__ = [
     "language",
     "overview",
     "pause",
+    "progress",
     "students",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask_babel import gettext as _
 
 from service.current import Dealpost
+from service.heartbeat import SILENT, Processes
 from service.operator import words
-from service.operator.pages.destinations import SILENT
 
 Banner = tuple[str, str, str, str, tuple[str, str] | None]
 
@@ -16,20 +16,10 @@ def school(dealpost: Dealpost) -> str:
     return str(getattr(dealpost.wiring.token_status(), "account_name", "") or dealpost.settings.amocrm.subdomain)
 
 
-def worker_age(dealpost: Dealpost, now: float) -> float | None:
-    """Seconds since any sending process was heard; None: none ever was."""
-    ages = [
-        now - entry.value["heartbeat_at"]
-        for entry in dealpost.store.key_values.items("process").values()
-        if entry.value.get("kind") == "worker" and "heartbeat_at" in entry.value
-    ]
-    return max(0.0, min(ages)) if ages else None
-
-
 def banners(dealpost: Dealpost, now: float, may_change: bool) -> list[Banner]:
     """(tone, icon, bold words, words, link): only what concerns the whole page."""
     found: list[Banner] = []
-    age = worker_age(dealpost, now)
+    age = Processes(dealpost.store.key_values).worker_age(now)
     if age is None:
         found.append(
             ("bad", "alert", _("The sending process has not been started."),

@@ -23,10 +23,6 @@ logger = logging.getLogger(__name__)
 
 bp = Blueprint("pages", __name__, url_prefix="/outbox", template_folder="../templates", static_folder="../static")
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
-    "; base-uri 'none'; frame-ancestors 'none'"
-)
 LANGUAGES = (("ru", "Русский"), ("en", "English"))
 OPEN_TO_VIEWERS = ("pages.choose_language",)
 """What changes nothing of the school's, although it is a POST."""
@@ -46,9 +42,6 @@ def guard() -> Any:
 
 @bp.after_request
 def dress(response: Response) -> Response:
-    response.headers.setdefault("Content-Security-Policy", POLICY)
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "same-origin")
     if request.endpoint != "pages.static":
         response.headers["Cache-Control"] = "no-store"
         response.vary.update(("Cookie", "Accept-Language", "X-Fragment"))

@@ -15,11 +15,12 @@ from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, State
 from outbox.outcome import DeliveryError
-from outbox.queries import Changed, Filter
+from outbox.queries import Changed
 from service.current import Dealpost, current
 from service.operator import words
 from service.operator.pages import delivery_row, destinations, filters, links, stages
 from service.operator.pages.blueprint import back_to, bp, show, who
+from service.operator.resends import Resends
 from service.routing import AMOCRM
 
 ACTS = ("retry", "discard")
@@ -31,7 +32,6 @@ SAMPLE = 50
 
 NAMED = 3
 
-NAMESPACE = "bulk"
 NOT_OPEN = {
     "retry": (State.DEAD, State.SKIPPED, State.DISCARDED, State.PENDING),
     "discard": (State.DEAD, State.SKIPPED, State.PENDING),
@@ -261,8 +261,7 @@ def do_many() -> Response:
         )
         return back_to("pages.deliveries", state="discarded")
     if len(ids) < LOOKED_AT and count:
-        key = f"{ids[0]}-{int(dealpost.store.now() * 1000)}"
-        dealpost.store.key_values.put(NAMESPACE, key, {"ids": list(ids), "at": dealpost.store.now(), "who": who()})
+        key = Resends(dealpost.store.key_values, dealpost.store.now).begin(ids, who())
         return back_to("pages.progress", key=key)
     flash(
         ngettext(
@@ -274,35 +273,3 @@ def do_many() -> Response:
         "ok",
     )
     return back_to("pages.deliveries", state="pending")
-
-
-@bp.get("/progress/<key>")
-def progress(key: str) -> Response | tuple[str, int]:
-    """How far a resend has come: "9 of 14"."""
-    dealpost = current()
-    now = dealpost.store.now()
-    entry = dealpost.store.key_values.get(NAMESPACE, key)
-    if entry is None:
-        return back_to("pages.deliveries")
-    ids = tuple(entry.value["ids"])
-    where = Filter(ids=ids)
-    counts = dealpost.store.reading.count_states(where)
-    left = counts.get(State.PENDING, 0) + counts.get(State.SENDING, 0)
-    found = dealpost.store.reading.find(where, 50).rows
-    return show(
-        "progress.html",
-        "pages.deliveries",
-        live=left > 0,
-        total=len(ids),
-        finished=len(ids) - left,
-        counts=[
-            (words.ICONS[state], words.TONES[state], words.states_word(state), count)
-            for state, count in counts.items()
-            if count
-        ],
-        left=left,
-        rows=delivery_row.present(dealpost, found, now),
-        waiting_for=sorted({one.destination for one in found if one.state == State.PENDING}),
-        paused=dealpost.wiring.pauses(),
-        title=lambda name: destinations.title(name, dealpost),
-    )

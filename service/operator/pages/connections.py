@@ -16,6 +16,7 @@ from outbox.outcome import DeliveryError
 from outbox.queries import Filter
 from service import checks
 from service.current import Dealpost, current
+from service.job_results import JobResults
 from service.operator import words
 from service.operator.pages import destinations, panels, stages
 from service.operator.pages.blueprint import back_to, bp, link_here, show, who
@@ -160,15 +161,14 @@ def _hook_figures(dealpost: Dealpost, now: float) -> panels.Source | None:
 def _hook_state(dealpost: Dealpost, now: float) -> tuple[str, str, str, str] | None:
     """(icon, tone, words, when) as the last check of the webhook left it; None: it was not checked yet, or it could
     not be. Asks nobody."""
-    entry = dealpost.store.key_values.get("jobs", "hook")
-    value = entry.value if entry and isinstance(entry.value, Mapping) else {}
-    code, at = value.get("detail"), value.get("last_at")
+    result = JobResults(dealpost.store.key_values).get("hook")
+    code, at = (result.detail, result.last_at) if result else ("", None)
     if not dealpost.settings.webhook_secrets or at is None or code not in panels.hook_words():
         return None
     well = code in ("hook_on", "hook_renewed")
     icon, tone = ("tick", "ok") if well else ("plug", "quiet") if code == "hook_unset" else ("alert", "bad")
     said = panels.hook_words()["hook_on" if well else code]
-    return icon, tone, said[:1].upper() + said[1:], words.ago(float(at), now)
+    return icon, tone, said[:1].upper() + said[1:], words.ago(at, now)
 
 
 @bp.get("/connections/checks")
@@ -245,11 +245,6 @@ def subscribe() -> Response:
         )
         return back_to("pages.connections")
     dealpost.store.operations.log_action(who(), "subscribe", 1, {"destination": AMOCRM})
-    entry = dealpost.store.key_values.get("jobs", "hook")
-    if entry and isinstance(entry.value, Mapping):  # as the next check will find it
-        now = dealpost.store.now()
-        dealpost.store.key_values.put(
-            "jobs", "hook", {**entry.value, "last_at": now, "detail": "hook_on", "outcome": "done"}
-        )
+    JobResults(dealpost.store.key_values).foretell("hook", "hook_on", dealpost.store.now())
     flash(_("The webhook is subscribed to changes of stage."), "ok")
     return back_to("pages.connections")

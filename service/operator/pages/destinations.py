@@ -15,9 +15,6 @@ from service.operator import words
 from service.routing import AMOCRM, ERP
 
 NAMES = (AMOCRM, ERP)
-SILENT = 60.0
-"""Seconds without a heartbeat after which the sending process counts as gone."""
-
 EMPTY = Tally({}, None, None, 0, 0, None, None)
 BY_ITSELF = ("rate", "outage")
 """Kinds of pauses that end without anybody."""

@@ -11,7 +11,8 @@ from urllib.parse import unquote_plus, urlsplit
 
 from markupsafe import Markup, escape
 
-HIDDEN = "[hidden]"
+from service.network.redaction import HIDDEN
+
 TOKEN = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*")(?=\s*:)|(?P<text>"(?:[^"\\]|\\.)*")'
     r"|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(?P<word>\btrue\b|\bfalse\b|\bnull\b)"

@@ -9,8 +9,9 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from outbox.message import Delivery
+from service.heartbeat import SILENT
 from service.operator import words
-from service.operator.pages.destinations import SILENT, DestinationStatus
+from service.operator.pages.destinations import DestinationStatus
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from werkzeug.wrappers import Response
 from outbox.message import Delivery, State
 from outbox.queries import Filter
 from service.current import Dealpost, current
+from service.heartbeat import Processes
 from service.operator import words
-from service.operator.pages import banners, delivery_row, destinations, errors, filters, headline, panels, trouble
+from service.operator.pages import delivery_row, destinations, errors, filters, headline, panels, trouble
 from service.operator.pages.blueprint import bp, show
 from service.operator.pages.chart import chart
 from service.operator.pages.deliveries import deliveries
@@ -46,7 +47,7 @@ def overview() -> Response:
             delivered_today=today,
             last=last[0] if last else None,
             last_title=destinations.title(last[0].destination, dealpost) if last else "",
-            worker_age=banners.worker_age(dealpost, now),
+            worker_age=Processes(dealpost.store.key_values).worker_age(now),
         )
     )
     errors.remember(now, everywhere)

@@ -10,8 +10,10 @@ from flask_babel import gettext as _
 from flask_babel import ngettext, pgettext
 
 from service.current import Dealpost
+from service.heartbeat import SILENT, Processes
+from service.job_results import JobResult, JobResults
 from service.operator import words
-from service.operator.pages.destinations import SILENT, DestinationStatus
+from service.operator.pages.destinations import DestinationStatus
 from service.routing import AMOCRM
 
 MINUTE = 60
@@ -130,26 +132,21 @@ class Job:
 
 def jobs(dealpost: Dealpost, now: float) -> list[Job]:
     """What runs by the clock, most seldom last."""
-    entries = [(name, entry.value) for name, entry in dealpost.store.key_values.items("jobs").items()]
-    entries = [(name, value) for name, value in entries if isinstance(value, Mapping)]
-    entries.sort(key=lambda item: (float(item[1].get("every") or 0), item[0]))
-    return [_job(name, value, now) for name, value in entries]
+    return [_job(result, now) for result in JobResults(dealpost.store.key_values).all()]
 
 
-def _job(name: str, value: Mapping[str, Any], now: float) -> Job:
-    last, following, every = value.get("last_at"), value.get("next_at"), float(value.get("every") or 0)
-    params = value.get("params")
-    parts = [job_detail(str(value.get("detail") or ""), params if isinstance(params, Mapping) else {})]
-    if value.get("outcome") == "failed":
+def _job(result: JobResult, now: float) -> Job:
+    last, following, every = result.last_at, result.next_at, result.every
+    parts = [job_detail(result.detail, result.params)]
+    if result.outcome == "failed":
         parts = [_("failed, the log has the details")]
     if every and every < 3600:
         parts.append(_("every %(time)s", time=words.duration(every)))
     if following and every >= 600:
         parts.append(_("next %(time)s", time=words.at_when(following, now)) if following > now else _("next now"))
-    outcome = value.get("outcome")
-    ok = True if outcome == "done" else False if outcome == "failed" else None
+    ok = {"done": True, "failed": False}.get(result.outcome)
     return Job(
-        job_title(name), ok, words.ago(last, now) if last else _("not yet"), last, ", ".join(filter(None, parts))
+        job_title(result.name), ok, words.ago(last, now) if last else _("not yet"), last, ", ".join(filter(None, parts))
     )
 
 
@@ -199,14 +196,15 @@ class Process:
 
 def processes(dealpost: Dealpost, now: float) -> list[Process]:
     """Those heard within a day, with the time of their last signal."""
-    found = []
-    for name, entry in sorted(dealpost.store.key_values.items("process").items()):
-        value = entry.value
-        if not isinstance(value, Mapping) or value.get("kind") not in ("web", "worker"):
-            continue
-        heard = float(value.get("heartbeat_at") or 0.0)
-        if now - heard < 86400:
-            title = _("Receiving events") if value["kind"] == "web" else pgettext("process", "Sending")
-            version = str(value.get("version") or "")
-            found.append(Process(title, name, version, words.ago(heard, now), now - heard <= SILENT))
-    return found
+    titles = {"web": _("Receiving events"), "worker": pgettext("process", "Sending")}
+    return [
+        Process(
+            titles[process.kind],
+            process.name,
+            process.version,
+            words.ago(process.heartbeat_at, now),
+            process.age(now) <= SILENT,
+        )
+        for process in Processes(dealpost.store.key_values).all()
+        if process.kind in titles and process.age(now) < 86400
+    ]

@@ -15,9 +15,12 @@ from outbox.queries import Filter
 from service import create_app
 from service.alerts import Alerts
 from service.heartbeat import FORGOTTEN, Heartbeat
+from service.job_results import JobResult, JobResults
 from service.jobs import JOBS, Jobs
 from service.logs import AccessLog, Veil, configure, mask_emails
-from service.operator import language
+from service.operator import consent_links, language
+from service.operator.consent_links import ConsentLinks
+from service.operator.resends import KEPT, Resends
 from tests.integration.web.conftest import OPERATOR, VIEWER
 
 # --- headers and proxies ----------------------------------------------------------------------------------------------
@@ -100,7 +103,9 @@ def test_a_catalogue_is_compiled_when_its_source_is_newer(tmp_path):
     ("text", "shown"),
     [
         ("of student@example.com now", "of s***t@example.com now"),
-        ("<a@b.ru>, иван.петров@почта.рф", "<a***@b.ru>, и***в@почта.рф"),
+        ("<a@b.ru>, иван.петров@почта.рф", "<***@b.ru>, и***в@почта.рф"),
+        ("of 'ab@b.ru' and _ab-c@b.ru", "of 'a***@b.ru' and _***c@b.ru"),
+        ("o'brien@b.ru, -ann@b.ru", "o***n@b.ru, -a***n@b.ru"),
         ("no address @ all", "no address @ all"),
     ],
 )
@@ -303,3 +308,31 @@ def test_an_old_link_to_amocrm_is_forgotten(jobs, store):
     store.key_values.put("oauth_state", "x", {"at": 0, "who": ""})
     jobs.run("prune")
     assert set(store.key_values.items("oauth_state")) == {"x"}  # younger than its life by the store's own clock
+
+
+def test_a_link_to_amocrm_is_good_once_and_not_for_long(store):
+    links = ConsentLinks(store.key_values, store.now)
+    later = ConsentLinks(store.key_values, lambda: store.now() + consent_links.LIFE + 1)
+    state = links.begin("olga")
+    assert links.spend(state) == "olga" and links.spend(state) is None
+    assert later.spend(links.begin("olga")) is None and links.spend("unknown") is None
+    later.tidy()
+    assert store.key_values.items(ConsentLinks.NAMESPACE) == {}
+
+
+def test_a_resend_can_be_followed_for_a_day(store):
+    resends = Resends(store.key_values, store.now)
+    key = resends.begin([3, 5], "olga")
+    resends.tidy()
+    assert resends.delivery_ids(key) == (3, 5)
+    Resends(store.key_values, lambda: store.now() + KEPT + 1).tidy()
+    assert resends.delivery_ids(key) is None
+
+
+def test_what_the_next_run_of_a_job_will_find_is_told_only_of_one_that_is_planned(store):
+    results = JobResults(store.key_values)
+    results.foretell("hook", "hook_on", 100.0)
+    assert results.get("hook") is None
+    results.put(JobResult("hook", 600.0, 1.0, 601.0, "failed", "no"), JobResult("tokens", 60.0))
+    results.foretell("hook", "hook_on", 100.0)
+    assert results.all() == [JobResult("tokens", 60.0), JobResult("hook", 600.0, 100.0, 601.0, "done", "hook_on")]

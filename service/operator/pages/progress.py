@@ -1,0 +1,44 @@
+"""How far a resend of many has come."""
+
+from __future__ import annotations
+
+from werkzeug.wrappers import Response
+
+from outbox.message import State
+from outbox.queries import Filter
+from service.current import current
+from service.operator import words
+from service.operator.pages import delivery_row, destinations
+from service.operator.pages.blueprint import back_to, bp, show
+from service.operator.resends import Resends
+
+
+@bp.get("/progress/<key>")
+def progress(key: str) -> Response | tuple[str, int]:
+    """How far a resend has come: "9 of 14"."""
+    dealpost = current()
+    now = dealpost.store.now()
+    ids = Resends(dealpost.store.key_values, dealpost.store.now).delivery_ids(key)
+    if ids is None:
+        return back_to("pages.deliveries")
+    where = Filter(ids=ids)
+    counts = dealpost.store.reading.count_states(where)
+    left = counts.get(State.PENDING, 0) + counts.get(State.SENDING, 0)
+    found = dealpost.store.reading.find(where, 50).rows
+    return show(
+        "progress.html",
+        "pages.deliveries",
+        live=left > 0,
+        total=len(ids),
+        finished=len(ids) - left,
+        counts=[
+            (words.ICONS[state], words.TONES[state], words.states_word(state), count)
+            for state, count in counts.items()
+            if count
+        ],
+        left=left,
+        rows=delivery_row.present(dealpost, found, now),
+        waiting_for=sorted({one.destination for one in found if one.state == State.PENDING}),
+        paused=dealpost.wiring.pauses(),
+        title=lambda name: destinations.title(name, dealpost),
+    )

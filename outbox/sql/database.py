@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+PATIENCE = 15.0
+"""Seconds that a write waits for its turn when nobody waits for an answer."""
+
 
 class Row(Protocol):
     """One row: its values by the names of the columns."""
@@ -52,8 +55,11 @@ class Transaction(Reader, Protocol):
 class Database(Reader, Protocol):
     """One database, used by several threads and processes. All raise StoreUnavailable when it is out of reach."""
 
-    def write(self) -> AbstractContextManager[Transaction]:
-        """A transaction that is on disk when the block is left, and undone when it raises. Not to be nested."""
+    def write(self, timeout: float = PATIENCE) -> AbstractContextManager[Transaction]:
+        """A transaction that is on disk when the block is left, and undone when it raises. Not to be nested.
+
+        timeout: seconds that it waits for its turn.
+        """
 
     def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that only reads. Not to be nested."""
@@ -63,3 +69,5 @@ class Database(Reader, Protocol):
 
     def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
         """See outbox.store.Lanes.wait."""
+
+    def close(self) -> None: ...

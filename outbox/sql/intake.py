@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outbox.message import NOWHERE, Conflict, Dedupe, NewDelivery, NewEvent, Receipt, State
-from outbox.sql.database import Transaction
+from outbox.sql.database import Database, Transaction
 from outbox.sql.rows import BIGGEST, encode, marks
 
 VALUES = 250
@@ -33,6 +33,23 @@ class Ready:
     dedupe: Dedupe | None
     received_at: float
     keys: set[tuple[str, str]]  # destination and key of those that wake others
+
+
+class Intake:
+    """Each request in a transaction of its own. See outbox.store.Intake."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def accept(self, events: Sequence[NewEvent], timeout: float = 5.0) -> list[Receipt]:
+        now = self.database.now()
+        rows = [ready(event, now) for event in events]
+        if not rows:
+            return []
+        with self.database.write(timeout) as db:
+            for key in sorted({row.dedupe.key for row in rows if row.dedupe}):
+                db.lock(f"dedupe:{key}")
+            return add(db, rows, now)
 
 
 def ready(event: NewEvent, now: float) -> Ready:

@@ -14,10 +14,8 @@ from typing import Any
 from sqlite_utils import Database
 
 from outbox.message import StoreUnavailable
+from outbox.sql.database import PATIENCE
 from outbox.sqlite.filelock import FileLock
-
-PATIENCE = 15.0
-"""Seconds that a write waits for its turn when nobody waits for an answer."""
 
 DATA_POLL = 0.025
 """Seconds between two looks whether another process has committed."""
@@ -165,9 +163,9 @@ class SqliteDatabase:
         self.lock.close()
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        db = self.connection()
-        with self.lock.held(PATIENCE), unavailable(self.path):
+    def write(self, timeout: float = PATIENCE) -> Iterator[Connection]:
+        db = self.connection(timeout)
+        with self.lock.held(timeout), unavailable(self.path):
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db

@@ -6,8 +6,21 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from outbox.engines import open_store
+from outbox.sqlite.memory import MemoryStore
 from outbox.store import Store
 from tests.integration.store.make import Clock
+
+ENGINES = ("sqlite", "memory")
+"""Every test of this folder runs on each of them. Another engine is one more name here, its address in `address` (of
+an empty database), and `opened`, where a second store at the same address takes more than opening it."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module test_<engine>_... is about that engine alone."""
+    if "engine" in metafunc.fixturenames:
+        module = metafunc.module.__name__.rpartition(".")[2]
+        own = [engine for engine in ENGINES if module.startswith(f"test_{engine}_")]
+        metafunc.parametrize("engine", own or ENGINES)
 
 
 @pytest.fixture
@@ -15,11 +28,10 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite"])
-def address(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
-    """The address of an empty store. Another engine is one more parameter."""
-    assert request.param == "sqlite"
-    return f"sqlite:///{tmp_path}/var/dealpost.db"
+@pytest.fixture
+def address(engine: str, tmp_path: pathlib.Path) -> str:
+    """The address of an empty store."""
+    return {"sqlite": f"sqlite:///{tmp_path}/var/dealpost.db", "memory": "memory://"}[engine]
 
 
 @pytest.fixture
@@ -28,7 +40,8 @@ def opened(address: str, clock: Clock) -> Iterator[Callable[[], Store]]:
     stores: list[Store] = []
 
     def opens() -> Store:
-        store = open_store(address, now=clock)
+        first = stores[0] if stores else None
+        store = MemoryStore(first.database) if isinstance(first, MemoryStore) else open_store(address, now=clock)
         stores.append(store)
         return store
 

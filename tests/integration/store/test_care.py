@@ -1,8 +1,6 @@
-"""The file is looked after: checked, copied, pruned, and a person can be erased."""
+"""The store is looked after: pruned, and a person can be erased."""
 
-import os
 import pathlib
-import sqlite3
 
 import pytest
 
@@ -16,35 +14,6 @@ from tests.integration.store.make import Clock, claim, event, finish, lane, only
 def test_a_new_store_is_well(store: Store) -> None:
     store.maintenance.migrate()
     assert store.maintenance.verify() == []
-
-
-def test_verify_names_what_is_wrong(store: Store, address: str) -> None:
-    store.intake.accept([event()])
-    with sqlite3.connect(address.removeprefix("sqlite:///")) as broken:
-        broken.execute("PRAGMA foreign_keys = OFF")
-        broken.execute("DELETE FROM events")
-        broken.execute("UPDATE counters SET n = 7")
-    broken.close()
-    assert store.maintenance.verify() == [
-        "1 deliveries without their event",
-        "1 figures that differ from what is there",
-    ]
-
-
-def test_a_backup_is_a_whole_store_of_its_own(store: Store, tmp_path: pathlib.Path, clock: Clock) -> None:
-    store.intake.accept([event("ann@x"), event("bob@x")])
-    path = tmp_path / "copies" / "one.db"
-    store.maintenance.backup(str(path))
-    store.intake.accept([event("cid@x")])
-    store.maintenance.backup(str(path))
-    assert os.stat(path).st_mode & 0o777 == 0o600
-    assert os.listdir(path.parent) == ["one.db"]
-    copy = open_store(f"sqlite:///{path}", now=clock)
-    try:
-        copy.maintenance.migrate()
-        assert copy.reading.count(Filter()) == 3 and copy.maintenance.verify() == []
-    finally:
-        copy.close()
 
 
 def test_a_backup_that_cannot_be_written_says_so(store: Store, tmp_path: pathlib.Path) -> None:
@@ -127,8 +96,9 @@ def test_forget_erases_a_person_everywhere(store: Store, address: str) -> None:
     assert (newest.what, newest.count, newest.detail) == ("forget", 4, {"email": "a***n@secret.example"})
     store.maintenance.checkpoint()
     store.close()
-    path = pathlib.Path(address.removeprefix("sqlite:///"))
-    assert b"ann@secret.example" not in path.read_bytes().lower().replace(b"joann@secret.example", b"")
+    file = pathlib.Path(address.removeprefix("sqlite:///"))
+    if file.is_file():
+        assert b"ann@secret.example" not in file.read_bytes().lower().replace(b"joann@secret.example", b"")
 
 
 def test_what_waits_of_a_forgotten_persons_deal_still_goes_out(store: Store) -> None:
@@ -137,67 +107,6 @@ def test_what_waits_of_a_forgotten_persons_deal_still_goes_out(store: Store) -> 
     store.maintenance.forget("ann@x", "olga")
     assert store.reading.event(first.id) is None
     assert only(store, sale.id).state == State.PENDING
-
-
-def test_a_checkpoint_moves_the_log_into_the_database(store: Store, address: str) -> None:
-    store.intake.accept([event(f"s{n}@x") for n in range(500)])
-    path = address.removeprefix("sqlite:///")
-    before = os.path.getsize(path)
-    store.maintenance.checkpoint()
-    assert os.path.getsize(path) > before
-    size = os.path.getsize(path + "-wal")
-    store.intake.accept([event(f"t{n}@x") for n in range(100)])
-    assert os.path.getsize(path + "-wal") == size
-    assert store.reading.count(Filter()) == 600 and store.maintenance.verify() == []
-
-
-def test_nobody_but_the_owner_can_read_the_files(store: Store, address: str) -> None:
-    store.intake.accept([event()])
-    folder = pathlib.Path(address.removeprefix("sqlite:///")).parent
-    assert {name: os.stat(folder / name).st_mode & 0o077 for name in os.listdir(folder)} == dict.fromkeys(
-        ("dealpost.db", "dealpost.db-wal", "dealpost.db-shm", "dealpost.db.lock"), 0
-    )
-
-
-def test_a_locked_store_is_unavailable_and_stores_nothing(store: Store, address: str) -> None:
-    other = sqlite3.connect(address.removeprefix("sqlite:///"), isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        with pytest.raises(StoreUnavailable, match="locked"):
-            store.intake.accept([event()], timeout=0.0)
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
-    assert store.reading.count(Filter()) == 0
-    store.intake.accept([event()], timeout=5.0)
-
-
-def test_a_full_store_is_unavailable_and_stores_nothing(store: Store) -> None:
-    from outbox.sqlite import SqliteStore
-
-    assert isinstance(store, SqliteStore)
-    pages = store.database.db().execute("PRAGMA page_count").fetchone()[0]
-    store.database.db().execute(f"PRAGMA max_page_count = {pages}").fetchall()
-    with pytest.raises(StoreUnavailable, match="full"):
-        store.intake.accept([event(f"s{n}@x", data={"text": "x" * 5000}) for n in range(100)])
-    assert store.reading.count(Filter()) == 0
-    store.database.db().execute("PRAGMA max_page_count = 1000000").fetchall()
-    assert len(store.intake.accept([event()])) == 1
-
-
-def test_a_file_that_is_no_database_is_unavailable(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "x.db").write_bytes(b"this is a text, not a database, and long enough to be seen as such" * 100)
-    store = open_store(f"sqlite:///{tmp_path}/x.db")
-    with pytest.raises(StoreUnavailable, match="not a database"):
-        store.maintenance.migrate()
-    store.close()
-
-
-def test_a_store_without_tables_says_so(tmp_path: pathlib.Path) -> None:
-    store = open_store(f"sqlite:///{tmp_path}/x.db")
-    with pytest.raises(StoreUnavailable, match="no such table"):
-        store.intake.accept([event()])
-    store.close()
 
 
 def test_an_address_of_an_unknown_kind_is_refused() -> None:

@@ -125,8 +125,7 @@ def _amocrm(dealpost: Dealpost) -> Iterator[Check]:
             dates.append((exchange.at, date))
 
     try:
-        with account.client.noting(note):
-            found = account.client.account(deadline=DEADLINE)
+        found = account.client.bound(record=note, deadline=DEADLINE).account()
     except DeliveryError as error:
         yield _failed(_("amoCRM, account"), error)
         return
@@ -220,7 +219,7 @@ def _hook(dealpost: Dealpost) -> Iterator[Check]:
         yield Check(name, NOTE, _("not set up: changes of stage make no records"), _("Set WEBHOOK_SECRET."))
         return
     try:
-        hooks = dealpost.wiring.our_hooks(DEADLINE)
+        hooks = dealpost.wiring.webhook.ours(DEADLINE)
     except DeliveryError as error:
         yield _failed(name, error)
         return
@@ -242,7 +241,7 @@ def _erp(dealpost: Dealpost) -> Iterator[Check]:
         yield _not_set_up("ERP", missing, any_set=any((erp.url, erp.key, erp.username, erp.password)))
         return
     try:
-        words = dealpost.wiring.check_erp()
+        words = dealpost.wiring.erp_client.login(total=DEADLINE)
     except DeliveryError as error:
         yield _failed("ERP", error, _("Check CRM_API_URL, CRM_API_KEY, CRM_API_USERNAME and CRM_API_PASSWORD."))
         return
@@ -252,7 +251,7 @@ def _erp(dealpost: Dealpost) -> Iterator[Check]:
         filter(None, (erp.field_name, erp.field_amount, erp.field_key, *(pair[0] for pair in erp.fields)))
     )
     try:
-        unknown = dealpost.wiring.unknown_erp_fields(DEADLINE)
+        unknown = dealpost.wiring.erp_client.unknown_fields(total=DEADLINE)
     except DeliveryError as error:
         yield _failed("ERP_ENTITY_ID", error)
     else:

@@ -7,10 +7,12 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 
 from outbox.shared import KeyValues
 from outbox.store import Store
+from service.network.http import Http, NoAnswer
 from service.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -21,6 +23,19 @@ SILENT = 60.0
 
 FORGOTTEN = 3600.0
 """Seconds after which a silent process is no longer shown."""
+
+PING_TOTAL = 10.0
+
+
+def ping(url: str) -> bool:
+    """Tell HEARTBEAT_URL ("": nobody) that the worker lives. -> whether somebody was told."""
+    if not url:
+        return False
+    with suppress(NoAnswer):
+        if Http(connect=5.0, total=PING_TOTAL).request("GET", url).status < 300:
+            return True
+    logger.warning("HEARTBEAT_URL did not take the heartbeat")
+    return False
 
 
 @dataclass(frozen=True)

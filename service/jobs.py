@@ -11,10 +11,11 @@ from outbox.drain import describe
 from outbox.message import State
 from outbox.outcome import DeliveryError, Stopping
 from service.current import Dealpost
-from service.heartbeat import Heartbeat
+from service.heartbeat import Heartbeat, ping
 from service.job_results import JobResult, JobResults
 from service.operator.consent_links import ConsentLinks
 from service.operator.resends import Resends
+from service.routing import AMOCRM
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ JOBS = (
 class Jobs:
     """Runs a job by its name, whatever goes wrong, and keeps what became of it."""
 
-    def __init__(self, dealpost: Dealpost, alert: Alert, presence: Heartbeat, stopping: Callable[[], bool]) -> None:
-        self._house, self._alert, self._presence, self._stopping = dealpost, alert, presence, stopping
+    def __init__(self, dealpost: Dealpost, alert: Alert, heartbeat: Heartbeat, stopping: Callable[[], bool]) -> None:
+        self._dealpost, self._alert, self._heartbeat, self._stopping = dealpost, alert, heartbeat, stopping
         self._results = JobResults(dealpost.store.key_values)
         self._jobs = {job.name: job for job in JOBS}
         self._begun: set[str] = set()
@@ -71,7 +72,7 @@ class Jobs:
     def plan(self) -> None:
         """Show each job before it has run for the first time."""
         known = {result.name for result in self._results.all()}
-        now = self._house.store.now()
+        now = self._dealpost.store.now()
         planned = [
             JobResult(job.name, job.every, next_at=now + job.every)
             for job in JOBS
@@ -90,24 +91,24 @@ class Jobs:
             if not job.alone:
                 self._do(job)
                 return
-            lease = self._house.store.leases.acquire(f"job:{name}", self._presence.name, LEASE)
+            lease = self._dealpost.store.leases.acquire(f"job:{name}", self._heartbeat.name, LEASE)
             if lease is None:
                 return
             try:
                 if first or not self._done_lately(job):
                     self._do(job)
             finally:
-                self._house.store.leases.release(lease)
+                self._dealpost.store.leases.release(lease)
         except Exception as error:
             logger.error("The job %s: %s", name, describe(error))
 
     def _done_lately(self, job: Job) -> bool:
         result = self._results.get(job.name)
         last = result.last_at if result else None
-        return last is not None and 0 <= self._house.store.now() - last < job.every / 2
+        return last is not None and 0 <= self._dealpost.store.now() - last < job.every / 2
 
     def _do(self, job: Job) -> None:
-        began = self._house.store.now()
+        began = self._dealpost.store.now()
         try:
             outcome = "done"
             detail, params = self._does[job.name]()
@@ -128,25 +129,29 @@ class Jobs:
     # -- the jobs
 
     def _tokens(self) -> Said:
-        return ("renewed" if self._house.wiring.refresh_tokens() else "not_due"), {}
+        tokens = self._dealpost.wiring.amocrm.tokens
+        return ("renewed" if tokens.connected() and tokens.refresh() else "not_due"), {}
 
     def _hook(self) -> Said:
-        return self._house.wiring.check_hook(self._alert), {}
+        def tell_silent() -> None:
+            self._alert("hook_silent", {"destination": AMOCRM})
+
+        return self._dealpost.wiring.webhook.check(tell_silent), {}
 
     def _reconcile(self) -> Said:
-        return "missed", {"count": self._house.wiring.fetch_missed()}
+        return "missed", {"count": self._dealpost.wiring.missed_changes.fetch()}
 
     def _ping(self) -> Said:
-        return ("sent" if self._house.wiring.ping() else "no_address"), {}
+        return ("sent" if ping(self._dealpost.settings.heartbeat_url) else "no_address"), {}
 
     def _checkpoint(self) -> Said:
-        self._house.store.maintenance.checkpoint()
+        self._dealpost.store.maintenance.checkpoint()
         return "", {}
 
     def _dead(self) -> Said:
         """Tell of deliveries that did not arrive, once for each new lot."""
-        key_values = self._house.store.key_values
-        count = sum(tally.states.get(State.DEAD, 0) for tally in self._house.store.reading.tallies().values())
+        key_values = self._dealpost.store.key_values
+        count = sum(tally.states.get(State.DEAD, 0) for tally in self._dealpost.store.reading.tallies().values())
         entry = key_values.get("alerts_told", "dead")
         told = entry.value if entry else 0
         if count < told or (count > told and self._alert("not_delivered", {"count": count})):
@@ -154,13 +159,14 @@ class Jobs:
         return "", {}
 
     def _prune(self) -> Said:
-        store = self._house.store
-        before = store.now() - self._house.settings.retention_days * DAY
+        store = self._dealpost.store
+        before = store.now() - self._dealpost.settings.retention_days * DAY
         count = 0
         while not self._stopping() and (part := store.maintenance.prune(before)):
             count += part
-        self._presence.tidy()
-        self._house.wiring.tidy()
+        self._heartbeat.tidy()
+        self._dealpost.wiring.deals.tidy()
+        self._dealpost.wiring.stage_changes.changes.sweep()
         ConsentLinks(store.key_values, store.now).tidy()
         Resends(store.key_values, store.now).tidy()
         return "cleared", {"count": count}

@@ -21,6 +21,9 @@ RECORDS = ("crm/create-deal", "erp/task.create")
 NAMES = (LESSON, *RECORDS)
 """The names that a sender may use; `amocrm/webhook` is made by the webhook's route alone."""
 
+WEBHOOK = "amocrm/webhook"
+"""The event that a change of stage in amoCRM makes; no sender may send it."""
+
 AMOCRM, ERP = "amocrm", "erp"
 DAY = 24 * 3600.0
 TEXT_MAX = 255

@@ -52,12 +52,12 @@ class Worker:
     """Runs until `stop` is called, from a signal's handler for example."""
 
     def __init__(self, app: Flask) -> None:
-        self._house: Dealpost = app.extensions["dealpost"]
+        self._dealpost: Dealpost = app.extensions["dealpost"]
         self._stopping = threading.Event()
-        self._house.wiring.stopping = self._stopping.is_set
-        self._presence = Heartbeat.of(self._house.store, "worker")
+        self._dealpost.wiring.wait.stopping = self._stopping.is_set
+        self._heartbeat = Heartbeat.of(self._dealpost.store, "worker")
         self._alerts = Alerts(app)
-        self._jobs = Jobs(self._house, self._alerts, self._presence, self._stopping.is_set)
+        self._jobs = Jobs(self._dealpost, self._alerts, self._heartbeat, self._stopping.is_set)
         self._bells: list[Bell] = []
         self._lanes: list[threading.Thread] = []
         self._scheduler = BackgroundScheduler(job_defaults=DEFAULTS, timezone="UTC")  # type: ignore[no-untyped-call]
@@ -70,15 +70,15 @@ class Worker:
 
     def run(self) -> None:
         """Returns when everything has ended, or after PATIENCE seconds of waiting for it."""
-        logger.info("The worker %s starts", self._presence.name)
-        fall_silent = show_in_background(self._presence, WORKER_EVERY)
+        logger.info("The worker %s starts", self._heartbeat.name)
+        fall_silent = show_in_background(self._heartbeat, WORKER_EVERY)
         self._alerts.start()
-        for name, destination in self._house.wiring.destinations.items():
+        for name, destination in self._dealpost.wiring.destinations.items():
             bell = Bell()
             lane = Lane(
-                self._house.store,
+                self._dealpost.store,
                 destination,
-                self._presence.name,
+                self._heartbeat.name,
                 random=random.random,
                 stopping=self._stopping.is_set,
                 alert=self._alert,
@@ -106,7 +106,7 @@ class Worker:
 
     def _leave(self) -> None:
         try:
-            self._presence.leave()
+            self._heartbeat.leave()
         except StoreUnavailable as error:
             logger.warning("The last word could not be written: %s", error)
         logger.info("The worker has stopped")

@@ -5,9 +5,8 @@ Reference: https://www.amocrm.ru/developers/content/crm_platform/api-reference
 
 from __future__ import annotations
 
-import threading
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from outbox.outcome import DeliveryError, Pause
@@ -27,11 +26,12 @@ EVENTS_LIMIT = 100
 MOST_EVENT_PAGES = 500
 
 Params = list[tuple[str, str]]
-Note = Callable[[Exchange], None]
+Record = Callable[[Exchange], None]
 
 
 class AmocrmClient:
-    """One amoCRM (Kommo) account. Safe to share between threads.
+    """One amoCRM (Kommo) account. Safe to share between threads. Who works for certain deliveries, or for a person who
+    waits, takes a copy that is `bound` to them, and asks through that.
 
     Every call may raise DeliveryError, with a cause, words for a person and, where all of the account is concerned, a
     pause; and Stopping while it waits for its turn. `deadline` (seconds, for all of a call) is for people who wait.
@@ -51,8 +51,16 @@ class AmocrmClient:
         self._pace = pace
         self._key_values = key_values
         self._now = now
-        self._mine = threading.local()  # note, until: of this thread's blocks
-        self._doubted = False  # a fresh token was refused
+        self._record: Record | None = None
+        self._until: float | None = None
+
+    def bound(self, record: Record | None = None, deadline: float | None = None) -> AmocrmClient:
+        """A copy whose requests are given to `record` (masked, with what came of them), and whose calls together take
+        at most `deadline` seconds from now. What is not given stays as it is here."""
+        other = copy.copy(self)
+        other._record = record or self._record
+        other._until = self._until if deadline is None else self._now() + deadline
+        return other
 
     # -- the account
 
@@ -206,26 +214,6 @@ class AmocrmClient:
 
     # -- one request
 
-    @contextmanager
-    def noting(self, note: Note) -> Iterator[None]:
-        """Within this block `note` is given each request of this thread and what came of it, masked."""
-        outer = getattr(self._mine, "note", None)
-        self._mine.note = note
-        try:
-            yield
-        finally:
-            self._mine.note = outer
-
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """All calls of this thread in this block together take at most so long: a person waits for them."""
-        outer = getattr(self._mine, "until", None)
-        self._mine.until = self._now() + seconds
-        try:
-            yield
-        finally:
-            self._mine.until = outer
-
     def _by_id(
         self,
         path: str,
@@ -286,7 +274,7 @@ class AmocrmClient:
     ) -> dict[str, Any] | None:
         """The answer's object; None where there is nothing (204, and 404 to a reading or removing request)."""
         what = f"{method} {path}"
-        until: float | None = getattr(self._mine, "until", None) if deadline is None else self._now() + deadline
+        until = self._until if deadline is None else self._now() + deadline
         reply = self._answered(method, path, params, json, until)
         if reply.status == 404 and method in ("GET", "DELETE"):
             return None
@@ -318,11 +306,9 @@ class AmocrmClient:
             token = self._tokens.renewed(token)
             reply = self._sent(method, path, params, json, token, until)
             if reply.status == 401:
-                self._doubted = True
                 self._tokens.note_answer(good=False)
                 return reply
-        if self._doubted and 200 <= reply.status < 300:
-            self._doubted = False
+        if 200 <= reply.status < 300:
             self._tokens.note_answer(good=True)
         return reply
 
@@ -345,9 +331,8 @@ class AmocrmClient:
                 answer = self._http.request(method, url, headers=headers, params=params or None, json=json, total=total)
             except NoAnswer as fault:
                 answer = fault
-        note: Note | None = getattr(self._mine, "note", None)
-        if note is not None:
-            note(exchange_of(at, method, url, headers=headers, params=params or None, json=json, answer=answer))
+        if self._record is not None:
+            self._record(exchange_of(at, method, url, headers=headers, params=params or None, json=json, answer=answer))
         if isinstance(answer, NoAnswer):
             raise errors.no_answer(answer, f"{method} {path}") from answer
         return answer

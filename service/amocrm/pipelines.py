@@ -5,6 +5,7 @@ Reference: https://www.amocrm.ru/developers/content/crm_platform/leads_pipelines
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,12 @@ class Pipelines:
         self._client = client
         self._key_values = key_values
         self._now = now
+
+    def bound(self, client: AmocrmClient) -> Pipelines:
+        """The same, asking through this client."""
+        other = copy.copy(self)
+        other._client = client
+        return other
 
     def all(self, max_age: float = QUIET, deadline: float | None = None) -> tuple[Pipeline, ...]:
         """All pipelines, not older than max_age seconds."""

@@ -32,7 +32,7 @@ def pipelines() -> None:
 def find_lead(email: str) -> None:
     """Show which deal a lesson of this student would move."""
     try:
-        found = current().wiring.amocrm.find_lead(email.strip().casefold())
+        found = current().wiring.previewer.find_lead(email.strip().casefold())
     except DeliveryError as error:
         fail(error.message)
     for one in found.leads:

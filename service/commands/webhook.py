@@ -19,11 +19,11 @@ webhook = AppGroup("webhook", help="amoCRM's webhook to this service.")
 def subscribe(url: str) -> None:
     """Register the webhook in amoCRM, and switch it on if amoCRM has switched it off."""
     dealpost = current()
-    address = url or dealpost.wiring.hook_address()
+    address = url or dealpost.wiring.webhook.address()
     if not address:
         fail(_("Set PUBLIC_URL and WEBHOOK_SECRET, or give --url."))
     try:
-        dealpost.wiring.subscribe_hook(checks.DEADLINE, address)
+        dealpost.wiring.webhook.subscribe(checks.DEADLINE, address)
     except DeliveryError as error:
         fail(error.message)
     dealpost.store.operations.log_action(operator(), "subscribe", 1, {})
@@ -34,7 +34,7 @@ def subscribe(url: str) -> None:
 def hook_status() -> None:
     """Say whether amoCRM sends its webhooks here. Exit code 1 if it does not."""
     try:
-        hooks = current().wiring.our_hooks(checks.DEADLINE)
+        hooks = current().wiring.webhook.ours(checks.DEADLINE)
     except DeliveryError as error:
         fail(error.message)
     if not hooks:

@@ -13,11 +13,13 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 
+from outbox.outcome import DeliveryError
 from outbox.store import Store
+from service.amocrm.connect import ConnectError
+from service.amocrm.oauth.token_store import NoKeys
 from service.current import current
 from service.operator.auth import csrf, operator_required, user_now
 from service.operator.consent_links import ConsentLinks
-from service.wiring import ConnectFailed
 
 bp = Blueprint("connect", __name__, url_prefix="/oauth")
 logger = logging.getLogger(__name__)
@@ -38,12 +40,12 @@ PAGE = """<!doctype html>
 def start() -> AnyResponse:
     """To amoCRM's consent page, with a state that is good once and for twenty minutes."""
     dealpost = current()
-    if lacking := dealpost.wiring.lacking_for_consent():
+    if lacking := dealpost.wiring.amocrm.connect.missing():
         words = _("Set %(names)s, restart, then press Connect again.", names=", ".join(lacking))
         return page(409, _("amoCRM cannot be connected yet"), words)
     user = user_now()
     state = links(dealpost.store).begin(user.name if user else "")
-    return redirect(dealpost.wiring.consent_url(state), 302)
+    return redirect(dealpost.wiring.amocrm.connect.consent_url(state), 302)
 
 
 @bp.get("/callback")
@@ -94,10 +96,13 @@ def exchange(code: str, referer: str, who: str) -> AnyResponse:
     """Turn the code into tokens."""
     dealpost = current()
     try:
-        account = dealpost.wiring.exchange(code, referer, who)
-    except ConnectFailed as failed:
-        logger.warning("amoCRM was not connected: %s", failed)
-        return page(failed.status, _("amoCRM was not connected"), str(failed))
+        connected = dealpost.wiring.amocrm.connect.exchange(code, referer, who)
+    except (ConnectError, DeliveryError, NoKeys) as error:
+        logger.warning("amoCRM was not connected: %s", error)
+        status = 400 if isinstance(error, ConnectError) else 502 if isinstance(error, DeliveryError) else 500
+        return page(status, _("amoCRM was not connected"), str(error))
+    dealpost.wiring.account_id.forget()
+    account = connected.account_name or connected.host
     dealpost.store.operations.log_action(who, "connect", 1, {"account": account})
     logger.info("amoCRM is connected: %s", account)
     flash(_("amoCRM is connected: %(account)s.", account=account), "ok")
@@ -108,7 +113,7 @@ def exchange(code: str, referer: str, who: str) -> AnyResponse:
 def disconnected() -> Response:
     """amoCRM says that the integration was removed. Believed only with its signature."""
     dealpost = current()
-    if not dealpost.wiring.disconnected(request.args):
+    if not dealpost.wiring.amocrm.connect.disconnected(request.args):
         return Response("The signature does not fit.\n", 403, content_type="text/plain; charset=utf-8")
     dealpost.store.operations.log_action("amocrm", "disconnect", 1, {})
     return Response("ok\n", content_type="text/plain; charset=utf-8")

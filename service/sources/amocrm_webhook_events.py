@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from outbox.message import NOWHERE, Dedupe, Json, NewDelivery, NewEvent, State, new_id
+from service.routing import AMOCRM, ERP, WEBHOOK
 from service.sources import amocrm_webhook_form, bracket_form
 from service.sources.amocrm_webhook_form import Hook, StageChange, UnreadableHook
 
-NAME = "amocrm/webhook"
-SOURCE, SENDER = "webhook", "amocrm"
-DESTINATION = "erp"
+SOURCE = "webhook"
 DAY = 24 * 3600.0
 RAW_KEPT = 16 * 1024
 """Characters of a body that could not be read."""
@@ -64,12 +63,12 @@ def _change(change: StageChange, hook: Hook, seen: Counter[str], now: float) -> 
         dedupe = Dedupe(key if seen[key] == 1 else f"{key}:{seen[key]}")
     return NewEvent(
         id=new_id(now),
-        name=NAME,
+        name=WEBHOOK,
         data={**change_data(change), **_account(hook)},
         source=SOURCE,
-        sender=SENDER,
+        sender=AMOCRM,
         received_at=now,
-        deliveries=(NewDelivery(DESTINATION, key=f"lead:{change.lead_id}"),),
+        deliveries=(NewDelivery(ERP, key=f"lead:{change.lead_id}"),),
         dedupe=dedupe,
         lead_id=change.lead_id,
     )
@@ -120,10 +119,10 @@ def _one_row(
 ) -> NewEvent:
     return NewEvent(
         id=new_id(now),
-        name=NAME,
+        name=WEBHOOK,
         data=data,
         source=SOURCE,
-        sender=SENDER,
+        sender=AMOCRM,
         received_at=now,
         deliveries=(row,),
         # amoCRM repeats a hook within two hours; a day is ample, and the row needs no longer memory.

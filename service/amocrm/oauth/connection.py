@@ -18,31 +18,31 @@ from service.config import Amocrm
 DAY = 24 * 3600.0
 
 
-class Custody:
+class StoredConnection:
     """What is stored of the connection, and how it changes. Sends nothing."""
 
-    def __init__(self, settings: Amocrm, vault: TokenStore, now: Callable[[], float]) -> None:
+    def __init__(self, settings: Amocrm, token_store: TokenStore, now: Callable[[], float]) -> None:
         self._settings = settings
-        self._vault = vault
+        self._token_store = token_store
         self._now = now
         self._unsaved: tuple[Connection, str] | None = None  # a pair that could not be committed yet, and its parent
 
     def load(self) -> Kept | None:
         """What is stored, as it is; None when nothing ever was."""
-        return self._vault.load()
+        return self._token_store.load()
 
     def current(self) -> Kept:
         """What is stored, after taking over what the settings newly offer. Raises DeliveryError for nothing."""
         self._save_unsaved()
-        kept = self._vault.load()
+        kept = self._token_store.load()
         offered = self._offered(kept)
         if offered is not None:
             try:
                 # Of several processes that start at once one is the first; the others find its work.
-                self._vault.save(offered, kept.version if kept else 0)
+                self._token_store.save(offered, kept.version if kept else 0)
             except NoKeys as fault:
                 raise self.not_set_up(str(fault)) from None
-            kept = self._vault.load()
+            kept = self._token_store.load()
         if kept is None:
             raise self.not_set_up(self.lacking() or "a connection: press Connect")
         return kept
@@ -60,7 +60,7 @@ class Custody:
         self, access: str, refresh: str, who: str, expires_in: float | None, base_url: str, account_id: int | None
     ) -> None:
         """Store these tokens in place of whatever is stored. Raises NoKeys."""
-        kept = self._vault.load()
+        kept = self._token_store.load()
         seen = kept.connection.seen if kept else ()
         # What the settings say now is older than this.
         new = self._new(access, refresh, who, (*seen, *(one for one in self._prints() if one not in seen)))
@@ -68,17 +68,17 @@ class Custody:
             new = replace(new, expires_at=self._now() + expires_in)
         account_id = account_id if account_id is not None else new.account_id
         self._unsaved = None
-        self._vault.save(replace(new, base_url=base_url or new.base_url, account_id=account_id), None)
+        self._token_store.save(replace(new, base_url=base_url or new.base_url, account_id=account_id), None)
 
     def commit(self, fresh: Connection, parent: str) -> str:
         """Store a pair that was given for the refresh token `parent`. -> the access token that holds now: another, if
         somebody connected anew or went on from the same parent meanwhile. Raises whatever the engine raises."""
         while True:
-            kept = self._vault.load()
+            kept = self._token_store.load()
             if kept is not None and kept.readable and kept.connection.refresh != parent:
                 return kept.connection.access
             seen = kept.connection.seen if kept else ()
-            if self._vault.save(replace(fresh, seen=seen), kept.version if kept else 0) is not None:
+            if self._token_store.save(replace(fresh, seen=seen), kept.version if kept else 0) is not None:
                 return fresh.access
 
     def keep_for_later(self, fresh: Connection, parent: str) -> None:
@@ -88,36 +88,36 @@ class Custody:
     def revoke(self, connection: Connection, why: str) -> None:
         """Mark this connection as lost, unless another one is stored by now."""
         while True:
-            kept = self._vault.load()
+            kept = self._token_store.load()
             if kept is None or not kept.readable:
                 return
             now = kept.connection
             if (now.access, now.refresh) != (connection.access, connection.refresh) or now.revoked:
                 return
-            if self._vault.save(replace(now, revoked=why or "access was revoked"), kept.version) is not None:
+            if self._token_store.save(replace(now, revoked=why or "access was revoked"), kept.version) is not None:
                 return
 
     def name(self, account: Mapping[str, Any]) -> None:
         """Remember id and name of the account that the tokens turned out to belong to."""
-        kept = self._vault.load()
+        kept = self._token_store.load()
         number, name = payloads.whole(account.get("id")), str(account.get("name") or "")
         if kept is None or not kept.readable or number is None:
             return
         known = kept.connection
         if (known.account_id, known.account_name) != (number, name):
             # Somebody else's commit goes first: this is told again with the next reading of the account.
-            self._vault.save(replace(known, account_id=number, account_name=name), kept.version)
+            self._token_store.save(replace(known, account_id=number, account_name=name), kept.version)
 
     def begin_anew(self) -> None:
         """Count the stored pair as another connection than before."""
-        kept = self._vault.load()
+        kept = self._token_store.load()
         if kept is not None and kept.readable:
             generation = fingerprint(kept.connection.generation, str(self._now()))[:16]
-            self._vault.save(replace(kept.connection, generation=generation), kept.version)
+            self._token_store.save(replace(kept.connection, generation=generation), kept.version)
 
     def rotate_keys(self) -> bool:
         """Seal what is stored with the newest key. -> whether there was anything that could be opened."""
-        return self._vault.rotate()
+        return self._token_store.rotate()
 
     def base_url(self, connection: Connection | None) -> str:
         """Where the account lives: as the settings say, or where it was found since they said so; "" if unknown."""

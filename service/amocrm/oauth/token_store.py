@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 NAMESPACE, KEY = "tokens", "amocrm"
 SEEN = 20
 """So many hashes of tokens from the settings are remembered."""
+
+LOOKED_UP_EVERY = 30.0
+"""Seconds for which the account's id is taken as it was, so that no webhook waits for a look at the tokens."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,26 @@ class TokenStore:
         except (InvalidToken, ValueError):
             return None
         return {"access": str(secret.get("access", "")), "refresh": str(secret.get("refresh", ""))}
+
+
+class KnownAccount:
+    """The connected account's id, as far as it is stored: asks nobody, writes nothing, and looks seldom."""
+
+    def __init__(self, key_values: KeyValues, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._key_values = key_values
+        self._monotonic = monotonic
+        self._known: tuple[int | None, float] | None = None
+
+    def __call__(self) -> int | None:
+        now = self._monotonic()
+        if self._known is None or now >= self._known[1]:
+            entry = self._key_values.get(NAMESPACE, KEY)
+            self._known = (entry.value.get("account_id") if entry else None, now + LOOKED_UP_EVERY)
+        return self._known[0]
+
+    def forget(self) -> None:
+        """Look again at the next question: another account may have been connected."""
+        self._known = None
 
 
 class NoKeys(RuntimeError):

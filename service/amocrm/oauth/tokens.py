@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from outbox.outcome import DeliveryError, Pause
 from service.amocrm import payloads
 from service.amocrm.oauth.backoff import Backoff
-from service.amocrm.oauth.connection import Custody, reconnect
+from service.amocrm.oauth.connection import StoredConnection, reconnect
 from service.amocrm.oauth.endpoint import ALLOWED_HOST, DAY, Issued, TokenEndpoint, TokenRefused, host_of
 from service.amocrm.oauth.token_store import Connection, claims
 from service.config import Amocrm
@@ -75,9 +75,9 @@ class TokenOwner:
         self,
         settings: Amocrm,
         *,
-        custody: Custody,
+        stored: StoredConnection,
         endpoint: TokenEndpoint,
-        trouble: Backoff,
+        backoff: Backoff,
         leases: Leases,
         now: Callable[[], float],
         owner: str,
@@ -86,9 +86,9 @@ class TokenOwner:
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._settings = settings
-        self._custody = custody
+        self._stored = stored
         self._endpoint = endpoint
-        self._trouble = trouble
+        self._backoff = backoff
         self._leases = leases
         self._now = now
         self._owner = f"{owner}:{uuid.uuid4().hex[:12]}"  # two processes must never pass for one
@@ -96,12 +96,13 @@ class TokenOwner:
         self._sleep = sleep
         self._lease_seconds = lease_seconds
         self._lock = threading.Lock()
+        self._doubted = False  # a fresh token was refused
 
     # -- asked by the client
 
     def access_token(self) -> str:
         """A token to send now. Raises DeliveryError when there is none that may work."""
-        connection = self._custody.usable()
+        connection = self._stored.usable()
         if connection.long_lived:
             return connection.access  # whether it has expired is for amoCRM to say, not for our clock
         left = (connection.expires_at or 0.0) - self._now()
@@ -110,67 +111,67 @@ class TokenOwner:
         try:
             return self._renew(connection.access)
         except DeliveryError:
-            if connection.access and left > 0 and self._custody.usable().access == connection.access:
+            if connection.access and left > 0 and self._stored.usable().access == connection.access:
                 return connection.access
             raise
 
     def renewed(self, rejected: str) -> str:
         """Another token than the one that amoCRM has just answered 401 to. Raises DeliveryError."""
-        connection = self._custody.usable()
+        connection = self._stored.usable()
         if connection.access != rejected:
             return connection.access  # another process was faster
         if connection.long_lived:
-            self._custody.revoke(connection, "amoCRM no longer accepts the long-lived token")
+            self._stored.revoke(connection, "amoCRM no longer accepts the long-lived token")
             raise reconnect()
         return self._renew(rejected)
 
     def base_url(self) -> str:
         """Where the account's API lives, "" while unknown. Only allow-listed hosts and what the settings name."""
-        kept = self._custody.load()
-        return self._custody.base_url(kept.connection if kept else None)
+        kept = self._stored.load()
+        return self._stored.base_url(kept.connection if kept else None)
 
     # -- asked by people and the schedule
 
     def refresh(self, force: bool = False) -> bool:
         """Renew the pair when it is due, or now. -> whether the pair changed. Raises DeliveryError."""
-        connection = self._custody.usable()
+        connection = self._stored.usable()
         due = self.due_at()
         if connection.long_lived or (not force and (due is None or self._now() < due)):
             return False
-        refused = force and self._trouble.cause == "amocrm_reconnect"
+        refused = force and self._backoff.cause == "amocrm_reconnect"
         if force:
-            self._trouble.clear()
+            self._backoff.clear()
         changed = self._renew(connection.access) != connection.access
         if changed and refused:
-            self._custody.begin_anew()  # what waits for another pair goes out, as after a connect
+            self._stored.begin_anew()  # what waits for another pair goes out, as after a connect
         return changed
 
     def due_at(self) -> float | None:
         """When `refresh` has something to do: at half the access token's life, weekly at least. None: never."""
         try:
-            connection = self._custody.usable()
+            connection = self._stored.usable()
         except DeliveryError:
             return None
         if connection.long_lived:
             return None
         life = max((connection.expires_at or 0.0) - connection.received_at, 0.0) if connection.access else 0.0
         due = connection.received_at + min(life / 2, AT_LEAST)
-        return max(due, self._trouble.retry_at)
+        return max(due, self._backoff.retry_at)
 
     def status(self) -> TokenStatus:
         """The connection's state, for the page. Sends nothing."""
         with contextlib.suppress(DeliveryError):  # what is stored says why it is not usable
-            self._custody.current()
-        kept = self._custody.load()
+            self._stored.current()
+        kept = self._stored.load()
         if kept is None:
-            return TokenStatus("not_connected", detail=self._custody.lacking() or "amoCRM was never connected")
+            return TokenStatus("not_connected", detail=self._stored.lacking() or "amoCRM was never connected")
         one = kept.connection
         shown = TokenStatus(
             "connected",
             expires_at=one.expires_at,
             last_refresh=one.received_at or None,
             who=one.who,
-            host=host_of(self._custody.base_url(one)),
+            host=host_of(self._stored.base_url(one)),
             account_id=one.account_id,
             account_name=one.account_name,
         )
@@ -183,7 +184,7 @@ class TokenOwner:
             over = one.expires_at is not None and self._now() >= one.expires_at
             state = "expired" if over else "reconnect" if one.revoked else "long_lived"
             return replace(shown, state=state, detail=one.revoked)
-        cause = self._trouble.cause
+        cause = self._backoff.cause
         alive = bool(one.access) and self._now() < (one.expires_at or 0.0)
         lost = one.revoked or cause == "amocrm_reconnect" or (cause == "amocrm_credentials" and not alive)
         return replace(
@@ -191,7 +192,7 @@ class TokenOwner:
             state="reconnect" if lost else "connected",
             refresh_expires_at=one.received_at + REFRESH_LIFE if one.received_at else None,
             next_refresh=self.due_at(),
-            detail=one.revoked or self._trouble.detail,
+            detail=one.revoked or self._backoff.detail,
         )
 
     def import_pair(
@@ -207,29 +208,32 @@ class TokenOwner:
         """Take tokens over from a person, in place of whatever is stored. Raises NoKeys, ValueError without a token."""
         if not access and not refresh:
             raise ValueError("expected an access token, a refresh token or both, got neither")
-        self._custody.replace(access, refresh, who, expires_in, base_url, account_id)
-        self._trouble.clear()
+        self._stored.replace(access, refresh, who, expires_in, base_url, account_id)
+        self._backoff.clear()
 
     def rotate_keys(self) -> bool:
         """Seal the stored tokens with the newest key. -> False when there are none that can be opened."""
-        return self._custody.rotate_keys()
+        return self._stored.rotate_keys()
 
     def disconnected(self, why: str) -> None:
         """amoCRM told that access was withdrawn: from now on "reconnect"."""
-        kept = self._custody.load()
+        kept = self._stored.load()
         if kept is not None and kept.readable:
-            self._custody.revoke(kept.connection, why)
+            self._stored.revoke(kept.connection, why)
 
     def note_account(self, account: Mapping[str, Any]) -> None:
         """Remember id and name of the account that the tokens turned out to belong to."""
-        self._custody.name(account)
+        self._stored.name(account)
 
     def note_answer(self, good: bool) -> None:
-        """Whether amoCRM accepts the freshly renewed token: the page says "reconnect" while it does not."""
+        """Whether amoCRM accepts the token: while it refuses even a freshly renewed one, the page says "reconnect"."""
         if good:
-            self._trouble.clear()
+            if self._doubted:
+                self._doubted = False
+                self._backoff.clear()
         else:
-            self._trouble.note(
+            self._doubted = True
+            self._backoff.note(
                 DeliveryError("amoCRM refuses a token that it has only just given", cause="amocrm_reconnect"), 0.0
             )
 
@@ -246,14 +250,14 @@ class TokenOwner:
     def generation(self) -> str:
         """Changes with every connect and import, and when access is lost; not with a refresh."""
         try:
-            kept = self._custody.current()
+            kept = self._stored.current()
         except DeliveryError:
             return ""
         return f"{kept.connection.generation}{'!' if kept.connection.revoked else ''}"
 
     def is_long_lived(self) -> bool:
         """Whether the stored token, or the one in the settings, needs no renewing and so no client's secret."""
-        kept = self._custody.load()
+        kept = self._stored.load()
         if kept is None:
             return bool(self._settings.access_token) and not self._settings.refresh_token
         return kept.connection.long_lived
@@ -261,7 +265,7 @@ class TokenOwner:
     def connected(self) -> bool:
         """Whether there is anything to send: False is "not connected", also with a lost TOKEN_KEYS."""
         try:
-            return self._custody.current().readable
+            return self._stored.current().readable
         except DeliveryError:
             return False
 
@@ -272,9 +276,9 @@ class TokenOwner:
         with self._lock:
             lease = self._lease(stale)
             if lease is None:
-                return self._custody.usable().access
+                return self._stored.usable().access
             try:
-                connection = self._custody.usable()  # read again: now nobody else can change it
+                connection = self._stored.usable()  # read again: now nobody else can change it
                 return connection.access if connection.access != stale else self._exchange(connection, lease)
             finally:
                 with contextlib.suppress(Exception):  # a store that fails here lets the lease run out
@@ -284,9 +288,9 @@ class TokenOwner:
         """The right to refresh, or None when another process has done it meanwhile."""
         until = self._now() + WAIT_FOR_OTHER
         while True:
-            if self._custody.usable().access != stale:
+            if self._stored.usable().access != stale:
                 return None
-            self._trouble.respect()
+            self._backoff.respect()
             lease = self._leases.acquire(LEASE, self._owner, self._lease_seconds)
             if lease is not None:
                 return lease
@@ -308,7 +312,7 @@ class TokenOwner:
             if error.status == 403:
                 error.params.update(self.for_support())
             if error.status is not None or error.retry_after is None:  # else nothing was asked: an earlier wait holds
-                self._trouble.note(error)
+                self._backoff.note(error)
             raise
         failpoint("token-after-response")
         now = self._now()
@@ -324,7 +328,7 @@ class TokenOwner:
         )
         access = self._commit(fresh, connection.refresh)
         failpoint("token-after-commit")
-        self._trouble.clear()
+        self._backoff.clear()
         return access
 
     def _ask(self, connection: Connection, lease: Lease) -> tuple[Issued, str]:
@@ -337,7 +341,7 @@ class TokenOwner:
                     "Another process has taken the renewing over", cause="amocrm_down", pause=Pause("outage")
                 )
 
-        base_url = self._custody.base_url(connection)
+        base_url = self._stored.base_url(connection)
         grant = {"grant_type": "refresh_token", "refresh_token": connection.refresh}
         try:
             return self._endpoint.ask(base_url, grant, still_ours), base_url
@@ -355,18 +359,18 @@ class TokenOwner:
         try:
             number, host = self._endpoint.home_of(domain, connection.refresh)
         except DeliveryError as error:
-            if error.pause and error.pause.kind == "outage" and error.status != 401 and self._trouble.failures < 3:
+            if error.pause and error.pause.kind == "outage" and error.status != 401 and self._backoff.failures < 3:
                 raise
             return ""
         ours = connection.account_id is None or number is None or number == connection.account_id
         return f"https://{host}" if ours and host != host_of(base_url) else ""
 
     def _refused(self, connection: Connection, refused: TokenRefused) -> str:
-        kept = self._custody.load()
+        kept = self._stored.load()
         if kept is not None and kept.readable and kept.connection.refresh != connection.refresh:
             return kept.connection.access  # another process has rotated it: nothing is lost
         if refused.kind == "grant":
-            self._custody.revoke(connection, refused.detail)
+            self._stored.revoke(connection, refused.detail)
             raise reconnect(refused.detail)
         mend = "check AMOCRM_CLIENT_ID, AMOCRM_CLIENT_SECRET and AMOCRM_REDIRECT_URI (byte for byte)"
         if refused.kind == "place":
@@ -378,17 +382,17 @@ class TokenOwner:
             status=refused.status,
             params={"detail": refused.detail, "mend": mend},
         )
-        self._trouble.note(error)
+        self._backoff.note(error)
         raise error
 
     def _commit(self, fresh: Connection, parent: str) -> str:
         """Store the new pair before anybody uses it. -> the access token that holds now."""
         for attempt in range(COMMIT_TRIES):
             try:
-                return self._custody.commit(fresh, parent)
+                return self._stored.commit(fresh, parent)
             except Exception:  # whatever the engine says: this pair exists nowhere else
                 self._sleep(min(0.1 * 2**attempt, 2.0))
-        self._custody.keep_for_later(fresh, parent)
+        self._stored.keep_for_later(fresh, parent)
         raise DeliveryError(
             "The new access to amoCRM could not be stored, so it is not used yet; we try again",
             cause="internal",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
 
-ECHOES, TOLD = "echoes", "changes"
+NAMESPACE, TOLD = "echoes", "changes"
 LAST_FEW = 8
 """So many of our own changes are kept per deal."""
 
@@ -59,22 +59,22 @@ class OwnChanges:
     def keep(self, changes: Mapping[int, OwnChange]) -> None:
         """Remember these changes by deal id, in place of what was said of the same deliveries. To be called before a
         write leaves too (sure=False), since its hook may be here before its answer."""
-        kept = self._key_values.get_many(ECHOES, [str(lead_id) for lead_id in changes])
+        kept = self._key_values.get_many(NAMESPACE, [str(lead_id) for lead_id in changes])
         values: dict[str, Any] = {}
-        for lead_id, echo in changes.items():
+        for lead_id, change in changes.items():
             entry = kept.get(str(lead_id))
-            before = [one for one in (entry.value if entry else []) if one.get("delivery") != echo.delivery]
-            values[str(lead_id)] = [*before, asdict(echo)][-LAST_FEW:]
-        self._key_values.put_many(ECHOES, values)
+            before = [one for one in (entry.value if entry else []) if one.get("delivery") != change.delivery]
+            values[str(lead_id)] = [*before, asdict(change)][-LAST_FEW:]
+        self._key_values.put_many(NAMESPACE, values)
 
     def known(self, lead_ids: Sequence[int]) -> dict[int, Known]:
         """What is known of these deals; each of them is in the answer."""
         keys = [str(lead_id) for lead_id in lead_ids]
-        echoes = self._key_values.get_many(ECHOES, keys)
+        own = self._key_values.get_many(NAMESPACE, keys)
         told = self._key_values.get_many(TOLD, keys)
         found = {}
         for lead_id, key in zip(lead_ids, keys, strict=True):
-            ours = self._echoes(echoes.get(key))
+            ours = self._read(own.get(key))
             last = next((one for one in reversed(ours) if one.sure), None)
             seen = _last_told(told.get(key))
             if seen is not None and last is not None and (seen.status_id == last.status_id or seen.at < last.at):
@@ -82,14 +82,18 @@ class OwnChanges:
             found[lead_id] = Known(ours[-1] if ours else None, last, seen)
         return found
 
+    def of(self, lead_id: int) -> list[OwnChange]:
+        """The last few that we made, oldest first."""
+        return self._read(self._key_values.get(NAMESPACE, str(lead_id)))
+
     def tidy(self, older_than: float) -> int:
         """Forget deals that we have not moved since then (seconds since the epoch). -> how many."""
-        old = [key for key, entry in self._key_values.items(ECHOES).items() if entry.updated_at < older_than]
-        self._key_values.delete(ECHOES, old)
+        old = [key for key, entry in self._key_values.items(NAMESPACE).items() if entry.updated_at < older_than]
+        self._key_values.delete(NAMESPACE, old)
         return len(old)
 
     @staticmethod
-    def _echoes(entry: Any) -> list[OwnChange]:
+    def _read(entry: Any) -> list[OwnChange]:
         return [OwnChange(**one) for one in entry.value] if entry is not None else []
 
 

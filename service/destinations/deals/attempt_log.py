@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -24,44 +23,40 @@ SHORT = 1024
 
 
 class ExchangeRecorder:
-    """Gives the exchanges of a pass to the context."""
+    """Gives out clients whose requests are kept with the attempts of deliveries."""
 
     def __init__(self, client: AmocrmClient, context: DeliveryContext) -> None:
         self._client = client
-        self._desk = context
+        self._context = context
 
-    @contextmanager
-    def reading(self, rows: Sequence[Delivery]) -> Iterator[None]:
-        """Requests in this block are readings for these deliveries; a search for an e-mail is for its own ones."""
+    def reading(self, rows: Sequence[Delivery]) -> AmocrmClient:
+        """Its requests are readings for these deliveries; a search for an e-mail is for its own ones."""
 
-        def note(exchange: Exchange) -> None:
+        def record(exchange: Exchange) -> None:
             failed = exchange.status is None or exchange.status >= 300
             searched = dict(parse_qsl(urlsplit(exchange.url).query)).get("query")
             ids = [row.id for row in rows if searched in (None, row.email)]
             if len(ids) <= FEW:
-                self._desk.exchange(ids, exchange.as_dict())
+                self._context.exchange(ids, exchange.as_dict())
             elif failed:
-                self._desk.exchange(ids, replace(exchange, response_body=exchange.response_body[:SHORT]).as_dict())
+                self._context.exchange(ids, replace(exchange, response_body=exchange.response_body[:SHORT]).as_dict())
 
-        with self._client.noting(note):
-            yield
+        return self._client.bound(record)
 
-    @contextmanager
-    def writing(self, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[None]:
-        """Requests in this block write these (delivery id, row of the body): each keeps its own row of them."""
+    def writing(self, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> AmocrmClient:
+        """Its requests write these (delivery id, row of the body): each keeps its own row of them."""
 
-        def note(exchange: Exchange) -> None:
+        def record(exchange: Exchange) -> None:
             if len(changes) == 1:
-                self._desk.exchange([changes[0][0]], exchange.as_dict())
+                self._context.exchange([changes[0][0]], exchange.as_dict())
                 return
             good = exchange.status is not None and exchange.status < 300
             for place, (number, change) in enumerate(changes):
                 own = f"[{json.dumps(change)}, … row {place + 1} of {len(changes)}]"
                 answer = _own_row(exchange.response_body, change["id"]) if good else exchange.response_body
-                self._desk.exchange([number], replace(exchange, request_body=own, response_body=answer).as_dict())
+                self._context.exchange([number], replace(exchange, request_body=own, response_body=answer).as_dict())
 
-        with self._client.noting(note):
-            yield
+        return self._client.bound(record)
 
 
 def _own_row(body: str, lead_id: int) -> str:

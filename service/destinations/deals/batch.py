@@ -18,7 +18,7 @@ from service.amocrm.pipelines import Pipelines, Target
 from service.amocrm.stage_changes.own import Known, OwnChanges
 from service.destinations.deals import outcomes
 from service.destinations.deals.attempt_log import ExchangeRecorder
-from service.destinations.deals.lookup import Deals
+from service.destinations.deals.lookup import Lookup
 from service.destinations.deals.rules import Verdict, judge
 from service.destinations.deals.write import SERIES, Fault, Move, Writer, Written
 
@@ -34,23 +34,21 @@ class Batch:
 
     def __init__(
         self,
-        deals: Deals,
+        lookup: Lookup,
         writer: Writer,
-        client: AmocrmClient,
         pipelines: Pipelines,
-        echoes: OwnChanges,
-        notebook: ExchangeRecorder,
+        own_changes: OwnChanges,
+        recorder: ExchangeRecorder,
         context: DeliveryContext,
         now: Callable[[], float],
         coalesce: bool,
     ) -> None:
-        self._deals = deals
+        self._lookup = lookup
         self._writer = writer
-        self._client = client
         self._pipelines = pipelines
-        self._echoes = echoes
-        self._notebook = notebook
-        self._desk = context
+        self._own_changes = own_changes
+        self._recorder = recorder
+        self._context = context
         self._now = now
         self._coalesce = coalesce
         self._targets: Mapping[int, Target] = {}
@@ -65,9 +63,9 @@ class Batch:
         self._targets = targets
         for row in rows:
             self._queues.setdefault(_key(row), []).append(row)
-        with self._notebook.reading(rows):
-            lost = self._deals.resolve([(row.email or "", targets[row.id]) for row in rows])
-        self._desk.settle(self._without_deal(lost))
+        lookup = self._lookup.bound(self._recorder.reading(rows))
+        lost = lookup.resolve([(row.email or "", targets[row.id]) for row in rows])
+        self._context.settle(self._without_deal(lost))
         while moves := self._next_round():
             for chunk in self._writer.chunks(moves):
                 self._write(chunk)
@@ -92,14 +90,14 @@ class Batch:
     def _next_round(self) -> list[Move]:
         """The first row of each student that has something to move, each deal once. Settles what has not."""
         ids = {self._deal_of(queue[0]) for queue in self._queues.values() if queue}
-        self._known = self._echoes.known([one for one in ids if one is not None])
+        self._known = self._own_changes.known([one for one in ids if one is not None])
         moves: dict[int, Move] = {}
         settled: dict[int, Outcome] = {}
         for queue in self._queues.values():
             move = self._head(queue, settled)
             if move is not None and (move.lead.id not in moves or move.row.id < moves[move.lead.id].row.id):
                 moves[move.lead.id] = move  # two e-mails may mean one deal: the later row waits a round
-        self._desk.settle(settled)
+        self._context.settle(settled)
         return list(moves.values())
 
     def _head(self, queue: list[Delivery], settled: dict[int, Outcome]) -> Move | None:
@@ -129,36 +127,34 @@ class Batch:
     def _verdict(self, row: Delivery) -> Verdict:
         target = self._targets[row.id]
         lead_id = self._deal_of(row) or 0
-        lead = self._deals.lead(lead_id)
+        lead = self._lookup.lead(lead_id)
         if lead_id not in self._known:
-            self._known.update(self._echoes.known([lead_id]))
-        with self._notebook.reading([row]):
-            pipeline = self._pipelines.pipeline(target.pipeline_id, self._stage_to_know(lead, target))
-            pipeline = pipeline or Pipeline(target.pipeline_id, target.pipeline_name)
-            verdict = judge(lead, target, pipeline, self._known[lead_id], row.received_at, row.id)
-            if verdict.kind == "ask" and lead is not None:
-                return self._ask(row, lead, verdict)
-        return verdict
+            self._known.update(self._own_changes.known([lead_id]))
+        client = self._recorder.reading([row])
+        pipelines = self._pipelines.bound(client)
+        pipeline = pipelines.pipeline(target.pipeline_id, self._stage_to_know(lead, target))
+        pipeline = pipeline or Pipeline(target.pipeline_id, target.pipeline_name)
+        verdict = judge(lead, target, pipeline, self._known[lead_id], row.received_at, row.id)
+        return self._ask(client, row, lead, verdict) if verdict.kind == "ask" and lead is not None else verdict
 
     def _stage_to_know(self, lead: Lead | None, target: Target) -> int | None:
         """A stage that our list lacks makes it be read again; that of a deal elsewhere does not matter."""
         return lead.status_id if lead is not None and lead.pipeline_id == target.pipeline_id else None
 
-    def _ask(self, row: Delivery, lead: Lead, unsure: Verdict) -> Verdict:
+    def _ask(self, client: AmocrmClient, row: Delivery, lead: Lead, unsure: Verdict) -> Verdict:
         """When was it moved back? amoCRM's log of events knows; without an answer the manager's move stands."""
         ours = self._known[lead.id].ours
         since = int(ours.at) - 60 if ours else int(row.received_at) - 60
-        for change in self._client.status_changes_of(lead.id, since, int(self._now()) + 3600):
+        for change in client.status_changes_of(lead.id, since, int(self._now()) + 3600):
             if change.status_id == lead.status_id:
                 return Verdict("move") if row.received_at > change.at else Verdict("moved_back", unsure.words)
         return Verdict("moved_back", unsure.words)
 
     def _outcome(self, row: Delivery, verdict: Verdict) -> Outcome | None:
-        target, person = self._targets[row.id], self._deals.people.get(row.email or "")
-        lead = self._deals.lead(self._deal_of(row) or 0)
+        target, person = self._targets[row.id], self._lookup.people.get(row.email or "")
+        lead = self._lookup.lead(self._deal_of(row) or 0)
         if verdict.kind in ("deal_gone", "elsewhere"):
-            with self._notebook.reading([row]):
-                return self._deals.heal(row, target)
+            return self._lookup.bound(self._recorder.reading([row])).heal(row, target)
         if verdict.kind == "here" and lead is not None:
             asked = self._known[lead.id].asked
             before = asked.old_status_id if asked else None
@@ -180,6 +176,10 @@ class Batch:
 
     # -- writing
 
+    def _lookup_for(self, moves: Sequence[Move]) -> Lookup:
+        """Whose readings are kept with the attempts of these."""
+        return self._lookup.bound(self._recorder.reading([move.row for move in moves]))
+
     def _write(self, chunk: Sequence[Move]) -> None:
         fresh = self._still(chunk)
         if not fresh:
@@ -193,19 +193,17 @@ class Batch:
             settled[move.row.id] = _about(error, move)
             self._queue(move.row).clear()
         self._refused(written, settled)
-        with self._notebook.reading([move.row for move in written.again]):
-            self._deals.read((move.lead.id for move in written.again), anew=True)
+        self._lookup_for(written.again).read((move.lead.id for move in written.again), anew=True)
         for move in written.again:
             self._turns[move.row.id] = self._turns.get(move.row.id, 0) + 1
-        self._desk.settle(settled)
+        self._context.settle(settled)
 
     def _still(self, chunk: Sequence[Move]) -> list[Move]:
         """Read again what is too old, and leave out what is no longer to be moved: the next round settles it."""
-        stale = {move.lead.id for move in chunk if self._deals.is_stale(move.lead.id)}
+        stale = {move.lead.id for move in chunk if self._lookup.is_stale(move.lead.id)}
         if not stale:
             return list(chunk)
-        with self._notebook.reading([move.row for move in chunk if move.lead.id in stale]):
-            self._deals.read(stale)
+        self._lookup_for([move for move in chunk if move.lead.id in stale]).read(stale)
         return [
             self._move(move.row) if move.lead.id in stale else move
             for move in chunk
@@ -213,7 +211,7 @@ class Batch:
         ]
 
     def _done(self, move: Move, at: float, settled: dict[int, Outcome]) -> None:
-        person = self._deals.people.get(move.row.email or "")
+        person = self._lookup.people.get(move.row.email or "")
         settled[move.row.id] = outcomes.delivered(move, person, self._pipelines)
         losers = self._losers.pop(move.row.id, [])
         for loser in losers:
@@ -223,7 +221,7 @@ class Batch:
         queue = self._queue(move.row)
         queue[:] = [row for row in queue if row.id not in gone]
         target = move.target
-        self._deals.moved(replace(move.lead, status_id=target.status_id, pipeline_id=target.pipeline_id), at)
+        self._lookup.moved(replace(move.lead, status_id=target.status_id, pipeline_id=target.pipeline_id), at)
         self._series = ("", 0)
 
     def _refused(self, written: Written, settled: dict[int, Outcome]) -> None:
@@ -231,16 +229,16 @@ class Batch:
         if not written.refused:
             return
         doubtful = [fault for fault in written.refused if not fault.rights]
-        with self._notebook.reading([fault.move.row for fault in doubtful]):
-            if doubtful:
-                self._pipelines.all(max_age=0.0)
-                self._deals.read((fault.move.lead.id for fault in doubtful), anew=True)
+        if doubtful:
+            client = self._recorder.reading([fault.move.row for fault in doubtful])
+            self._pipelines.bound(client).all(max_age=0.0)
+            self._lookup.bound(client).read((fault.move.lead.id for fault in doubtful), anew=True)
         for fault in written.refused:
             cause = "amocrm_rights" if fault.rights else self._cause(fault)
             if not cause:  # the deal has changed: it is judged again
                 self._turns[fault.move.row.id] = self._turns.get(fault.move.row.id, 0) + 1
                 continue
-            person = self._deals.people.get(fault.move.row.email or "")
+            person = self._lookup.people.get(fault.move.row.email or "")
             settled[fault.move.row.id] = outcomes.refused(fault, cause, person, self._pipelines)
             queue = self._queue(fault.move.row)
             queue[:] = [row for row in queue if row.id != fault.move.row.id]
@@ -249,7 +247,7 @@ class Batch:
     def _cause(self, fault: Fault) -> str:
         """The cause of a refusal; "" when the deal is no longer as it was when we wrote."""
         move = fault.move
-        lead = self._deals.lead(move.lead.id)
+        lead = self._lookup.lead(move.lead.id)
         as_it_was = lead is not None and not lead.is_deleted and lead.status_id == move.lead.status_id
         pipeline = self._pipelines.pipeline(move.target.pipeline_id)
         if pipeline is not None and pipeline.stage(move.target.status_id) is None:
@@ -257,7 +255,7 @@ class Batch:
         return "deal_refused" if as_it_was or self._turns.get(move.row.id, 0) >= TURNS else ""
 
     def _move(self, row: Delivery) -> Move:
-        lead = self._deals.lead(self._deal_of(row) or 0)
+        lead = self._lookup.lead(self._deal_of(row) or 0)
         assert lead is not None  # it was judged just now
         return Move(row, lead, self._targets[row.id])
 
@@ -265,7 +263,7 @@ class Batch:
         return self._queues[_key(row)]
 
     def _deal_of(self, row: Delivery) -> int | None:
-        return self._deals.chosen(row.email or "", self._targets[row.id].pipeline_id)
+        return self._lookup.chosen(row.email or "", self._targets[row.id].pipeline_id)
 
 
 def _key(row: Delivery) -> str:

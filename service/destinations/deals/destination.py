@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.message import Delivery
 from outbox.outcome import DeliveryError, Outcome, Pause, Skipped
-from service.amocrm.client import LIST_LIMIT, AmocrmClient
-from service.amocrm.oauth.tokens import TokenOwner
+from service.amocrm import AmocrmAccount
+from service.amocrm.client import LIST_LIMIT
 from service.amocrm.pipelines import Pipelines, Target
-from service.amocrm.rate_limit import Pace
-from service.amocrm.stage_changes.own import OwnChanges
 from service.config import Amocrm
 from service.destinations.deals.attempt_log import ExchangeRecorder
 from service.destinations.deals.batch import Batch
 from service.destinations.deals.directory import Directory
 from service.destinations.deals.forbidden import Quarantine
-from service.destinations.deals.lookup import Deals
+from service.destinations.deals.lookup import Lookup
 from service.destinations.deals.write import Writer
 
 if TYPE_CHECKING:
@@ -49,22 +47,18 @@ class DealMoves:
     def __init__(
         self,
         settings: Amocrm,
-        client: AmocrmClient,
-        tokens: TokenOwner,
-        pipelines: Pipelines,
+        account: AmocrmAccount,
         directory: Directory,
-        echoes: OwnChanges,
-        pace: Pace,
         key_values: KeyValues,
         now: Callable[[], float],
     ) -> None:
         self._settings = settings
-        self._pace = pace
-        self._client = client
-        self._tokens = tokens
-        self._pipelines = pipelines
+        self._pace = account.pace
+        self._client = account.client
+        self._tokens = account.tokens
+        self._pipelines = account.pipelines
+        self._own_changes = account.own_changes
         self._directory = directory
-        self._echoes = echoes
         self._key_values = key_values
         self._now = now
 
@@ -102,56 +96,53 @@ class DealMoves:
 
     def deliver(self, batch: Sequence[Delivery], context: DeliveryContext) -> Mapping[int, Outcome]:
         """Move the deals of these students. What is certain is settled at the context at once."""
-        suspects = Quarantine(self._client, self._key_values, self._now)
+        quarantine = Quarantine(self._key_values, self._now)
         try:
-            self._deliver(batch, context, suspects)
+            self._deliver(batch, context, quarantine)
         except DeliveryError as error:
             if error.status == 403 and error.cause == "amocrm_forbidden":
-                if len(batch) == 1 and suspects.account_is_good:
+                if len(batch) == 1 and quarantine.account_is_good:
                     return {batch[0].id: _no_right(error)}
-                if not suspects.added:  # it was a reading: whose is not known
-                    suspects.add([batch[0].id])
+                if not quarantine.added:  # it was a reading: whose is not known
+                    quarantine.add([batch[0].id])
             if len(batch) == 1 and error.pause is None:
                 return {batch[0].id: error}  # first the row's own retry; a second one running pauses
             error.pause = error.pause or Pause("outage")
             raise
-        if suspects.account_is_good:
-            suspects.clear([row.id for row in batch])
+        if quarantine.account_is_good:
+            quarantine.clear([row.id for row in batch])
         if 1 < len(batch) < self._settings.batch and self._pace.is_busy():
             # All is settled. Events that trickle in are collected for a moment, so that they share their requests;
             # one that comes alone is never kept waiting.
             self._pace.rest(LINGER)
         return {}
 
-    def _deliver(self, batch: Sequence[Delivery], context: DeliveryContext, suspects: Quarantine) -> None:
-        notebook = ExchangeRecorder(self._client, context)
-        with notebook.reading(batch):
-            alone = suspects.check()
-            targets, outcomes = self._targets(batch)
+    def _deliver(self, batch: Sequence[Delivery], context: DeliveryContext, quarantine: Quarantine) -> None:
+        recorder = ExchangeRecorder(self._client, context)
+        client = recorder.reading(batch)
+        alone = quarantine.check(client)
+        targets, outcomes = self._targets(batch, self._pipelines.bound(client))
         if outcomes:
             context.settle(outcomes)
         rows = [row for row in batch if row.id in targets]
         if not rows:
             return
         size = self._settings.batch
-        writer = Writer(
-            self._client, self._echoes, self._key_values, self._now, context, notebook, size, suspects, alone
-        )
-        deals = Deals(self._client, self._directory, self._pipelines, self._now)
+        writer = Writer(self._own_changes, self._key_values, self._now, context, recorder, size, quarantine, alone)
+        lookup = Lookup(self._client, self._directory, self._pipelines, self._now)
         run = Batch(
-            deals,
+            lookup,
             writer,
-            self._client,
             self._pipelines,
-            self._echoes,
-            notebook,
+            self._own_changes,
+            recorder,
             context,
             self._now,
             self._settings.coalesce,
         )
         run.run(rows, targets)
 
-    def _targets(self, batch: Sequence[Delivery]) -> tuple[dict[int, Target], dict[int, Outcome]]:
+    def _targets(self, batch: Sequence[Delivery], pipelines: Pipelines) -> tuple[dict[int, Target], dict[int, Outcome]]:
         """The stage of each row's lesson, and the outcomes of rows that have none."""
         age = {"max_age": 600.0} if len(batch) >= BUSY else {}
         known: dict[int, Target | None] = {}
@@ -164,7 +155,7 @@ class DealMoves:
                 outcomes[row.id] = DeliveryError(message, cause="internal", code="unreadable", permanent=True)
                 continue
             if lesson not in known:
-                known[lesson] = self._pipelines.target(lesson, **age)
+                known[lesson] = pipelines.target(lesson, **age)
             target = known[lesson]
             if target is None and not self._has_stages():
                 raise DeliveryError(

@@ -6,13 +6,14 @@ whole contact base. It is tried only so far as it cannot cost more than it saves
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from service.amocrm.client import AmocrmClient
 from service.amocrm.payloads import Contact
 from service.destinations.deals.person import NAMESPACE, Person, as_value, from_entry
-from service.destinations.deals.prefetch import Pages
+from service.destinations.deals.prefetch import Prefetch
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
@@ -41,11 +42,19 @@ SEARCHES = 50
 class Directory:
     """E-mails and their deals. Methods that read from amoCRM may raise DeliveryError and Stopping."""
 
-    def __init__(self, client: AmocrmClient, pages: Pages, key_values: KeyValues, now: Callable[[], float]) -> None:
+    def __init__(
+        self, client: AmocrmClient, prefetch: Prefetch, key_values: KeyValues, now: Callable[[], float]
+    ) -> None:
         self._client = client
-        self._pages = pages
+        self._prefetch = prefetch
         self._key_values = key_values
         self._now = now
+
+    def bound(self, client: AmocrmClient) -> Directory:
+        """The same, asking through this client."""
+        other = copy.copy(self)
+        other._client, other._prefetch = client, self._prefetch.bound(client)
+        return other
 
     def resolve(self, emails: Sequence[str], pipeline_id: int | None) -> dict[str, Person]:
         """What is known or can be found of these e-mails (trimmed, casefolded). One that is missing in the answer has
@@ -95,7 +104,7 @@ class Directory:
         for email in emails:
             entry = kept.get(email)
             age = self._now() - entry.updated_at if entry else BELIEVED
-            if entry is None or not 0 <= age < BELIEVED or not self._pages.is_whole(entry.value):
+            if entry is None or not 0 <= age < BELIEVED or not self._prefetch.is_whole(entry.value):
                 unknown.append(email)
             elif age < FRESH:
                 found[email] = from_entry(email, entry)
@@ -105,7 +114,7 @@ class Directory:
 
     def _by_pages(self, pipeline_id: int, unknown: list[str], allowed: int, found: dict[str, Person]) -> list[str]:
         """Read on by the page, for so many requests. -> who is still unknown; the others are put into `found`."""
-        if allowed < 2 or not self._pages.read(pipeline_id, allowed):
+        if allowed < 2 or not self._prefetch.read(pipeline_id, allowed):
             return unknown
         paged, _, unknown = self._remembered(unknown)
         found.update(paged)
@@ -121,7 +130,7 @@ class Directory:
         """How many requests for pages the searches of the last minutes have earned: as many as they were, once they
         were many. So unknown students who trickle in for an hour cost at most twice what knowing would have cost."""
         since, count = self._searches()
-        return count - self._pages.requests_since(since) if count >= MANY else 0
+        return count - self._prefetch.requests_since(since) if count >= MANY else 0
 
     def _searches(self) -> tuple[float, int]:
         """(since when they are counted, how many)."""
@@ -143,11 +152,11 @@ class Directory:
         for email, before in kept.items():
             bearers = [row for number in before.contacts if (row := rows.get(number)) and email in row.emails]
             person = _person(email, bearers)
-            dull = tuple(number for number in before.inactive_lead_ids if number in person.lead_ids)
-            live = tuple(number for number in person.lead_ids if number not in dull)
+            inactive = tuple(number for number in before.inactive_lead_ids if number in person.lead_ids)
+            live = tuple(number for number in person.lead_ids if number not in inactive)
             if bearers and live:
-                good[email] = Person(email, person.contacts, live, dull)
-                values[email] = as_value(person.contacts, live, dull)
+                good[email] = Person(email, person.contacts, live, inactive)
+                values[email] = as_value(person.contacts, live, inactive)
         self.forget([email for email in emails if email not in good])
         self._key_values.put_many(NAMESPACE, values)
         return good

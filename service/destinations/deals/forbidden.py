@@ -24,21 +24,20 @@ BELIEVED = 600.0
 class Quarantine:
     """The deliveries whose request was answered with 403, in memory until each was sent alone."""
 
-    def __init__(self, client: AmocrmClient, key_values: KeyValues, now: Callable[[], float]) -> None:
-        self._client = client
+    def __init__(self, key_values: KeyValues, now: Callable[[], float]) -> None:
         self._key_values = key_values
         self._now = now
         self.account_is_good = False
         self.added = False
 
-    def check(self) -> frozenset[int]:
+    def check(self, client: AmocrmClient) -> frozenset[int]:
         """Ask the account if there was a 403 since it was last known to be good. -> who has to go alone. Raises
         DeliveryError while the account answers 403 too."""
         kept = self._kept()
         if kept is None:
             return frozenset()
         if not 0 <= self._now() - float(kept["checked"]) < BELIEVED:
-            self._client.account()
+            client.account()
             self._keep(kept, kept["rows"], self._now())
         self.account_is_good = True
         return frozenset(kept["rows"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 
 from outbox.message import Delivery
@@ -21,7 +22,7 @@ Pair = tuple[str, int]
 """An e-mail and a pipeline."""
 
 
-class Deals:
+class Lookup:
     """The deals of one pass. Methods that read from amoCRM may raise DeliveryError and Stopping."""
 
     def __init__(
@@ -36,6 +37,12 @@ class Deals:
         self._healed: set[str] = set()
         self.people: dict[str, Person] = {}
 
+    def bound(self, client: AmocrmClient) -> Lookup:
+        """The same deals, asking through this client."""
+        other = copy.copy(self)
+        other._client, other._directory = client, self._directory.bound(client)
+        return other
+
     def resolve(self, wanted: Sequence[tuple[str, Target]]) -> dict[Pair, Outcome]:
         """Find the deals. -> the outcome of each pair that has none to move; a pair that is in neither this nor
         `chosen` was not looked up in this pass."""
@@ -43,7 +50,7 @@ class Deals:
         pipelines = {pipeline_id for _, pipeline_id in targets}
         emails = list(dict.fromkeys(email for email, _ in targets))
         only = next(iter(pipelines)) if len(pipelines) == 1 else None
-        self.people = self._directory.resolve(emails, only)
+        self.people.update(self._directory.resolve(emails, only))
         self.read(number for person in self.people.values() for number in person.lead_ids)
         remembered = self._search_doubtful([pair for pair in targets if pair[0] in self.people])
         lost: dict[Pair, Outcome] = {}

@@ -5,6 +5,7 @@ Reference: https://www.amocrm.ru/developers/content/crm_platform/filters-api
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ REST = 1800.0
 STATE = ("account", "pages")
 
 
-class Pages:
+class Prefetch:
     """Fills the directory. State in memory, namespace "account", key "pages"."""
 
     def __init__(
@@ -39,6 +40,12 @@ class Pages:
         self._pipelines = pipelines
         self._key_values = key_values
         self._now = now
+
+    def bound(self, client: AmocrmClient) -> Prefetch:
+        """The same, asking through this client."""
+        other = copy.copy(self)
+        other._client, other._pipelines = client, self._pipelines.bound(client)
+        return other
 
     def read(self, pipeline_id: int, allowed: int) -> bool:
         """Read on, for at most so many requests. -> whether the reading is whole now.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.message import Delivery
 from outbox.outcome import DeliveryError
-from service.amocrm.client import AmocrmClient, Rejected
+from service.amocrm.client import Rejected
 from service.amocrm.errors import Refused
 from service.amocrm.payloads import Lead
 from service.amocrm.pipelines import Target
@@ -73,30 +73,28 @@ class Writer:
 
     def __init__(
         self,
-        client: AmocrmClient,
-        echoes: OwnChanges,
+        own_changes: OwnChanges,
         key_values: KeyValues,
         now: Callable[[], float],
         context: DeliveryContext,
-        notebook: ExchangeRecorder,
+        recorder: ExchangeRecorder,
         batch: int,
-        suspects: Quarantine,
+        quarantine: Quarantine,
         alone: frozenset[int],
     ) -> None:
-        self._client = client
-        self._echoes = echoes
+        self._own_changes = own_changes
         self._key_values = key_values
         self._now = now
-        self._desk = context
-        self._notebook = notebook
+        self._context = context
+        self._recorder = recorder
         self._batch = batch
-        self._suspects = suspects
+        self._quarantine = quarantine
         self._alone = alone
         self._lost = 0
         self._blind = 0  # refused alone, without having been named in a batch
 
     def chunks(self, moves: Sequence[Move]) -> list[list[Move]]:
-        """The batches of a round: full ones first, then the suspects one by one."""
+        """The batches of a round: full ones first, then the quarantine one by one."""
         size = self._size()
         good = [move for move in moves if move.row.id not in self._alone]
         parts = [list(good[start : start + size]) for start in range(0, len(good), size)]
@@ -115,12 +113,12 @@ class Writer:
 
     def _send(self, part: list[Move], written: Written) -> list[list[Move]]:
         """One request. -> what has to be sent after it."""
-        self._desk.begin([move.row.id for move in part])
-        self._echoes.keep({move.lead.id: self._echo(move, sure=False) for move in part})
+        self._context.begin([move.row.id for move in part])
+        self._own_changes.keep({move.lead.id: self._echo(move, sure=False) for move in part})
         changes = [change_of(move) for move in part]
         try:
-            with self._notebook.writing([(move.row.id, change) for move, change in zip(part, changes, strict=True)]):
-                confirmed = self._client.patch_leads(changes)
+            client = self._recorder.writing([(move.row.id, change) for move, change in zip(part, changes, strict=True)])
+            confirmed = client.patch_leads(changes)
         except Rejected as rejected:
             return self._rejected(part, rejected, rejected.refused, written)
         except DeliveryError as error:
@@ -132,10 +130,10 @@ class Writer:
         if error.status == 403:
             if len(part) == 1 and part[0].row.id in self._alone:
                 # The account was asked and is good: it is this deal that we may not change.
-                self._suspects.clear([part[0].row.id])
+                self._quarantine.clear([part[0].row.id])
                 written.refused.append(Fault(part[0], str(error.params.get("detail") or ""), 403, rights=True))
                 return []
-            self._suspects.add(move.row.id for move in part)
+            self._quarantine.add(move.row.id for move in part)
             raise error
         if error.pause is not None or (error.outage and error.params.get("acted") is False):
             raise error
@@ -188,8 +186,7 @@ class Writer:
     def _look(self, part: Sequence[Move], written: Written) -> list[Move]:
         """Read the deals: those on their stage are done, those that somebody else changed are judged again, and those
         that are as they were are returned."""
-        with self._notebook.reading([move.row for move in part]):
-            leads = self._client.leads([move.lead.id for move in part])
+        leads = self._recorder.reading([move.row for move in part]).leads([move.lead.id for move in part])
         missing: list[Move] = []
         arrived: list[Move] = []
         for move in part:
@@ -206,8 +203,8 @@ class Writer:
 
     def _done(self, moves: Sequence[Move], written: Written) -> None:
         if self._alone:
-            self._suspects.clear(move.row.id for move in moves)
-        self._echoes.keep({move.lead.id: self._echo(move, sure=True) for move in moves})
+            self._quarantine.clear(move.row.id for move in moves)
+        self._own_changes.keep({move.lead.id: self._echo(move, sure=True) for move in moves})
         written.done += moves
 
     def _echo(self, move: Move, sure: bool) -> OwnChange:

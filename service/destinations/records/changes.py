@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from outbox.outcome import DeliveryError, Later, Skipped
+from service.amocrm import AmocrmAccount
+from service.amocrm.payloads import Contact, whole
 from service.amocrm.stage_changes.match import Observation, Same, Verdict, Wait
 from service.amocrm.stage_changes.seen import Changes
-from service.destinations.records.places import Contact, Deal, Lead
+from service.destinations.records.places import Deal
 
 if TYPE_CHECKING:
     from outbox.message import Delivery
     from outbox.outcome import DeliveryContext
+    from outbox.pauses import Paused
     from outbox.shared import KeyValues
     from service.config import Amocrm
-
-ECHOES = "echoes"
-"""In the memory: deal id -> [{"status_id", "old_status_id", "pipeline_id", "at"}], the moves that we made ourselves."""
 
 ECHO_SECONDS = 60.0
 ECHO_SECONDS_UNTIMED = 2 * 3600.0
 WAITS = {"forbidden": 3600.0, "unpaid": 3600.0, "reconnect": 600.0, "settings": 600.0}
-"""Seconds until amoCRM is asked again after it, or we, refused; the rest: see Deals._later."""
+"""Seconds until amoCRM is asked again after it, or we, refused; the rest: see StageChanges._later."""
 
 QUIET = {"forbidden": 3600.0, "unpaid": 600.0, "reconnect": 30.0, "settings": 60.0, "rate": 5.0}
 """Seconds for which amoCRM is not asked at all after it refused; 15 for everything else."""
+
+CLOSED = ("rate", "outage", "forbidden", "reconnect")
+"""Pauses of amoCRM in which it is not asked for deals either."""
 
 SUPERSEDED = "superseded: the same change as "
 
@@ -39,19 +41,6 @@ Work = Deal | Skipped | Later | DeliveryError
 """A deal to be recorded, or what became of the row."""
 
 
-class Reader(Protocol):
-    """Reads from amoCRM, in bulk. Raises DeliveryError."""
-
-    def account_id(self) -> int | None:
-        """Of the connected account."""
-
-    def leads(self, ids: Sequence[int]) -> Mapping[int, Lead]: ...
-    def contacts(self, ids: Sequence[int]) -> Mapping[int, Contact]: ...
-    def is_wanted(self, pipeline_id: int, status_id: int, wanted: Sequence[tuple[str, str]]) -> bool: ...
-    def names(self, pipeline_id: int, status_id: int) -> tuple[str, str]:
-        """The names of a pipeline and its stage, "" where unknown."""
-
-
 @dataclass(frozen=True)
 class Rest:
     """amoCRM is not to be asked now."""
@@ -61,30 +50,26 @@ class Rest:
     reason: str
 
 
-class Deals:
+class StageChanges:
     """Sorts the hooks out, deal by deal."""
 
     def __init__(
         self,
         settings: Amocrm,
+        account: AmocrmAccount,
         key_values: KeyValues,
         now: Callable[[], float],
-        reader: Reader | None,
         *,
-        account_id: Callable[[], int | None] = lambda: None,
-        resting: Callable[[], Rest | None] = lambda: None,
-        noting: Callable[[Callable[[Any], None]], Any] | None = None,
+        account_id: Callable[[], int | None],
+        paused: Callable[[], Paused | None],
     ) -> None:
-        """reader: None while amoCRM is not set up. account_id: of the connected account as far as it is known, without
-        asking. resting: whether amoCRM is not to be asked. noting: gives the requests within its block to a function.
-        """
+        """account_id: of the connected account as far as it is known, without asking. paused: whether the destination
+        that moves deals rests, since amoCRM is then not asked for deals either."""
         self._settings = settings
-        self._key_values = key_values
+        self._account = account
         self._now = now
-        self._reader = reader
         self._account_id = account_id
-        self._resting = resting
-        self._noting = noting
+        self._paused = paused
         self._told: tuple[int | None] | None = None  # the account's id, once amoCRM was asked for it
         self._trouble: DeliveryError | None = None  # amoCRM's, when it was asked last
         self._asked_again_at = 0.0
@@ -101,7 +86,9 @@ class Deals:
         for row in rows:
             if row.id not in found:
                 groups.setdefault(int(row.data["lead_id"]), []).append(row)
-        foreseen = self.changes.foresee({lead: [witness_of(row) for row in group] for lead, group in groups.items()})
+        foreseen = self.changes.foresee(
+            {lead: [observation_of(row) for row in group] for lead, group in groups.items()}
+        )
         for lead_id, group in groups.items():
             for row, verdict in zip(group, foreseen[lead_id], strict=True):
                 if (work := self._work(row, verdict)) is not None:
@@ -109,12 +96,11 @@ class Deals:
         left = [row for row in rows if row.id not in found]
         if not left:
             return found
-        if (rest := self._resting()) is not None or self._reader is None:
-            for row in left:
-                found[row.id] = self._rest(row, rest)
-            return found
+        if (rest := self._rest()) is not None:
+            later = Later(max(rest.seconds, 1.0), rest.reason, rest.cause)
+            return found | {row.id: replace(later, lead_id=row.lead_id) for row in left}
         if (error := self._trouble) is None or self._now() >= self._asked_again_at:
-            error = self._try_to_read(left, places, context, self._reader, found)
+            error = self._try_to_read(left, places, context, found)
         if error is not None:
             for row in left:
                 found.setdefault(row.id, self._later(row, error))
@@ -130,7 +116,7 @@ class Deals:
         group = [row for row in rows if self._first_look(row) is None]
         if not group:
             return found
-        verdicts = self.changes.settle(int(group[0].data["lead_id"]), [witness_of(row) for row in group])
+        verdicts = self.changes.settle(int(group[0].data["lead_id"]), [observation_of(row) for row in group])
         for row, verdict in zip(group, verdicts, strict=True):
             work = self._work(row, verdict)
             if work is None and _is_superseded(works[row.id]):  # somebody else has settled another one meanwhile
@@ -169,13 +155,12 @@ class Deals:
         rows: Sequence[Delivery],
         places: frozenset[str],
         context: DeliveryContext,
-        reader: Reader,
         found: dict[int, Work],
     ) -> DeliveryError | None:
         """Fills in `found` as far as amoCRM allows. -> its trouble, which is remembered: each new hook would otherwise
         ask again, and hold up the other records until the end of its time."""
         try:
-            self._read(rows, places, context, reader, found)
+            self._read(rows, places, context, found)
             self._trouble = None
         except DeliveryError as error:
             kind = error.pause.kind if error.pause else ""
@@ -184,18 +169,15 @@ class Deals:
         return self._trouble
 
     def _is_echo(self, row: Delivery, lead_id: int) -> bool:
-        entry = self._key_values.get(ECHOES, str(lead_id))
-        moves = entry.value if entry is not None and isinstance(entry.value, list) else []
         at = row.data.get("at")
         moment, most = (float(at), ECHO_SECONDS) if at is not None else (row.received_at, ECHO_SECONDS_UNTIMED)
         return any(
             all(
-                move.get(name) in (None, row.data.get(name)) or row.data.get(name) is None
+                row.data.get(name) in (None, getattr(change, name))
                 for name in ("status_id", "old_status_id", "pipeline_id")
             )
-            and abs(float(move.get("at") or 0) - moment) <= most
-            for move in moves
-            if isinstance(move, Mapping)
+            and abs(change.at - moment) <= most
+            for change in self._account.own_changes.of(lead_id)
         )
 
     def _read(
@@ -203,12 +185,11 @@ class Deals:
         rows: Sequence[Delivery],
         places: frozenset[str],
         context: DeliveryContext,
-        reader: Reader,
         found: dict[int, Work],
     ) -> None:
         """The hook is a hint: what the record holds is read from amoCRM, for all rows together."""
         if self._told is None and self._ours() is None and any(row.data.get("account_id") for row in rows):
-            self._told = (reader.account_id(),)
+            self._told = (whole(self._account.client.account().get("id")),)
             for row in rows:
                 if (foreign := self._first_look(row)) is not None:
                     found[row.id] = foreign
@@ -217,18 +198,17 @@ class Deals:
         by_setting = "not_routed: this stage is not in AMOCRM_WEBHOOK_STAGES"
         for row in rows if wanted else ():
             pipeline_id = number(row.data.get("pipeline_id"))
-            if pipeline_id is not None and not self._is_wanted(reader, pipeline_id, row):
+            if pipeline_id is not None and not self._is_wanted(pipeline_id, row):
                 found[row.id] = Skipped(by_setting, lead_id=row.lead_id)
         rows = [row for row in rows if row.id not in found]
         ids = [row.id for row in rows] if len(rows) <= SHOWN else []
-        keep = (lambda exchange: context.exchange(ids, exchange.as_dict())) if ids else None
-        with self._noting(keep) if self._noting and keep else nullcontext():
-            leads = reader.leads(sorted({int(row.data["lead_id"]) for row in rows}))
-            people: Mapping[int, Contact] = {}
-            if any(place.startswith(("contact.", "custom:")) for place in places):
-                people = reader.contacts(
-                    sorted({i for one in leads.values() if (i := one.main_contact_id) is not None})
-                )
+        client = self._account.client
+        if ids:
+            client = client.bound(record=lambda exchange: context.exchange(ids, exchange.as_dict()))
+        leads = client.leads(sorted({int(row.data["lead_id"]) for row in rows}))
+        people: Mapping[int, Contact] = {}
+        if any(place.startswith(("contact.", "custom:")) for place in places):
+            people = client.contacts(sorted({i for lead in leads.values() if (i := lead.main_contact_id) is not None}))
         for row in rows:
             lead_id = int(row.data["lead_id"])
             lead = leads.get(lead_id)
@@ -236,15 +216,15 @@ class Deals:
                 found[row.id] = Skipped(f"deal_gone: amoCRM has no deal {lead_id} any more", lead_id=lead_id)
                 continue
             pipeline_id = number(row.data.get("pipeline_id")) or lead.pipeline_id
-            if wanted and row.data.get("pipeline_id") is None and not self._is_wanted(reader, pipeline_id, row):
+            if wanted and row.data.get("pipeline_id") is None and not self._is_wanted(pipeline_id, row):
                 found[row.id] = Skipped(by_setting, lead_id=lead_id)
                 continue
             names = ("", "")
             if places & {"stage", "pipeline"}:
-                names = reader.names(pipeline_id, int(row.data["status_id"]))
+                names = self._account.pipelines.names(pipeline_id, int(row.data["status_id"]))
             found[row.id] = Deal(lead, people.get(lead.main_contact_id or 0), pipeline=names[0], stage=names[1])
 
-    def _is_wanted(self, reader: Reader, pipeline_id: int, row: Delivery) -> bool:
+    def _is_wanted(self, pipeline_id: int, row: Delivery) -> bool:
         status_id, wanted = int(row.data["status_id"]), self._settings.webhook_stages
         ids = (str(pipeline_id), str(status_id))
         if any(one in ("", ids[0]) and two == ids[1] for one, two in wanted):
@@ -252,13 +232,18 @@ class Deals:
         # Names need amoCRM's list; where all are ids there is nothing to look up.
         if all(not one.strip("0123456789") and not two.strip("0123456789") for one, two in wanted):
             return False
-        return reader.is_wanted(pipeline_id, status_id, wanted)
+        return self._account.pipelines.is_wanted(pipeline_id, status_id, wanted)
 
-    def _rest(self, row: Delivery, rest: Rest | None) -> Later:
-        if rest is not None:
-            return Later(max(rest.seconds, 1.0), rest.reason, rest.cause, lead_id=row.lead_id)
-        reason = "The deal has to be read from amoCRM, which is not set up yet"
-        return Later(600.0, reason, "amocrm_not_set_up", params={"missing": "AMOCRM_SUBDOMAIN"}, lead_id=row.lead_id)
+    def _rest(self) -> Rest | None:
+        """Whether amoCRM may not be asked for deals now."""
+        if not self._account.is_set_up():
+            return Rest(600.0, "amocrm_not_set_up", "The deal has to be read from amoCRM, which is not connected yet")
+        paused = self._paused()
+        if paused is None or paused.kind not in CLOSED or paused.until is None:
+            return None
+        left = paused.until - self._now()
+        reason = f"The deal has to be read from amoCRM, which rests: {paused.reason}"
+        return Rest(left, paused.cause, reason) if left > 0 else None
 
     def _later(self, row: Delivery, error: DeliveryError) -> Later:
         """amoCRM's trouble is no fault of the row, nor of the ERP."""
@@ -280,7 +265,7 @@ def _is_superseded(work: Work) -> bool:
     return isinstance(work, Skipped) and work.reason.startswith(SUPERSEDED)
 
 
-def witness_of(row: Delivery) -> Observation:
+def observation_of(row: Delivery) -> Observation:
     """What a row tells of a change of stage."""
     data = row.data
     at = data.get("at")

@@ -10,16 +10,16 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Skipped, Stopping
-from service.destinations.records.changes import Deals, Work
+from service.destinations.records.changes import StageChanges, Work
 from service.destinations.records.erp import Erp, InsertContext, Record, Saved
 from service.destinations.records.places import Deal, texts_of
+from service.routing import WEBHOOK
 
 if TYPE_CHECKING:
     from outbox.message import Delivery
     from outbox.outcome import DeliveryContext
     from outbox.shared import KeyValues
 
-WEBHOOK = "amocrm/webhook"
 MADE = "records"
 """In the memory: deal id -> {"reference", "entity_id", "event_id", "at"} of the deal's latest record."""
 
@@ -43,7 +43,7 @@ class Records:
     def __init__(
         self,
         erp: Erp,
-        deals: Deals,
+        deals: StageChanges,
         key_values: KeyValues,
         now: Callable[[], float],
         *,

@@ -2,40 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
-
-class Lead(Protocol):
-    """A deal as amoCRM has it. custom_fields: as in its API (field_id, field_name, field_code, values)."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def price(self) -> Decimal: ...
-    @property
-    def pipeline_id(self) -> int: ...
-    @property
-    def is_deleted(self) -> bool: ...
-    @property
-    def main_contact_id(self) -> int | None: ...
-    @property
-    def custom_fields(self) -> Sequence[Mapping[str, Any]]: ...
-
-
-class Contact(Protocol):
-    """A person as amoCRM has them."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def custom_fields(self) -> Sequence[Mapping[str, Any]]: ...
+from service.amocrm.payloads import Contact, Lead
 
 
 @dataclass(frozen=True)

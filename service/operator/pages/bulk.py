@@ -157,7 +157,7 @@ def foreseen(dealpost: Dealpost, looked: Sequence[Delivery], count: int) -> tupl
     """
     sample = [one for one in looked if one.destination == AMOCRM][:SAMPLE]
     try:
-        found = dealpost.wiring.previews(sample)
+        found = dealpost.wiring.previewer.previews(sample)
     except DeliveryError as error:
         return lines(dealpost, looked, "retry", count), words.cause_title(error.cause, error.params)
     moves: Counter[str] = Counter()

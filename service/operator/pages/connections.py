@@ -52,7 +52,7 @@ def connections() -> Response:
         access=_access(token, now),
         permission=_permission(token, now),
         connected_by=_connected_by(token),
-        lacking=dealpost.wiring.lacking_for_consent(),
+        lacking=dealpost.wiring.amocrm.connect.missing(),
         lessons=lessons,
         pipeline=pipeline,
         choices=stages.settable(pipeline),
@@ -232,13 +232,13 @@ def choose_stages() -> Response:
 def subscribe() -> Response:
     """Subscribe the account's webhook to changes of stage."""
     dealpost = current()
-    if not dealpost.wiring.hook_address():
+    if not dealpost.wiring.webhook.address():
         flash(
             _("The webhook's address is not known: the school's developer sets PUBLIC_URL and WEBHOOK_SECRET."), "warn"
         )
         return back_to("pages.connections")
     try:
-        dealpost.wiring.subscribe_hook(DEADLINE)
+        dealpost.wiring.webhook.subscribe(DEADLINE)
     except DeliveryError as error:
         flash(
             _("The webhook was not subscribed: %(cause)s", cause=words.cause_title(error.cause, error.params)), "warn"

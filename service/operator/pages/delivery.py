@@ -310,7 +310,7 @@ def foresee(dealpost: Dealpost, one: Delivery) -> Foreseen:
             return Foreseen(_("A record “%(name)s” will be made in the ERP.", name=one.data["dealName"]))
         return Foreseen(_("The deal will be read in amoCRM and become a record in the ERP."))
     try:
-        found = dealpost.wiring.preview(one)
+        found = dealpost.wiring.previewer.preview(one)
     except DeliveryError as error:
         return Foreseen(_upper(words.cause_title(error.cause, error.params)), looked_up=True)
     if found.verdict == "move":

@@ -12,9 +12,8 @@ from outbox.message import Delivery, State
 from service.current import Dealpost
 from service.operator import words
 from service.operator.pages import destinations, links, stages
-from service.routing import AMOCRM, ERP
+from service.routing import AMOCRM, ERP, WEBHOOK
 
-WEBHOOK = "amocrm/webhook"
 ENDED = (State.DELIVERED, State.SKIPPED)
 
 

@@ -17,7 +17,7 @@ from service.operator import words
 from service.operator.pages import delivery_row, destinations, links, stages
 from service.operator.pages.blueprint import bp, show
 from service.operator.pages.headline import Headline
-from service.routing import AMOCRM, ERP
+from service.routing import AMOCRM, ERP, WEBHOOK
 
 PAGE = 50
 EVENTS = 200
@@ -163,7 +163,7 @@ def reached(every: Sequence[Delivery]) -> list[tuple[float, int]]:
         status = one.facts.get("to_status")
         if one.destination == AMOCRM and one.state == State.DELIVERED and isinstance(status, int):
             found.append((one.changed_at, status))
-        elif one.event_name == delivery_row.WEBHOOK and isinstance(one.data.get("status_id"), int):
+        elif one.event_name == WEBHOOK and isinstance(one.data.get("status_id"), int):
             found.append((one.received_at, int(one.data["status_id"])))
     return found
 
@@ -211,7 +211,7 @@ def _way(dealpost: Dealpost, event: Event, now: float) -> Way:
     first = event.deliveries[0] if event.deliveries else None
     facts = next((one.facts for one in event.deliveries if one.facts), {})
     what = delivery_row.happened(event.name, event.data, facts, dealpost)
-    lane = 2 if event.name == delivery_row.WEBHOOK else 1
+    lane = 2 if event.name == WEBHOOK else 1
     link = url_for("pages.delivery", delivery_id=first.id) if first else ""
     pieces = [
         Piece(
@@ -227,7 +227,7 @@ def _way(dealpost: Dealpost, event: Event, now: float) -> Way:
 
 
 def _effect(dealpost: Dealpost, one: Delivery, now: float) -> Piece:
-    lane = {AMOCRM: 2, ERP: 3}.get(one.destination, 2 if one.event_name != delivery_row.WEBHOOK else 3)
+    lane = {AMOCRM: 2, ERP: 3}.get(one.destination, 2 if one.event_name != WEBHOOK else 3)
     head, note = delivery_row.done(one), ""
     if one.destination == AMOCRM and one.state == State.DELIVERED:
         head, note = _("The deal moved"), _moved(one.facts)

@@ -16,6 +16,7 @@ from outbox.sqlite import SqliteStore
 from sandbox import Sandbox, defaults
 from service import config
 from service.amocrm import AmocrmAccount
+from service.destinations.deals import Deals
 
 NEW, PAID = defaults.STAGE_NEW, defaults.STAGE_PAID
 ONE, TWO, THREE = defaults.STAGE_LESSON_1, defaults.STAGE_LESSON_2, defaults.STAGE_LESSON_3
@@ -38,9 +39,10 @@ class Running:
         self.alerts: list[tuple[str, Any]] = []
         self.keys = [Fernet.generate_key().decode()]
         self.account = self.another()
+        self.deals = self.deals_of(self.account)
         self.lane = Lane(
             self.store,
-            self.account.moves,
+            self.deals.destination,
             "worker",
             random=lambda: 0.0,
             stopping=lambda: False,
@@ -61,6 +63,9 @@ class Running:
             random=lambda: 0.0,
             wait=lambda seconds: time.sleep(min(seconds, 0.05)),
         )
+
+    def deals_of(self, account: AmocrmAccount) -> Deals:
+        return Deals(self.settings, account, self.store.key_values, self.store.now)
 
     def student(self, email: str = "anna@example.com", stage: int = NEW, **deal: Any) -> int:
         """A contact with an open deal. -> the deal's id."""

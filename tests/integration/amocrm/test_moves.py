@@ -128,7 +128,7 @@ def test_over_all_contacts_the_open_deal_that_was_changed_last(running: Running)
     assert running.state(event) == "delivered" and running.row(event).reference == str(touched.id)
     assert [one.status_id for one in (old, won, touched)] == [NEW, defaults.WON, ONE]
     assert running.row(event).person == "Анна"
-    found = running.account.find_lead("Anna@example.com")
+    found = running.deals.previewer.find_lead("Anna@example.com")
     assert found.chosen == touched.id and len(found.contacts) == 2 and len(found.leads) == 4
     assert {(one.lead.id, one.pipeline_name, one.stage_name) for one in found.leads} >= {
         (elsewhere.id, "Другая", "Начало")
@@ -189,10 +189,10 @@ def test_a_name_that_two_stages_bear_waits_for_the_settings(run: Callable[..., R
 
 def test_an_operator_s_choice_goes_before_the_setting(running: Running) -> None:
     deal = running.student()
-    before = running.account.moves.fingerprint
+    before = running.deals.destination.fingerprint
     choice = {"status_id": TWO, "pipeline_id": defaults.PIPELINE_ID, "who": "Olga", "at": 1}
     running.store.key_values.put("choices", "stage:1", choice)
-    assert running.account.moves.fingerprint != before
+    assert running.deals.destination.fingerprint != before
     running.lesson()
     running.drain()
     target = running.account.pipelines.target(1)
@@ -382,7 +382,7 @@ class TestStale:
 def test_preview_changes_nothing(running: Running) -> None:
     deal = running.student()
     row = running.row(running.lesson())
-    found = running.account.preview(row)
+    found = running.deals.previewer.preview(row)
     assert (found.verdict, found.lead_id, found.from_name, found.to_name) == (
         "move",
         deal,
@@ -391,8 +391,8 @@ def test_preview_changes_nothing(running: Running) -> None:
     )
     assert running.stage(deal) == NEW and running.sandbox.log.count(method="PATCH") == 0
     running.sandbox.amocrm.move_deal(deal, THREE)
-    assert running.account.preview(row).verdict == "already_further"
-    nobody = running.account.preview(running.row(running.lesson("nobody@x.ru")))
+    assert running.deals.previewer.preview(row).verdict == "already_further"
+    nobody = running.deals.previewer.preview(running.row(running.lesson("nobody@x.ru")))
     assert (nobody.verdict, nobody.lead_id) == ("not_found", None)
 
 
@@ -401,7 +401,7 @@ def test_a_preview_of_many_reads_them_together(running: Running) -> None:
     running.sandbox.amocrm.move_deal(deals["s3@example.com"], THREE)
     rows = [running.row(one) for one in running.lessons([(email, 1) for email in [*deals, "nobody@x.ru"]])]
     running.sandbox.log.clear()
-    found = running.account.previews(rows)
+    found = running.deals.previewer.previews(rows)
     verdicts = [found[row.id].verdict for row in rows]
     assert (verdicts.count("move"), verdicts.count("already_further"), verdicts.count("not_found")) == (39, 1, 1)
     assert running.sandbox.log.count(method="PATCH") == 0 and len(running.requests()) <= 50

@@ -299,13 +299,13 @@ def test_what_a_dead_worker_left_is_told_apart(sandbox: Sandbox, house: Callable
 
 def test_a_change_that_no_hook_told_of(sandbox: Sandbox, house: Callable[..., House]) -> None:
     ours = house()
-    ours.wiring.fetch_missed()
+    ours.wiring.missed_changes.fetch()
     deal = deal_of(sandbox)
     sandbox.amocrm.move_deal(deal.id, defaults.STAGE_PAID)
     move(ours, deal, defaults.STAGE_LESSON_1)
     ours.drain()
     assert len(ours.records()) == 1
-    assert ours.wiring.fetch_missed() == 1
+    assert ours.wiring.missed_changes.fetch() == 1
     ours.drain()
     assert len(ours.records()) == 2
-    assert ours.wiring.fetch_missed() == 0
+    assert ours.wiring.missed_changes.fetch() == 0

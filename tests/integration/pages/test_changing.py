@@ -101,7 +101,7 @@ def test_the_question_looks_up_which_deals_move_and_which_stay(trouble, visitor:
     def fails(deliveries: object) -> None:
         raise DeliveryError("no answer", cause="amocrm_down", outage=True)
 
-    app.extensions["dealpost"].wiring.previews = fails
+    app.extensions["dealpost"].wiring.previewer.previews = fails
     visitor.language = "en"
     assert "It could not be looked up: amoCRM does not answer" in visitor.text(link[1].replace("&amp;", "&"))
 

@@ -11,6 +11,7 @@ from outbox.message import Delivery, State
 from outbox.shared import Entry, Lease
 from service.amocrm import AmocrmAccount
 from service.config import Amocrm
+from service.destinations.deals import Deals
 from service.network.http import NoAnswer, Reply
 
 KEY_1 = "Zk3vQ1p0cU5mS2d4bXJ6a0xwT3dFaHlOc0tqVGZHaUI="
@@ -203,6 +204,7 @@ class House:
             wait=self.clock.wait,
             sleep=self.slept.append,
         )
+        self.deals = Deals(settings(**changes), self.account, self.key_values, self.clock)
         self.tokens = self.account.tokens
         self.client = self.account.client
 

@@ -228,19 +228,19 @@ def test_a_person_s_deadline_covers_all_requests_of_a_call() -> None:
         return 204, b""
 
     one = house(answer)
-    with pytest.raises(DeliveryError), one.client.within(7):
-        one.client.find_contacts("a@b.c")
-        one.client.find_contacts("a@b.c")
-        one.rate_limiter.waits = [1.0]
-        one.client.find_contacts("a@b.c")
+    client = one.client.bound(deadline=7)
+    client.find_contacts("a@b.c")
+    client.find_contacts("a@b.c")
+    one.rate_limiter.waits = [1.0]
+    with pytest.raises(DeliveryError):
+        client.find_contacts("a@b.c")
     assert [round(request["total"], 1) for request in one.http.requests] == [7.0, 3.0]
 
 
 def test_each_request_is_noted_with_its_secrets_masked() -> None:
     notes: list[Exchange] = []
     one = house(lambda request: (200, {"id": 77}))
-    with one.client.noting(notes.append):
-        one.client.account()
+    one.client.bound(record=notes.append).account()
     one.client.account()
     [note] = notes
     assert note.status == 200 and "token" not in str(note.request_headers)

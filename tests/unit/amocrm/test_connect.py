@@ -41,7 +41,7 @@ def test_without_a_configured_account_the_referer_says_which() -> None:
     house = House(answer, refresh_token="", base_url="", subdomain="")
     house.account.connect.exchange("code-1", "newschool.kommo.com", "Olga")
     assert house.tokens.base_url() == "https://newschool.kommo.com"
-    assert house.account.moves.missing() == ()
+    assert house.deals.destination.missing() == ()
 
 
 @pytest.mark.parametrize(

@@ -453,7 +453,7 @@ def test_lost_keys_are_not_connected_and_nothing_crashes() -> None:
     assert status.state == "not_connected" and "TOKEN_KEYS" in status.detail
     assert failure(other).cause == "amocrm_not_set_up" and not other.tokens.connected()
     assert other.tokens.due_at() is None and not other.tokens.rotate_keys()
-    assert other.account.moves.missing() == ("AMOCRM_REFRESH_TOKEN",)
+    assert other.deals.destination.missing() == ("AMOCRM_REFRESH_TOKEN",)
     assert house.tokens.access_token() == "access-1"  # the old key still opens it
 
 
@@ -624,18 +624,18 @@ def test_headers_are_plain() -> None:
 def test_what_is_missing() -> None:
     bare = {"client_id": "", "client_secret": "", "redirect_uri": "", "refresh_token": "", "base_url": ""}
     client = ("AMOCRM_CLIENT_ID", "AMOCRM_CLIENT_SECRET", "AMOCRM_REDIRECT_URI")
-    assert House(**bare, pipeline_id=None).account.moves.missing() == (
+    assert House(**bare, pipeline_id=None).deals.destination.missing() == (
         "AMOCRM_SUBDOMAIN",
         *client,
         "AMOCRM_PIPELINE_ID",
     )
     here = {**bare, "base_url": "https://school.amocrm.ru"}
-    assert House(**here).account.moves.missing() == client
-    assert House(**{**here, "access_token": "long-lived"}).account.moves.missing() == ()
-    assert House(refresh_token="").account.moves.missing() == ("AMOCRM_REFRESH_TOKEN",)
+    assert House(**here).deals.destination.missing() == client
+    assert House(**{**here, "access_token": "long-lived"}).deals.destination.missing() == ()
+    assert House(refresh_token="").deals.destination.missing() == ("AMOCRM_REFRESH_TOKEN",)
     imported = House(**here)
     imported.tokens.import_pair("long-lived", who="Olga")
-    assert imported.account.moves.missing() == ()
+    assert imported.deals.destination.missing() == ()
     chosen = House(pipeline_id=None)
     chosen.key_values.put("choices", "stage:1", {"status_id": 101, "pipeline_id": 10})
-    assert chosen.account.moves.missing() == ()
+    assert chosen.deals.destination.missing() == ()

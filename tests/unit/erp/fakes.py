@@ -92,20 +92,30 @@ class Contact:
 
 
 @dataclass
-class Reader:
-    """amoCRM as the ERP side reads it."""
+class Amocrm:
+    """service.amocrm.AmocrmAccount as the ERP side reads it."""
 
     deals: dict[int, Lead] = field(default_factory=dict)
     people: dict[int, Contact] = field(default_factory=dict)
     stages: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
     error: Exception | None = None
     asked: list[list[int]] = field(default_factory=list)
-    account: int | None = 55
+    number: int | None = 55
+    set_up: bool = True
     asked_account: int = 0
 
-    def account_id(self) -> int | None:
+    def __post_init__(self) -> None:
+        self.client = self.pipelines = self.tokens = self
+
+    def bound(self, record: Any = None, deadline: Any = None) -> "Amocrm":
+        return self
+
+    def is_set_up(self) -> bool:
+        return self.set_up
+
+    def account(self) -> dict[str, Any]:
         self.asked_account += 1
-        return self.account
+        return {"id": self.number}
 
     def leads(self, ids: Sequence[int]) -> dict[int, Lead]:
         if self.error:

@@ -8,7 +8,13 @@ import pytest
 from outbox.message import NewEvent, Receipt, StoreUnavailable
 from service.amocrm.stage_changes.match import New, Observation
 from service.amocrm.stage_changes.seen import Changes
-from service.sources.missed_changes import AHEAD, REST_AFTER_KNOWN, REST_AFTER_MISSED, Found, MissedChanges
+from service.destinations.records.missed_changes import (
+    AHEAD,
+    REST_AFTER_KNOWN,
+    REST_AFTER_MISSED,
+    Found,
+    MissedChanges,
+)
 from tests.unit.erp.fakes import Clock, KeyValues
 
 T = 1_800_000_000
@@ -34,9 +40,9 @@ class House:
         self.asked: list[tuple[int, int]] = []
         self.events: dict[str, NewEvent] = {}
         self.full = False
-        self.missed = MissedChanges(self.fetch, self.changes.known, self.accept, self.key_values, self.clock)
+        self.missed = MissedChanges(self, self.changes, self.accept, self.key_values, self.clock)
 
-    def fetch(self, since: int, until: int) -> Iterable[Row]:
+    def status_changes(self, since: int, until: int) -> Iterable[Row]:
         self.asked.append((since, until))
         return [row for row in reversed(self.log) if since <= row.at <= until]
 
@@ -181,7 +187,7 @@ def test_a_process_that_has_just_started_looks_at_once(house: House) -> None:
     house.log += [Row(f"r{number}", number + 1, T + 10) for number in range(101)]
     house.later(20)
     house.missed.run()
-    other = MissedChanges(house.fetch, house.changes.known, house.accept, house.key_values, house.clock)
+    other = MissedChanges(house, house.changes, house.accept, house.key_values, house.clock)
     assert (house.missed.is_due(), other.is_due()) == (False, True)
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Pause, Skipped
-from service.config import Amocrm
-from service.destinations.records.changes import Deals, Rest
+from outbox.pauses import Paused
+from service.amocrm.stage_changes.own import OwnChanges
+from service.config import Amocrm as Settings
+from service.destinations.records.changes import StageChanges
 from service.destinations.records.destination import BUDGET, Records
 from service.destinations.records.erp import InsertContext, Record, Saved
-from tests.unit.erp.fakes import Clock, Contact, DeliveryContext, KeyValues, Lead, Reader, change, delivery
+from tests.unit.erp.fakes import Amocrm, Clock, Contact, DeliveryContext, KeyValues, Lead, change, delivery
 
 T = 1_800_000_000.0
 
@@ -54,27 +56,28 @@ class Erp:
 class House:
     def __init__(
         self,
-        reader: Reader | None = None,
+        amocrm: Amocrm | None = None,
         *,
         on_repeat: str = "insert",
-        resting: Any = None,
+        paused: Paused | None = None,
         account_id: int | None = 55,
-        **amocrm: Any,
+        **settings: Any,
     ) -> None:
         self.clock = Clock(T)
         self.key_values = KeyValues(self.clock)
         self.erp = Erp(self.clock)
-        self.reader = reader or Reader({number: Lead(number) for number in range(1, 400)})
-        self.deals = Deals(
-            Amocrm(**amocrm),
+        self.amocrm = amocrm or Amocrm({number: Lead(number) for number in range(1, 400)})
+        self.amocrm.own_changes = OwnChanges(self.key_values, self.clock)
+        self.changes = StageChanges(
+            Settings(**settings),
+            self.amocrm,
             self.key_values,
             self.clock,
-            self.reader,
             account_id=lambda: account_id,
-            resting=resting or (lambda: None),
+            paused=lambda: paused,
         )
         self.records = Records(
-            self.erp, self.deals, self.key_values, self.clock, on_repeat=on_repeat, monotonic=self.clock
+            self.erp, self.changes, self.key_values, self.clock, on_repeat=on_repeat, monotonic=self.clock
         )
         self.context = DeliveryContext()
 
@@ -109,7 +112,7 @@ def test_an_account_whose_id_is_not_known_yet_is_asked_for_it_once() -> None:
     assert isinstance(outcomes[1], Skipped) and outcomes[1].reason.startswith("foreign_account: ")
     assert isinstance(outcomes[2], Delivered)
     assert isinstance(house.deliver(change(3, 3, at=T, also={"account_id": 56}))[3], Skipped)
-    assert house.reader.asked_account == 1
+    assert house.amocrm.asked_account == 1
 
 
 @pytest.mark.parametrize(
@@ -130,13 +133,13 @@ def test_what_no_record_can_be_made_of_is_dead(data: dict[str, Any]) -> None:
 
 
 def test_a_change_of_stage_becomes_a_record_of_the_deal_as_it_is_now() -> None:
-    house = House(Reader({1: Lead(1, "Курс", Decimal("0"))}))
+    house = House(Amocrm({1: Lead(1, "Курс", Decimal("0"))}))
     outcome = house.deliver(change(1, at=T))[1]
     assert outcome == Delivered("1", facts={"entity_id": "70", "record": "Курс", "amount": "0"}, lead_id=1)
 
 
 def test_a_deal_without_a_name_has_its_number() -> None:
-    house = House(Reader({1: Lead(1, " ")}))
+    house = House(Amocrm({1: Lead(1, " ")}))
     house.deliver(change(1, at=T))
     assert house.erp.made[0][1].name == "#1"
 
@@ -151,7 +154,7 @@ def test_places_of_a_deal() -> None:
     }
     phone = {"field_id": 3, "field_name": "Телефон", "field_code": "PHONE", "values": [{"value": 79990001122}]}
     level = {"field_id": 4, "field_name": "город", "field_code": "LEVEL", "values": None}
-    reader = Reader(
+    reader = Amocrm(
         {1: Lead(1, main_contact_id=5, custom_fields=[city])},
         {5: Contact(5, custom_fields=[mail, phone, level])},
         {(7, 20): ("Воронка", "Урок 1")},
@@ -180,7 +183,7 @@ def test_places_of_a_deal() -> None:
 
 
 def test_people_are_read_only_where_a_field_needs_them() -> None:
-    house = House(Reader({1: Lead(1, main_contact_id=5)}, {5: Contact(5)}))
+    house = House(Amocrm({1: Lead(1, main_contact_id=5)}, {5: Contact(5)}))
     house.deliver(change(1, at=T))
     assert house.erp.made[0][1].value("contact.name") == ""
 
@@ -188,12 +191,12 @@ def test_people_are_read_only_where_a_field_needs_them() -> None:
 def test_many_deals_are_read_together() -> None:
     house = House()
     assert len(house.deliver(*(change(number, lead_id=number, at=T) for number in range(1, 251)))) == 250
-    assert house.reader.asked == [list(range(1, 251))]
+    assert house.amocrm.asked == [list(range(1, 251))]
     assert len(house.made) == 250
 
 
 def test_a_deal_that_is_gone_makes_none() -> None:
-    house = House(Reader({2: Lead(2, is_deleted=True)}))
+    house = House(Amocrm({2: Lead(2, is_deleted=True)}))
     outcomes = house.deliver(change(1, 1, at=T), change(2, 2, at=T))
     assert [o.reason.split(":")[0] for o in outcomes.values() if isinstance(o, Skipped)] == ["deal_gone", "deal_gone"]
     assert house.made == []
@@ -246,7 +249,7 @@ def test_another_accounts_hook_is_kept_but_makes_none() -> None:
 )
 def test_only_the_stages_that_are_wanted(wanted: str, is_wanted: bool) -> None:
     pipeline, _, stage = wanted.rpartition(":")
-    house = House(Reader({1: Lead(1)}, stages={(7, 20): ("Воронка", "Урок 1")}), webhook_stages=((pipeline, stage),))
+    house = House(Amocrm({1: Lead(1)}, stages={(7, 20): ("Воронка", "Урок 1")}), webhook_stages=((pipeline, stage),))
     outcome = house.deliver(change(1, at=T))[1]
     assert isinstance(outcome, Delivered if is_wanted else Skipped)
     if isinstance(outcome, Skipped):
@@ -275,7 +278,7 @@ def test_our_own_moves_are_recorded_or_not_as_the_setting_says() -> None:
     ],
 )
 def test_amocrms_trouble_is_not_the_ERPs(error: DeliveryError, least: float) -> None:
-    house = House(Reader(error=error))
+    house = House(Amocrm(error=error))
     outcomes = house.deliver(change(1, at=T), delivery(2), change(3, 2, at=T))
     assert isinstance(outcomes[2], Delivered)
     for number in (1, 3):
@@ -285,34 +288,33 @@ def test_amocrms_trouble_is_not_the_ERPs(error: DeliveryError, least: float) -> 
 
 
 def test_after_amocrms_trouble_each_new_hook_does_not_ask_again() -> None:
-    house = House(Reader({1: Lead(1), 2: Lead(2)}, error=DeliveryError("down", cause="amocrm_down", outage=True)))
+    house = House(Amocrm({1: Lead(1), 2: Lead(2)}, error=DeliveryError("down", cause="amocrm_down", outage=True)))
     house.deliver(change(1, at=T))
-    house.reader.error = None
+    house.amocrm.error = None
     house.clock.now += 14
     assert isinstance(house.deliver(change(2, 2, at=T))[2], Later)
-    assert house.reader.asked == []
+    assert house.amocrm.asked == []
     house.clock.now += 1
     assert isinstance(house.deliver(change(2, 2, at=T))[2], Delivered)
     assert isinstance(house.deliver(change(1, at=T))[1], Delivered)
 
 
 def test_an_old_row_asks_a_silent_amocrm_seldom() -> None:
-    house = House(Reader(error=DeliveryError("down", cause="amocrm_down", outage=True)))
+    house = House(Amocrm(error=DeliveryError("down", cause="amocrm_down", outage=True)))
     outcome = house.deliver(change(1, at=T, received_at=T - 86400))[1]
     assert isinstance(outcome, Later) and outcome.seconds == 600
 
 
 def test_while_amocrm_rests_it_is_not_asked() -> None:
-    house = House(resting=lambda: Rest(40, "amocrm_forbidden", "amocrm_forbidden: blocked"))
-    assert house.deliver(change(1, at=T))[1] == Later(40, "amocrm_forbidden: blocked", "amocrm_forbidden", lead_id=1)
-    assert house.reader.asked == []
+    house = House(paused=Paused("forbidden", T + 40, "amocrm_forbidden: blocked", "amocrm_forbidden", T))
+    reason = "The deal has to be read from amoCRM, which rests: amocrm_forbidden: blocked"
+    assert house.deliver(change(1, at=T))[1] == Later(40, reason, "amocrm_forbidden", lead_id=1)
+    assert house.amocrm.asked == []
 
 
 def test_without_amocrm_its_changes_wait() -> None:
-    house = House()
-    deals = Deals(Amocrm(), house.key_values, house.clock, None)
-    records = Records(house.erp, deals, house.key_values, house.clock, monotonic=house.clock)
-    outcome = records.deliver([change(1, at=T)], house.context)[1]
+    house = House(Amocrm(set_up=False))
+    outcome = house.deliver(change(1, at=T))[1]
     assert isinstance(outcome, Later) and outcome.cause == "amocrm_not_set_up"
 
 

@@ -13,6 +13,9 @@ from service.config import Erp
 from service.network.exchange import exchange_of
 from service.network.http import Http, NoAnswer, Reply
 
+CONNECT, TOTAL = 5.0, 30.0
+"""Seconds for a request."""
+
 CREDENTIALS_AT_FAULT = re.compile(
     r"api.?key|key (mismatch|is wrong|is invalid)|(wrong|invalid|bad) key|login|passw|username|access|denied|allowed"
     r"|permission|\b(parameter|param)\b.*\b(key|username|password)\b",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from outbox.message import Dedupe, NewDelivery, NewEvent, Receipt, new_id
-from service.sources.amocrm_webhook_events import DESTINATION, NAME, SENDER
+from service.amocrm.client import AmocrmClient
+from service.amocrm.payloads import StatusChange
+from service.amocrm.stage_changes.seen import Changes
+from service.routing import AMOCRM, ERP, WEBHOOK
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
@@ -33,31 +36,6 @@ that a launch costs few requests."""
 CHUNK = 200
 
 
-class LoggedChange(Protocol):
-    """A row of the log. at: seconds since the epoch, by amoCRM's clock."""
-
-    @property
-    def event_id(self) -> str: ...
-    @property
-    def lead_id(self) -> int: ...
-    @property
-    def at(self) -> float: ...
-    @property
-    def old_pipeline_id(self) -> int | None: ...
-    @property
-    def old_status_id(self) -> int | None: ...
-    @property
-    def pipeline_id(self) -> int | None: ...
-    @property
-    def status_id(self) -> int | None: ...
-
-
-Fetch = Callable[[int, int], Iterable[Any]]
-"""(since, until), seconds, both included -> rows of the log."""
-
-Known = Callable[[int, Sequence[Any], float], Sequence[bool]]
-"""(deal, its rows, now) -> whether each tells of a change that is known; if so it is noted as seen."""
-
 Accept = Callable[[Sequence[NewEvent]], Sequence[Receipt]]
 
 
@@ -75,14 +53,26 @@ class MissedChanges:
     """Goes on where the look before it ended. One process at a time."""
 
     def __init__(
-        self, fetch: Fetch, known: Known, accept: Accept, key_values: KeyValues, now: Callable[[], float]
+        self,
+        client: AmocrmClient,
+        changes: Changes,
+        accept: Accept,
+        key_values: KeyValues,
+        now: Callable[[], float],
+        in_use: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._fetch = fetch
-        self._known = known
+        """in_use: whether changes of stage are wanted at all; without it nothing is fetched."""
+        self._client = client
+        self._changes = changes
+        self._in_use = in_use
         self._accept = accept
         self._key_values = key_values
         self._now = now
         self._looked = False
+
+    def fetch(self) -> int:
+        """Take over what no webhook told of, if it is time for a look. -> how many. Raises DeliveryError, Stopping."""
+        return self.run().taken if self._in_use() and self.is_due() else 0
 
     def is_due(self) -> bool:
         """Whether it is time for a look. A process that has just started always looks: there was a gap."""
@@ -130,28 +120,30 @@ class MissedChanges:
         entry = self._key_values.get(NAMESPACE, KEY)
         return entry.value if entry is not None and isinstance(entry.value, dict) else None
 
-    def _rows(self, since: int, until: int) -> list[LoggedChange]:
+    def _rows(self, since: int, until: int) -> list[StatusChange]:
         """Oldest first; what is no change of stage is left out."""
-        found = [row for row in self._fetch(since, until) if row.status_id is not None and not _stays(row)]
+        found = [
+            row for row in self._client.status_changes(since, until) if row.status_id is not None and not _stays(row)
+        ]
         return sorted(found, key=lambda row: float(row.at))
 
-    def _unknown(self, rows: Sequence[LoggedChange], now: float) -> list[LoggedChange]:
-        by_deal: dict[int, list[LoggedChange]] = {}
+    def _unknown(self, rows: Sequence[StatusChange], now: float) -> list[StatusChange]:
+        by_deal: dict[int, list[StatusChange]] = {}
         for row in rows:
             by_deal.setdefault(row.lead_id, []).append(row)
         known: set[int] = set()
         for lead_id, group in by_deal.items():
-            answers = self._known(lead_id, group, now)
+            answers = self._changes.known(lead_id, group, now)
             known.update(id(row) for row, is_known in zip(group, answers, strict=True) if is_known)
         return [row for row in rows if id(row) not in known]
 
 
-def event_of(row: LoggedChange, now: float) -> NewEvent:
+def event_of(row: StatusChange, now: float) -> NewEvent:
     """The event of a row of the log, like that of a webhook; the same row is taken once."""
     own_id = row.event_id or f"{row.pipeline_id}:{row.old_status_id}:{row.status_id}:{int(row.at)}"
     return NewEvent(
         id=new_id(now),
-        name=NAME,
+        name=WEBHOOK,
         data={
             "lead_id": row.lead_id,
             "pipeline_id": row.pipeline_id,
@@ -163,13 +155,13 @@ def event_of(row: LoggedChange, now: float) -> NewEvent:
             "amocrm_event_id": own_id,
         },
         source=SOURCE,
-        sender=SENDER,
+        sender=AMOCRM,
         received_at=now,
-        deliveries=(NewDelivery(DESTINATION, key=f"lead:{row.lead_id}"),),
+        deliveries=(NewDelivery(ERP, key=f"lead:{row.lead_id}"),),
         dedupe=Dedupe(f"api:{row.event_id}" if row.event_id else f"api:{row.lead_id}:{own_id}"),
         lead_id=row.lead_id,
     )
 
 
-def _stays(row: LoggedChange) -> bool:
+def _stays(row: StatusChange) -> bool:
     return row.status_id == row.old_status_id and row.old_pipeline_id in (None, row.pipeline_id)

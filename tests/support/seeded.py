@@ -3,7 +3,6 @@
 import pathlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -92,9 +91,17 @@ class Wired:
             ),
             tokens=SimpleNamespace(status=self.token_status),
             client=SimpleNamespace(
-                noting=lambda note: nullcontext(), account=lambda deadline: {"name": FUNNEL[1], "id": 1}
+                bound=lambda **_: SimpleNamespace(account=lambda: {"name": FUNNEL[1], "id": 1}),
             ),
+            connect=SimpleNamespace(missing=tuple),
         )
+        self.webhook = SimpleNamespace(
+            address=lambda: "https://post.example.com/webhooks/amocrm/secret",
+            subscribe=lambda deadline, address="": None,
+            ours=lambda deadline: [{"disabled": False, "settings": ["status_lead"]}],
+        )
+        self.erp_client = SimpleNamespace(login=lambda total: "", unknown_fields=lambda total: ())
+        self.previewer = self
 
     def _target(self, lesson: int) -> Any:
         status_id = LESSON_STAGE[lesson]
@@ -114,24 +121,6 @@ class Wired:
     def pauses(self) -> dict[str, pauses.Paused]:
         found = {name: pauses.read(self.store.key_values, name) for name in ("amocrm", "erp")}
         return {name: paused for name, paused in found.items() if paused}
-
-    def lacking_for_consent(self) -> tuple[str, ...]:
-        return ()
-
-    def hook_address(self) -> str:
-        return "https://post.example.com/webhooks/amocrm/secret"
-
-    def subscribe_hook(self, deadline: float, address: str = "") -> None:
-        pass
-
-    def our_hooks(self, deadline: float) -> list[dict[str, Any]]:
-        return [{"disabled": False, "settings": ["status_lead"]}]
-
-    def check_erp(self, deadline: float = 10.0) -> str:
-        return ""
-
-    def unknown_erp_fields(self, deadline: float = 10.0) -> tuple[str, ...]:
-        return ()
 
     def previews(self, deliveries: Sequence[Delivery]) -> dict[int, Any]:
         """Every seventh deal is further already; who was not found is still not there."""

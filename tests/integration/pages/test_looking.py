@@ -274,7 +274,7 @@ def test_a_driver_fault_is_told_in_words_with_the_last_figures(
     def fails(*_: Any, **__: Any) -> Any:
         raise sqlite3.OperationalError("unable to open database file")
 
-    monkeypatch.setattr(type(trouble.store), "tallies", fails)
+    monkeypatch.setattr(type(trouble.store.reading), "tallies", fails)
     answer = visitor.get("/outbox")
     assert answer.status_code == 503
     assert "Figures of 14:36:08." in plain(answer.text) and "amoCRM 12 wait" in plain(answer.text)

@@ -103,6 +103,11 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = do_HEAD = _handle
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The `Date` of an answer: the services' clock, and `date_offset` beside it."""
+        world = self.server.world
+        return super().date_time_string(world.clock.time() + world.settings.date_offset)
+
     def _send(self, outgoing: Answer) -> None:
         response = outgoing.response
         if response is None:

@@ -5,12 +5,17 @@ from typing import Any
 
 from sandbox import defaults
 
-CHOICES = {
+CHOICES: dict[str, tuple[Any, ...]] = {
     "flavour": ("amocrm", "kommo"),
     "rotation": ("strict", "lenient"),
     "consent": ("ask", "auto", "refuse"),
     "deleted_deals": ("hidden", "shown"),
     "error_shape": ("validation", "errors", "detail"),
+    "deleted_rows": ("nulls", "whole"),
+    "not_found_status": (204, 404),
+    "echoed_rows": ("refused", "accepted"),
+    "unpaid": ("no", "writes", "all"),
+    "hook_agent": ("1.0", "2.0"),
     "hook_second_post": ("replace", "merge"),
     "hook_account_block": ("full", "subdomain", "none"),
 }
@@ -33,6 +38,7 @@ class Settings:
     moved_to: str = ""
     moved_status: int = 401
     admin: bool = True
+    unpaid: str = "no"
 
     limit_on: bool = True
     limit_rps: int = 7
@@ -43,19 +49,28 @@ class Settings:
 
     filters_enabled: bool = True
     minor_units: bool = True
+    price_wraps: bool = False
     deleted_deals: str = "hidden"
+    deleted_rows: str = "nulls"
+    not_found_status: int = 204
+    read_lag_seconds: float = 0.0
+    echoed_rows: str = "refused"
     error_shape: str = "validation"
     refused_batch_applies: bool = False
 
     latency_ms: float = 0.0
     erp_latency_ms: float = 0.0
     clock_offset: float = 0.0
+    date_offset: float = 0.0
 
     hooks_on: bool = True
     hook_doubled: float = 1.0
     hook_duplicates: float = 0.0
     hook_shuffle: float = 0.0
     hook_time_skew: int = 0
+    hook_time_shift: int = 0
+    hook_update_stage: bool = False
+    hook_agent: str = "1.0"
     hook_timeout: float = 2.0
     hook_second_post: str = "replace"
     hook_account_block: str = "full"
@@ -85,7 +100,7 @@ class Settings:
             if type(value) is not kind:
                 raise ValueError(f"{name} must be {kind.__name__}, not {type(value).__name__}")
             if name in CHOICES and value not in CHOICES[name]:
-                raise ValueError(f"{name} must be one of {', '.join(CHOICES[name])}")
+                raise ValueError(f"{name} must be one of {', '.join(map(str, CHOICES[name]))}")
             if name == "time_scale" and value <= 0:
                 raise ValueError("time_scale must be above 0")
             checked[name] = value

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox import defaults
 from sandbox.amocrm.account import Contact
 from sandbox.amocrm.lists import ids, in_range, listing, order_by, page_of, wanted
-from sandbox.amocrm.problems import NOTHING, hal
+from sandbox.amocrm.problems import hal, not_found
 from sandbox.amocrm.rows import Faulty, read_rows, refusal
 from sandbox.wire import Request, Response
 
@@ -94,7 +94,7 @@ def list_contacts(world: "World", request: Request) -> Response:
 def get_contact(world: "World", request: Request, contact_id: int) -> Response:
     contact = world.account.contacts.get(contact_id)
     if contact is None:
-        return NOTHING
+        return not_found(world)
     return hal(contact_row(world, contact, "leads" in wanted(request.query)))
 
 

@@ -3,20 +3,26 @@
 import heapq
 import http.client
 import random
+import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sandbox import defaults, forms
+from sandbox import forms
+from sandbox.amocrm import hook_bodies
 from sandbox.amocrm.account import Deal
+from sandbox.amocrm.hook_bodies import Place
 from sandbox.clock import Clock
 
 if TYPE_CHECKING:
     from sandbox.world import World
 
-AGENT = "amoCRM-WebHook-client/1.0"
+AGENT = "amoCRM-WebHook-client/{}"
+MOST_IN_ONE = 50
 MINUTE = 60.0
 FIRST_WAITS = [5 * MINUTE, 15 * MINUTE]
 SERVER_WAITS = [*FIRST_WAITS, 15 * MINUTE, 60 * MINUTE]
@@ -27,7 +33,8 @@ TIMED_OUT = 499
 
 @dataclass
 class Hook:
-    """A subscription. `bad` holds when it answered badly, in the sandbox's monotonic seconds."""
+    """A subscription; `stages` are those of the digital pipeline that send a hook of their own. `bad`
+    holds when it answered badly, in the sandbox's monotonic seconds."""
 
     id: int
     destination: str
@@ -35,6 +42,7 @@ class Hook:
     created_at: int
     updated_at: int
     disabled: bool = False
+    stages: list[int] = field(default_factory=list)
     bad: list[float] = field(default_factory=list)
 
 
@@ -48,21 +56,28 @@ class Job:
     body: bytes = field(compare=False)
     action: str = field(compare=False, default="")
     deal_id: int = field(compare=False, default=0)
+    cut: int = field(compare=False, default=0)
     attempts: list[int] = field(compare=False, default_factory=list)
     sent_at: list[float] = field(compare=False, default_factory=list)
     state: str = field(compare=False, default="waiting")
 
 
-def post(destination: str, body: bytes, timeout: float) -> int:
-    """Sends one hook; 0 when there was no connection, 499 when the answer took longer than `timeout` in all."""
+def post(destination: str, body: bytes, timeout: float, version: str = "1.0", cut: int = 0) -> int:
+    """Sends one hook; 0 when there was no connection, 499 when the answer took longer than `timeout` in all. The last
+    `cut` bytes of the body are promised and not sent."""
     address = urlsplit(destination)
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     connection = kind(address.hostname or "", address.port, timeout=timeout)
     started = time.monotonic()
     try:
-        target = (address.path or "/") + (f"?{address.query}" if address.query else "")
-        headers = {"User-Agent": AGENT, "Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"}
-        connection.request("POST", target, body, headers)
+        connection.putrequest("POST", (address.path or "/") + (f"?{address.query}" if address.query else ""))
+        connection.putheader("User-Agent", AGENT.format(version))
+        connection.putheader("Content-Type", "application/x-www-form-urlencoded")
+        connection.putheader("Accept", "*/*")
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body[: len(body) - cut])
+        if cut and connection.sock:
+            connection.sock.shutdown(socket.SHUT_WR)
         status = connection.getresponse().status
         return TIMED_OUT if time.monotonic() - started > timeout else status
     except TimeoutError:
@@ -89,6 +104,8 @@ class Hooks:
         self._senders = senders
         self.subscriptions: dict[str, Hook] = {}
         self.jobs: list[Job] = []
+        self.told: dict[int, float] = {}
+        self._gathered: list[tuple[str, Deal, Place | None]] | None = None
 
     # Subscriptions
 
@@ -119,82 +136,66 @@ class Hooks:
 
     # Sending
 
-    def deal_changed(self, action: str, deal: Deal, before: tuple[int, int] | None) -> None:
+    def deal_changed(self, action: str, deal: Deal, before: Place | None) -> None:
         """Queues what amoCRM would send for this change, unless the knob `hooks_on` is off."""
+        if self._gathered is not None:
+            self._gathered.append((action, deal, before))
+        else:
+            self._tell([(action, deal, before)])
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Changes made inside, under the world's lock, go out together as a mass edit's do: up to 50 deals in a
+        body."""
+        self._gathered = []
+        try:
+            yield
+        finally:
+            changes, self._gathered = self._gathered, None
+            for action in dict.fromkeys(change[0] for change in changes):
+                same = [change for change in changes if change[0] == action]
+                for place in range(0, len(same), MOST_IN_ONE):
+                    self._tell(same[place : place + MOST_IN_ONE])
+
+    def _tell(self, changes: list[tuple[str, Deal, Place | None]]) -> None:
+        """Changes of one kind, to everyone who subscribed to it."""
         settings = self._world.settings
         if not settings.hooks_on:
             return
+        action, first, _ = changes[0]
+        pairs = [(deal, before) for _, deal, before in changes]
         actions = [action]
         if action == "status" and self._random.random() < settings.hook_doubled:
             actions.insert(0, "update")
         skew = self._random.randint(0, settings.hook_time_skew) if settings.hook_time_skew else 0
         for hook in list(self.subscriptions.values()):
+            if hook.disabled:
+                continue
             for name in actions:
-                if f"{name}_lead" in hook.settings and not hook.disabled:
-                    body = forms.encode(self.form(name, [(deal, before)], skew))
-                    self.send(hook.destination, body, name, deal.id)
+                if f"{name}_lead" in hook.settings:
+                    body = forms.encode(self.form(name, pairs, skew=skew))
+                    self.send(hook.destination, body, name, first.id)
                     if self._random.random() < settings.hook_duplicates:
-                        self.send(hook.destination, body, name, deal.id)
+                        self.send(hook.destination, body, name, first.id)
+            staged = [pair for pair in pairs if pair[0].status_id in hook.stages]
+            if staged and action in ("add", "status"):
+                body = forms.encode(self.form(action, staged, stage_hook=True))
+                self.send(hook.destination, body, action, first.id)
+        for deal, _ in pairs:
+            self.told[deal.id] = self._clock.monotonic()
 
-    def form(
-        self, action: str, deals: list[tuple[Deal, tuple[int, int] | None]], skew: int = 0, stage_hook: bool = False
-    ) -> dict[str, Any]:
-        """A hook's body as nested data. `stage_hook`: as the digital pipeline sends it, ids only."""
-        rows = [
-            stage_fields(deal, before) if stage_hook else self._fields(action, deal, before, skew)
-            for deal, before in deals
-        ]
-        data: dict[str, Any] = {"leads": {action: rows}}
-        subdomain = self._world.settings.subdomain
-        block = self._world.settings.hook_account_block
-        if block == "subdomain":
-            data["account"] = {"subdomain": subdomain}
-        elif block == "full":
-            data["account"] = {
-                "subdomain": subdomain,
-                "id": defaults.ACCOUNT_ID,
-                "_links": {"self": f"https://{subdomain}.amocrm.ru"},
-            }
-        return data
+    def form(self, action: str, deals: list[tuple[Deal, Place | None]], **shape: Any) -> dict[str, Any]:
+        """A body as nested data; the shapes are those of hook_bodies.form."""
+        return hook_bodies.form(self._world, action, deals, **shape)
 
-    def _fields(self, action: str, deal: Deal, before: tuple[int, int] | None, skew: int) -> dict[str, Any]:
-        if action == "delete":
-            return {"id": deal.id, "status_id": deal.status_id, "pipeline_id": deal.pipeline_id}
-        data: dict[str, Any] = {"id": deal.id, "name": deal.name, "status_id": deal.status_id}
-        if before and action == "status":
-            data["old_status_id"] = before[1]
-            if before[0] != deal.pipeline_id:
-                data["old_pipeline_id"] = before[0]
-        data |= {
-            "price": int(deal.price),
-            "responsible_user_id": deal.responsible_user_id,
-            "last_modified": deal.updated_at + skew,
-            "modified_user_id": defaults.ADMIN_USER_ID,
-            "created_user_id": defaults.ADMIN_USER_ID,
-            "date_create": deal.created_at,
-            "pipeline_id": deal.pipeline_id,
-            "account_id": defaults.ACCOUNT_ID,
-            "created_at": deal.created_at,
-            "updated_at": deal.updated_at + skew,
-        }
-        if deal.tags:
-            data["tags"] = [{"id": 60_001 + index, "name": tag} for index, tag in enumerate(deal.tags)]
-        if deal.fields:
-            field_id = self._world.account.field_id
-            data["custom_fields"] = [
-                {"id": field_id(name), "name": name, "values": [{"value": value}]}
-                for name, value in deal.fields.items()
-            ]
-        return data
-
-    def send(self, destination: str, body: bytes, action: str = "", deal_id: int = 0) -> Job:
+    def send(self, destination: str, body: bytes, action: str = "", deal_id: int = 0, cut: int = 0) -> Job:
         """Queues one body for one address, whether subscribed or not; `hook_shuffle` seconds of disorder."""
         with self._wake:
             if not self._threads:
                 self._start()
             self._number += 1
             delay = self._random.uniform(0, self._world.settings.hook_shuffle)
-            job = Job(self._clock.monotonic() + delay, self._number, destination, body, action, deal_id)
+            job = Job(self._clock.monotonic() + delay, self._number, destination, body, action, deal_id, cut)
             self.jobs.append(job)
             heapq.heappush(self._queue, job)
             self._wake.notify()
@@ -227,7 +228,8 @@ class Hooks:
     def _run(self) -> None:
         while (job := self._next()) is not None:
             job.sent_at.append(self._clock.real())
-            status = post(job.destination, job.body, self._world.settings.hook_timeout)
+            settings = self._world.settings
+            status = post(job.destination, job.body, settings.hook_timeout, settings.hook_agent, job.cut)
             with self._wake:
                 self._sending -= 1
                 self._book(job, status)
@@ -275,15 +277,3 @@ class Hooks:
     def load(self, hooks: list[dict[str, Any]]) -> None:
         self.subscriptions = {hook["destination"]: Hook(**hook) for hook in hooks}
         self._number = max([self._number, *(hook.id - 15_000_000 for hook in self.subscriptions.values())])
-
-
-def stage_fields(deal: Deal, before: tuple[int, int] | None) -> dict[str, Any]:
-    """A digital-pipeline hook: no name, no price, no time."""
-    old = before or (deal.pipeline_id, deal.status_id)
-    return {
-        "id": deal.id,
-        "status_id": deal.status_id,
-        "pipeline_id": deal.pipeline_id,
-        "old_status_id": old[1],
-        "old_pipeline_id": old[0],
-    }

@@ -7,7 +7,7 @@ from sandbox.amocrm.account import Deal
 from sandbox.amocrm.contacts import named_fields, read_fields, text_fields
 from sandbox.amocrm.lists import ids, in_range, listing, order_by, page_of, wanted, whole
 from sandbox.amocrm.pipelines import INCOMING_TYPE
-from sandbox.amocrm.problems import NOTHING, Refused, hal, problem
+from sandbox.amocrm.problems import NOTHING, Refused, hal, not_found, problem
 from sandbox.amocrm.rows import Faulty, Row, expect_int, read_rows, refusal
 from sandbox.wire import Request, Response
 
@@ -29,6 +29,16 @@ WRITABLE = {
     "custom_fields_values",
     "_embedded",
 }
+ECHOED = {
+    "group_id",
+    "closest_task_at",
+    "is_deleted",
+    "score",
+    "account_id",
+    "labor_cost",
+    "price_with_minor_units",
+    "_links",
+}
 LOSS_REASONS = {4_203_748, 4_203_751}
 
 
@@ -46,7 +56,7 @@ def deal_row(world: "World", deal: Deal, with_contacts: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": deal.id,
         "name": deal.name,
-        "price": int(deal.price),
+        "price": whole_price(world, deal),
         "responsible_user_id": deal.responsible_user_id,
         "group_id": 0,
         "status_id": deal.status_id,
@@ -68,12 +78,26 @@ def deal_row(world: "World", deal: Deal, with_contacts: bool) -> dict[str, Any]:
     }
     if world.settings.minor_units:
         row["price_with_minor_units"] = deal.price
+    if deal.is_deleted and world.settings.deleted_rows == "nulls":
+        row |= {"name": None, "status_id": None, "pipeline_id": None}
     return row
 
 
 def texts_of(world: "World", deal: Deal) -> list[str]:
     people = (world.account.contacts.get(number) for number in deal.contact_ids)
     return [deal.name, *deal.fields.values(), *deal.tags, *(text for one in people if one for text in one.texts())]
+
+
+def lags(world: "World", deal: Deal) -> bool:
+    """Whether the deal cannot be read yet, since its own webhook went out less than `read_lag_seconds` ago."""
+    lag, told = world.settings.read_lag_seconds, world.hooks.told.get(deal.id)
+    return bool(lag) and told is not None and world.clock.monotonic() - told < lag
+
+
+def whole_price(world: "World", deal: Deal) -> int:
+    """`price` drops the kopecks; with the knob `price_wraps` it is what 32 bits leave of it."""
+    price = int(deal.price)
+    return (price + 2**31) % 2**32 - 2**31 if world.settings.price_wraps else price
 
 
 def apply_filters(chosen: dict[str, Any], rows: list[Deal]) -> list[Deal]:
@@ -102,7 +126,8 @@ def list_leads(world: "World", request: Request) -> Response:
     page, limit = page_of(query, world.settings.flavour)
     extras = wanted(query)
     only_deleted = "only_deleted" in extras
-    rows = [row for row in world.account.deals.values() if row.is_deleted == only_deleted]
+    deals = world.account.deals.values()
+    rows = [row for row in deals if row.is_deleted == only_deleted and not lags(world, row)]
     chosen = query.get("filter")
     if world.settings.filters_enabled and isinstance(chosen, dict):
         rows = apply_filters(chosen, rows)
@@ -119,6 +144,8 @@ def list_leads(world: "World", request: Request) -> Response:
 def get_lead(world: "World", request: Request, lead_id: int) -> Response:
     deal = world.account.deals.get(lead_id)
     if deal is None or (deal.is_deleted and world.settings.deleted_deals == "hidden"):
+        return not_found(world)
+    if lags(world, deal):
         return NOTHING
     return hal(deal_row(world, deal, "contacts" in wanted(request.query)))
 
@@ -135,8 +162,10 @@ def target(world: "World", data: dict[str, Any], deal: Deal | None) -> tuple[int
     if pipeline is None or pipeline.is_archive:
         raise Faulty("pipeline_id", "NotSupportedChoice", "The value you selected is not a valid choice.")
     if status_id is None:
-        if deal and pipeline.id == deal.pipeline_id:
-            return deal.pipeline_id, deal.status_id
+        now = pipeline.stage(deal.status_id) if deal and pipeline.id == deal.pipeline_id else None
+        # Any update takes a deal out of incoming.
+        if now and now.type != INCOMING_TYPE:
+            return pipeline.id, now.id
         return pipeline.id, pipeline.first_stage().id
     stage = pipeline.stage(status_id)
     if stage is None or stage.type == INCOMING_TYPE:
@@ -148,8 +177,9 @@ def edits(world: "World", row: Row, status_id: int) -> dict[str, Any]:
     """What a row changes besides the stage. Raises Faulty, also for a deactivated user or a left-over loss reason."""
     data = row.data
     changes: dict[str, Any] = {}
-    if row.surplus:
-        raise Faulty(sorted(row.surplus)[0], "FieldNotExpected", "This field was not expected.")
+    surplus = row.surplus - ECHOED if world.settings.echoed_rows == "accepted" else row.surplus
+    if surplus:
+        raise Faulty(sorted(surplus)[0], "FieldNotExpected", "This field was not expected.")
     if "name" in data:
         if not isinstance(data["name"], str):
             raise Faulty("name", "InvalidType", "This value should be of type string.")

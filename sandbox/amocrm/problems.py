@@ -1,8 +1,11 @@
 """amoCRM's ways of saying no."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.wire import REASONS, Response, as_json
+
+if TYPE_CHECKING:
+    from sandbox.world import World
 
 HAL = "application/hal+json"
 PROBLEM = "application/problem+json"
@@ -34,6 +37,11 @@ def problem(status: int, detail: str, **more: Any) -> Response:
 def hint(status: int, text: str, detail: str = "") -> Response:
     """An error of the token endpoint: problem JSON with `hint`, without RFC 6749's `error`."""
     return problem(status, detail or text, hint=text)
+
+
+def not_found(world: "World") -> Response:
+    """To a question for one id: both answers have been seen."""
+    return NOTHING if world.settings.not_found_status == 204 else problem(404, "Entity not found")
 
 
 def unauthorized() -> Response:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from sandbox import defaults
 from sandbox.amocrm import contacts, events, leads, oauth_pages, webhooks
 from sandbox.amocrm.lists import wanted
-from sandbox.amocrm.problems import NOTHING, Refused, hal, problem, unauthorized
+from sandbox.amocrm.problems import Refused, hal, not_found, problem, unauthorized
 from sandbox.wire import Request, Response
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def _api(world: "World", request: Request) -> Response:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme != "Bearer" or not world.oauth.opens(token):
         return unauthorized()
+    unpaid = world.settings.unpaid
+    if unpaid == "all" or (unpaid == "writes" and request.method != "GET"):
+        return problem(402, "Аккаунт не оплачен")
     with world.lock:
         return _route(world, request)
 
@@ -70,7 +73,7 @@ def _route(world: "World", request: Request) -> Response:
             return hal({"_total_items": len(data), "_embedded": {"pipelines": data}})
         case "GET", ["leads", "pipelines", _] if number is not None:
             row = world.account.pipelines.get(number)
-            return hal(row.as_json(defaults.ACCOUNT_ID, world.base)) if row else NOTHING
+            return hal(row.as_json(defaults.ACCOUNT_ID, world.base)) if row else not_found(world)
         case "GET", ["leads", _] if number is not None:
             return leads.get_lead(world, request, number)
         case "PATCH", ["leads"]:

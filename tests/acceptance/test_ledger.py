@@ -9,7 +9,7 @@ from benchmarks import ledger
 
 @pytest.mark.parametrize(
     ("changes", "keyed", "kill"),
-    [(1200, True, False), (400, False, True)],
+    [(480, True, False), (400, False, True)],
     ids=["with a key", "without a key, the worker killed"],
 )
 def test_each_change_has_exactly_one_record(tmp_path: pathlib.Path, changes: int, keyed: bool, kill: bool) -> None:

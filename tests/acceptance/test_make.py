@@ -36,17 +36,22 @@ def command_of(pid: int) -> str:
     return pathlib.Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
+def nothing_configured(folder: pathlib.Path) -> dict[str, str]:
+    """Whatever is made lies in this folder."""
+    return bare_environ(DATABASE_URL=f"sqlite:///{folder}/var/dealpost.db", PORT=str(free_port()))
+
+
 @pytest.fixture
 def environ(tmp_path: pathlib.Path) -> dict[str, str]:
-    """Nothing configured; whatever is made lies in the test's own folder."""
-    return bare_environ(DATABASE_URL=f"sqlite:///{tmp_path}/var/dealpost.db", PORT=str(free_port()))
+    return nothing_configured(tmp_path)
 
 
 class Run:
     """A `make run` that says it runs."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, environ: Mapping[str, str]) -> None:
         self.process = process
+        self.environ = dict(environ)
         process.says("Ctrl-C stops everything", within=90)
         self.url = process.says(r"Status page +(\S+)/outbox")[1]
         self.password = process.says(r"Sign-in +admin / (\S+)")[1]
@@ -56,19 +61,25 @@ class Run:
 
 
 def make_run(started: Processes, environ: Mapping[str, str]) -> Run:
-    return Run(started.start("make-run", ["make", "run"], environ))
+    return Run(started.start("make-run", ["make", "run"], environ), environ)
 
 
-@pytest.fixture
-def ran(started: Processes, environ: dict[str, str]) -> Iterator[Run]:
-    running = make_run(started, environ)
-    yield running
-    if running.process.running:
-        running.process.send(signal.SIGINT)
-        running.process.popen.wait(40)
+def start_run(started: Processes, environ: Mapping[str, str]) -> Run:
+    return Run(started.start("run", [PYTHON, "-m", "workshop.run"], environ), environ)
 
 
-def test_run_serves_practice_when_no_account_is_configured(ran: Run, tmp_path: pathlib.Path) -> None:
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """One for all tests that only look at it."""
+    folder = tmp_path_factory.mktemp("run")
+    started = Processes(folder)
+    try:
+        yield make_run(started, nothing_configured(folder))
+    finally:
+        started.stop()
+
+
+def test_run_serves_practice_when_no_account_is_configured(ran: Run) -> None:
     assert "No account is configured" in ran.process.output
     status, _ = call("GET", f"{ran.url}/outbox")
     assert status == 401
@@ -86,7 +97,8 @@ def test_run_serves_practice_when_no_account_is_configured(ran: Run, tmp_path: p
     # The sandbox's webhook finds its way in as well: the move ends as a record.
     eventually(lambda: call("GET", f"{ran.sandbox}/_sandbox/erp/records")[1]["records"], within=30)
     for name in ("run.env", "sandbox.env"):
-        assert stat.S_IMODE((tmp_path / "var" / name).stat().st_mode) == 0o600
+        file = pathlib.Path(ran.environ["DATABASE_URL"].removeprefix("sqlite:///")).parent / name
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_sign_in_that_was_printed_opens_the_page(ran: Run) -> None:
@@ -96,41 +108,47 @@ def test_sign_in_that_was_printed_opens_the_page(ran: Run) -> None:
     assert "amocrm" in page.lower()
 
 
-def test_ctrl_c_stops_everything_cleanly(ran: Run) -> None:
-    family = descendants(ran.process.popen.pid)
+def test_run_says_that_a_port_or_a_folder_is_taken(ran: Run) -> None:
+    done = run([PYTHON, "-m", "workshop.run"], ran.environ)
+    assert done.code == 1
+    assert f"Port {ran.environ['PORT']} is taken" in done.err
+    done = run([PYTHON, "-m", "workshop.run"], {**ran.environ, "PORT": str(free_port())})
+    assert done.code == 1
+    assert "already running" in done.err
+
+
+def test_ctrl_c_stops_everything_and_the_next_start_keeps_the_sign_in_and_needs_no_network(
+    started: Processes, environ: dict[str, str]
+) -> None:
+    first = make_run(started, environ)
+    family = descendants(first.process.popen.pid)
     assert len([pid for pid in family if "python" in command_of(pid)]) >= 4
     # In a terminal Ctrl-C reaches the whole foreground group: make and the program that it runs.
-    ran.process.send(signal.SIGINT)
-    ran.process.popen.wait(40)
-    ran.process.says("Stopped.")
-    assert [pid for pid in family if is_running(pid)] == []
-    assert TRACEBACK not in ran.process.output
-    assert "killed" not in ran.process.output
-
-
-def test_second_start_keeps_sign_in_and_needs_no_network(started: Processes, environ: dict[str, str]) -> None:
-    first = make_run(started, environ)
     first.process.send(signal.SIGINT)
     first.process.popen.wait(40)
+    first.process.says("Stopped.")
+    assert [pid for pid in family if is_running(pid)] == []
+    assert TRACEBACK not in first.process.output
+    assert "killed" not in first.process.output
     closed = {**environ, "PIP_NO_INDEX": "1", "PIP_INDEX_URL": "http://127.0.0.1:9/"}
     second = make_run(started, closed)
     assert (second.password, second.key) == (first.password, first.key)
     assert "Installing" not in second.process.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_run_ends_with_zero_when_asked_to_stop(started: Processes, environ: dict[str, str], number: int) -> None:
-    process = started.start("run", [PYTHON, "-m", "workshop.run"], environ)
-    Run(process)
-    family = descendants(process.popen.pid)
-    assert process.stop(number) == 0
+def ends_with_zero(running: Run, number: int) -> None:
+    family = descendants(running.process.popen.pid)
+    assert running.process.stop(number) == 0
     assert [pid for pid in family if is_running(pid)] == []
-    assert TRACEBACK not in process.output
+    assert TRACEBACK not in running.process.output
+
+
+def test_run_ends_with_zero_when_its_terminal_is_closed(started: Processes, environ: dict[str, str]) -> None:
+    ends_with_zero(start_run(started, environ), signal.SIGHUP)
 
 
 def test_death_of_one_stops_the_rest_and_says_so(started: Processes, environ: dict[str, str]) -> None:
-    process = started.start("run", [PYTHON, "-m", "workshop.run"], environ)
-    Run(process)
+    process = start_run(started, environ).process
     family = descendants(process.popen.pid)
     worker = next(pid for pid in family if "scheduler.py" in command_of(pid))
     os.kill(worker, signal.SIGKILL)
@@ -139,14 +157,16 @@ def test_death_of_one_stops_the_rest_and_says_so(started: Processes, environ: di
     assert [pid for pid in family if is_running(pid)] == []
 
 
-def test_run_with_an_account_starts_no_sandbox(started: Processes, environ: dict[str, str]) -> None:
+def test_run_with_an_account_starts_no_sandbox_and_ends_with_zero_when_asked_to(
+    started: Processes, environ: dict[str, str]
+) -> None:
     # Port 9 discards: nothing of a real account is ever reached from here.
     environ = {**environ, "CRM_API_URL": "http://127.0.0.1:9/api/rest.php"}
-    running = Run(started.start("run", [PYTHON, "-m", "workshop.run"], environ))
+    running = start_run(started, environ)
     assert running.sandbox == ""
     assert "practice" not in running.process.output
     assert not any("sandbox" in command_of(pid) for pid in descendants(running.process.popen.pid))
-    assert running.process.stop() == 0
+    ends_with_zero(running, signal.SIGTERM)
 
 
 def test_run_names_every_fault_of_the_settings(environ: dict[str, str]) -> None:
@@ -155,15 +175,6 @@ def test_run_names_every_fault_of_the_settings(environ: dict[str, str]) -> None:
     assert "AMOCRM_RPS" in done.err
     assert "RETENTION_DAYS" in done.err
     assert TRACEBACK not in done.text
-
-
-def test_run_says_that_a_port_or_a_folder_is_taken(ran: Run, environ: dict[str, str]) -> None:
-    done = run([PYTHON, "-m", "workshop.run"], environ)
-    assert done.code == 1
-    assert f"Port {environ['PORT']} is taken" in done.err
-    done = run([PYTHON, "-m", "workshop.run"], {**environ, "PORT": str(free_port())})
-    assert done.code == 1
-    assert "already running" in done.err
 
 
 def test_demo_shows_that_everything_arrived(tmp_path: pathlib.Path) -> None:

@@ -27,7 +27,7 @@ def set_up(project: pathlib.Path, wish: str = "run") -> Finished:
     return run([sys.executable, "workshop/setup.py", wish], bare_environ(**NEITHER_INDEX), within=120, cwd=project)
 
 
-def test_setup_makes_mends_and_then_rests(project: pathlib.Path) -> None:
+def test_setup_makes_mends_names_what_it_cannot_install_and_then_rests(project: pathlib.Path) -> None:
     first = set_up(project)
     assert first.code == 0, first.text
     assert "Making .venv" in first.out
@@ -42,6 +42,13 @@ def test_setup_makes_mends_and_then_rests(project: pathlib.Path) -> None:
     assert "Making" not in changed.out
     assert set_up(project).text == ""
 
+    (project / "requirements.txt").write_text("no-such-package==1.0 --hash=sha256:" + "0" * 64 + "\n")
+    impossible = set_up(project)
+    assert impossible.code == 1
+    assert "needs the network" in impossible.err
+    assert set_up(project).code == 1  # it is not taken for installed
+    (project / "requirements.txt").write_text("# nothing\n")
+
     # Another set, whose file holds the first: one installation serves both.
     assert "requirements-dev.txt" in set_up(project, "dev").out
     assert set_up(project, "run").text == ""
@@ -53,14 +60,6 @@ def test_setup_makes_mends_and_then_rests(project: pathlib.Path) -> None:
     assert mended.code == 0, mended.text
     assert "Making .venv" in mended.out
     assert run([str(python), "-c", "pass"], bare_environ()).code == 0
-
-
-def test_setup_names_what_could_not_be_installed(project: pathlib.Path) -> None:
-    (project / "requirements.txt").write_text("no-such-package==1.0 --hash=sha256:" + "0" * 64 + "\n")
-    done = set_up(project)
-    assert done.code == 1
-    assert "needs the network" in done.err
-    assert set_up(project).code == 1  # it is not taken for installed
 
 
 def test_setup_says_what_debian_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
-"""Tokens survive two hundred kills in both modes of rotation, with three processes asking at once."""
+"""Tokens survive kill after kill in both modes of rotation, with three processes asking at once."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ from cryptography.fernet import Fernet
 from sandbox import Sandbox
 from tests.support import processes
 
-KILLS = 100
-"""In each mode of rotation."""
+KILLS = int(os.environ.get("TOKEN_KILLS", "32"))
+"""In each mode of rotation: some eight for each way to die. More are only more of the same, for who changes the tokens:
+TOKEN_KILLS=1000."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -98,7 +100,7 @@ def total(counts: dict[str, dict[str, int]], result: str) -> int:
 
 @pytest.mark.parametrize("lock", [False, True])
 def test_where_the_old_token_lives_on_the_chain_never_breaks(tmp_path: Path, lock: bool) -> None:
-    kills = KILLS if not lock else 20
+    kills = KILLS if not lock else 12
     with Sandbox(limit_on=False, rotation="lenient") as sandbox:
         counts = run(sandbox, tmp_path, kills=kills, lock=lock)
         assert sandbox.log.dead_refreshes() == []
@@ -116,7 +118,7 @@ def test_where_it_dies_at_once_only_a_lost_commit_breaks_it(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("rotation", ["lenient", "strict"])
 def test_an_endpoint_that_fails_and_loses_answers(tmp_path: Path, rotation: str) -> None:
-    kills = 15
+    kills = 10
     with Sandbox(limit_on=False, rotation=rotation, clock_offset=3600.0) as sandbox:
         path = {"path": "/oauth2/access_token", "count": None}
         sandbox.faults.add("drop", act=True, fraction=0.1, **path)

@@ -16,8 +16,8 @@ from cryptography.fernet import Fernet
 from sandbox import Sandbox
 from tests.support import processes
 
-KILLS = int(os.environ.get("TOKEN_KILLS", "32"))
-"""In each mode of rotation: some eight for each way to die. More are only more of the same, for who changes the tokens:
+KILLS = int(os.environ.get("TOKEN_KILLS", "24"))
+"""In each mode of rotation: some six for each way to die. More are only more of the same, for who changes the tokens:
 TOKEN_KILLS=1000."""
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,6 @@ import socket
 import ssl
 import tempfile
 import threading
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -161,11 +160,6 @@ def test_an_answer_comes_with_status_headers_body_and_time(serve: Serve) -> None
     assert b"Content-Type: application/json" in head
     assert b"X-A: 1" in head
     assert body.decode() == '{"б": 0}'
-
-
-def test_the_version_is_the_projects() -> None:
-    project = Path(__file__).parents[2] / "pyproject.toml"
-    assert tomllib.loads(project.read_text())["project"]["version"] == VERSION
 
 
 def test_a_mapping_as_data_is_sent_as_a_form_and_text_as_utf8(serve: Serve) -> None:

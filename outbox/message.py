@@ -36,8 +36,9 @@ class Dedupe:
 
     key: unique among all events that are kept.
     fingerprint: of the canonical data; another fingerprint under the same key is a Conflict. None: the first one wins.
-    window: seconds for which the key counts, and only against an event whose delivery waits, is being sent or was
-        delivered; outside of that the new event takes the key over. None: as long as the event is kept.
+    window: seconds for which the key counts, and only against an event whose delivery waits (for no later time than the
+        new one's), is being sent or was delivered; outside of that the new event takes the key over. None: as long as
+        the event is kept.
     """
 
     key: str

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 from outbox.message import NOWHERE, Dedupe, Json, NewDelivery, State
+from service.fields import NOTHING, TEXT_MAX, Amount, Email, Schema, Text, Whole, Wrong, got
 
 LESSON = "lesson.completed"
 RECORDS = ("crm/create-deal", "erp/task.create")
@@ -26,16 +25,11 @@ WEBHOOK = "amocrm/webhook"
 
 AMOCRM, ERP = "amocrm", "erp"
 DAY = 24 * 3600.0
-TEXT_MAX = 255
-"""Characters that the ERP keeps of a text; what is longer it would cut without a word."""
-EMAIL_MAX = 254
-NUMBER_MAX = 10**15
-
-EMAIL = re.compile(
-    r"[^\s@,;:<>()\[\]\\\"\x00-\x1f\x7f]{1,64}@(?:[^\s@,;:<>()\[\]\\\".\x00-\x1f\x7f]{1,63}\.)+[^\W\d_][\w-]*"
-)
-WHOLE = re.compile(r"[0-9]{1,15}")
-AMOUNT = re.compile(r"[0-9]+(?:\.[0-9]{1,2})?")
+EMAIL = Email()
+LESSON_NUMBER, LESSON_ID = Whole(), Whole(low=0)
+DEAL_NAME = Text(TEXT_MAX, cut_by="the ERP")
+AMOUNT = Amount()
+ENTITY_ID = Whole(digits=9, empty_is_none=True)
 
 
 @dataclass(frozen=True)
@@ -79,9 +73,9 @@ def not_routed(name: str, data: Mapping[str, Json]) -> Routed:
 
 def _lesson(data: Mapping[str, Any], lesson_map: Mapping[int, int]) -> Routed:
     faults: list[Fault] = []
-    email = _email(data.get("email"), faults)
-    lesson = _whole(data, "lesson", 1, faults)
-    lesson_id = _whole(data, "lesson_id", 0, faults)
+    email = _read(EMAIL, data, "email", faults)
+    lesson = _read(LESSON_NUMBER, data, "lesson", faults)
+    lesson_id = _read(LESSON_ID, data, "lesson_id", faults)
     if data.get("lesson") is None and data.get("lesson_id") is None:
         faults.append(Fault("lesson_id", "it is missing; expected lesson_id as on the platform, or lesson from 1"))
     if lesson_id is not None:
@@ -109,88 +103,68 @@ def _lesson(data: Mapping[str, Any], lesson_map: Mapping[int, int]) -> Routed:
 
 def _record(data: Mapping[str, Any]) -> Routed:
     faults: list[Fault] = []
-    name = data.get("dealName")
-    if not isinstance(name, str) or not name.strip():
-        faults.append(Fault("dealName", f"got {got(name)}, expected a text that is not empty"))
-    elif len(name) > TEXT_MAX:
-        faults.append(
-            Fault("dealName", f"got {len(name)} characters, expected at most {TEXT_MAX}: the ERP would cut the rest")
-        )
-    amount = data.get("amount")
-    if amount is not None and not _is_amount(amount):
-        faults.append(
-            Fault("amount", f"got {got(amount)}, expected a number from zero with at most two decimals, as 1500.50")
-        )
-    _whole(data, "entityId", 1, faults, 10**9)
+    _read(DEAL_NAME, data, "dealName", faults)
+    kept = dict(data)
+    for name, kind in (("amount", AMOUNT), ("entityId", ENTITY_ID)):
+        value = _read(kind, data, name, faults)
+        if name == "amount" or value is None:
+            kept.update({name: value} if name in data else {})
     if faults:
         raise Refused(faults)
-    return Routed(data, (NewDelivery(ERP),))
+    return Routed(kept, (NewDelivery(ERP),))
 
 
-def normal_email(value: str) -> str | None:
-    """The e-mail trimmed and casefolded, or None for what is none."""
-    value = value.strip()
-    if len(value) > EMAIL_MAX or not EMAIL.fullmatch(value):
+def _read(kind: Any, data: Mapping[str, Any], name: str, faults: list[Fault]) -> Any:
+    try:
+        return kind.read(data.get(name))
+    except Wrong as wrong:
+        faults.append(Fault(name, str(wrong)))
         return None
-    return value.casefold()
 
 
-def _email(value: Any, faults: list[Fault]) -> str:
-    if value is None:
-        faults.append(Fault("email", "it is missing; expected an address such as student@example.com"))
-        return ""
-    email = normal_email(value) if isinstance(value, str) else None
-    if email is None:
-        faults.append(Fault("email", f"got {got(value)}, expected an address such as student@example.com"))
-        return ""
-    return email
+# --- the same rules, as the API's description tells them --------------------------------------------------------------
 
 
-def _whole(data: Mapping[str, Any], name: str, low: int, faults: list[Fault], high: int = NUMBER_MAX) -> int | None:
-    """A whole number, also as text or as 67.0; a bool is none."""
-    value = data.get(name)
-    if value is None:
-        return None
-    number = None
-    if isinstance(value, float) and value.is_integer():
-        number = int(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, str) and WHOLE.fullmatch(value.strip()):
-        number = int(value)
-    if number is None or not low <= number <= high:
-        faults.append(Fault(name, f"got {got(value)}, expected a whole number from {low} to {high}"))
-        return None
-    return number
+def lesson_schema(lesson_map: Mapping[int, int]) -> Schema:
+    """What `route` takes as the data of a lesson."""
+    by_number: dict[int, list[int]] = {}
+    for lesson_id, lesson in lesson_map.items():
+        by_number.setdefault(lesson, []).append(lesson_id)
+    number = {"anyOf": [one for one in LESSON_NUMBER.schema["anyOf"] if one != NOTHING]}
+    alone = {"required": ["lesson"], "properties": {"lesson": number, "lesson_id": NOTHING}}
+    mapped = [
+        {
+            "required": ["lesson_id"],
+            "properties": {
+                "lesson_id": LESSON_ID.exactly(ids),
+                "lesson": {"anyOf": [LESSON_NUMBER.exactly([lesson]), NOTHING]},
+            },
+        }
+        for lesson, ids in sorted(by_number.items())
+    ]
+    return {
+        "type": "object",
+        "required": ["email"],
+        "properties": {
+            "email": {**EMAIL.schema, "description": "As in the contact in amoCRM"},
+            "lesson_id": {"description": "As on the platform; LESSON_MAP tells which lesson it is"},
+            "lesson": {"description": "The lesson's number, from 1"},
+        },
+        "anyOf": [alone, *mapped],
+    }
 
 
-def _is_amount(value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, int):
-        return value >= 0 and len(str(value)) <= TEXT_MAX
-    if isinstance(value, float):
-        if not 0 <= value < float("inf"):
-            return False
-        value = format(Decimal(repr(value)).normalize(), "f")
-    return isinstance(value, str) and len(value) <= TEXT_MAX and bool(AMOUNT.fullmatch(value.strip()))
-
-
-def got(value: Any) -> str:
-    """A value as an error may show it: short, and with its kind."""
-    if value is None:
-        return "nothing"
-    kind = (
-        "true or false" if isinstance(value, bool)
-        else "a number" if isinstance(value, (int, float))
-        else "a text" if isinstance(value, str)
-        else "an object" if isinstance(value, Mapping)
-        else "an array"
-    )  # fmt: skip
-    if isinstance(value, (Mapping, list)):
-        return kind
-    shown = json.dumps(value, ensure_ascii=True)
-    return f"{shown if len(shown) <= 60 else shown[:57] + '...'} ({kind})"
+def record_schema() -> Schema:
+    """What `route` takes as the data of a record."""
+    return {
+        "type": "object",
+        "required": ["dealName"],
+        "properties": {
+            "dealName": DEAL_NAME.schema,
+            "amount": AMOUNT.schema,
+            "entityId": {**ENTITY_ID.schema, "description": "Another entity than ERP_ENTITY_ID"},
+        },
+    }
 
 
 # --- how an event is known again --------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ class Ready:
     deliveries: list[tuple[Any, ...]]
     dedupe: Dedupe | None
     received_at: float
+    may_go_at: float
     keys: set[tuple[str, str]]  # destination and key of those that wake others
 
 
@@ -79,7 +80,8 @@ def ready(event: NewEvent, now: float) -> Ready:
     waits = event.not_before is not None and event.not_before > now
     pending = [delivery for delivery in event.deliveries if delivery.key and delivery.state == State.PENDING]
     keys = {(delivery.destination, str(delivery.key)) for delivery in pending}
-    return Ready(event.id, row, deliveries, dedupe, event.received_at, set() if waits else keys)
+    may_go_at = max(event.received_at, event.not_before or 0.0)
+    return Ready(event.id, row, deliveries, dedupe, event.received_at, may_go_at, set() if waits else keys)
 
 
 def delivery_row(event: NewEvent, delivery: NewDelivery, now: float) -> tuple[Any, ...]:
@@ -135,7 +137,7 @@ def add(db: Transaction, events: Sequence[Ready], now: float) -> list[Receipt]:
     receipts: list[Receipt] = []
     conflicts: list[int] = []
     for index, event in enumerate(events):
-        first = find(db, event.dedupe, event.received_at)
+        first = find(db, event.dedupe, event.received_at, event.may_go_at)
         if first is None:
             insert(db, EVENT, [event.row])
             add_deliveries(db, [event], now)
@@ -149,7 +151,7 @@ def add(db: Transaction, events: Sequence[Ready], now: float) -> list[Receipt]:
     return receipts
 
 
-def find(db: Transaction, dedupe: Dedupe | None, at: float) -> tuple[str, bool] | None:
+def find(db: Transaction, dedupe: Dedupe | None, at: float, may_go_at: float) -> tuple[str, bool] | None:
     """The event that this key stands for: its id, and whether its data differ. A key that has lapsed is freed."""
     if dedupe is None:
         return None
@@ -159,8 +161,10 @@ def find(db: Transaction, dedupe: Dedupe | None, at: float) -> tuple[str, bool] 
     if dedupe.window is None:
         differs = dedupe.fingerprint is not None and row["fingerprint"] not in (None, dedupe.fingerprint)
         return row["id"], differs
-    sql = "SELECT 1 FROM deliveries WHERE event_id = ? AND state IN ('pending', 'sending', 'delivered')"
-    if at - row["received_at"] < dedupe.window and db.row(sql, (row["id"],)):
+    # One that may only go later does not stand for one that may go sooner.
+    sql = """SELECT 1 FROM deliveries WHERE event_id = ? AND state IN ('pending', 'sending', 'delivered')
+        AND (state != 'pending' OR not_before IS NULL OR not_before <= ?)"""
+    if at - row["received_at"] < dedupe.window and db.row(sql, (row["id"], may_go_at)):
         return row["id"], False
     db.execute("UPDATE events SET dedupe = NULL WHERE id = ?", (row["id"],))
     return None

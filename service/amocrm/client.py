@@ -14,6 +14,7 @@ from service.amocrm import errors, payloads
 from service.amocrm.oauth.tokens import TokenOwner
 from service.amocrm.payloads import Contact, Lead, Pipeline, StatusChange
 from service.amocrm.rate_limit import Pace
+from service.email_address import ascii_form, canonical
 from service.network.exchange import Exchange, exchange_of
 from service.network.http import Http, NoAnswer, Reply
 
@@ -104,19 +105,21 @@ class AmocrmClient:
         return {one.id: one for one in found}
 
     def find_contacts(self, email: str, deadline: float | None = None) -> tuple[Contact, ...]:
-        """Contacts that bear exactly this e-mail (trimmed, whatever the case) in an EMAIL field, by id.
+        """Contacts that bear exactly this e-mail (in whatever spelling) in an EMAIL field, by id.
 
-        amoCRM's search looks through all fields and is fuzzy, so that each row is looked at here.
+        amoCRM's search looks through all fields and is fuzzy, so that each row is looked at here. A domain of other
+        letters than Latin is searched for in both its spellings.
         """
-        wanted = email.strip().casefold()
+        wanted = canonical(email)
         found: dict[int, Contact] = {}
-        for page in range(1, 21):
-            params = [("query", wanted), ("with", "leads"), ("limit", str(LIST_LIMIT)), ("page", str(page))]
-            node = self._node("GET", "/api/v4/contacts", params, deadline=deadline)
-            people = self._rows(node, "contacts", payloads.contact, "GET /api/v4/contacts")
-            found.update((one.id, one) for one in people if wanted in one.emails)
-            if not _has_next(node, len(people), LIST_LIMIT):
-                break
+        for spelling in dict.fromkeys((wanted, ascii_form(wanted))):
+            for page in range(1, 21):
+                params = [("query", spelling), ("with", "leads"), ("limit", str(LIST_LIMIT)), ("page", str(page))]
+                node = self._node("GET", "/api/v4/contacts", params, deadline=deadline)
+                people = self._rows(node, "contacts", payloads.contact, "GET /api/v4/contacts")
+                found.update((one.id, one) for one in people if wanted in one.emails)
+                if not _has_next(node, len(people), LIST_LIMIT):
+                    break
         return tuple(found[number] for number in sorted(found))
 
     def open_leads(

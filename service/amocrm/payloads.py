@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from service.email_address import canonical
+
 WON, LOST = 142, 143
 """The statuses of closed deals. They exist in every pipeline under the same ids."""
 
@@ -72,7 +74,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class Contact:
-    """A person. emails: trimmed and casefolded. lead_ids: only where the list was asked for with=leads."""
+    """A person. emails: in their canonical form. lead_ids: only where the list was asked for with=leads."""
 
     id: int
     name: str
@@ -236,7 +238,7 @@ def _emails(fields: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         if str(field.get("field_code", "")).upper() == "EMAIL" and isinstance(values, list):
             for value in values:
                 if isinstance(value, Mapping) and isinstance(value.get("value"), str):
-                    yield value["value"].strip().casefold()
+                    yield canonical(value["value"])
 
 
 def _price(node: Mapping[str, Any]) -> Decimal:

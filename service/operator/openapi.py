@@ -275,12 +275,8 @@ DESCRIPTION: Schema = {
             },
             "InngestError": {
                 "type": "object",
-                "required": ["error", "status", "ids"],
-                "properties": {
-                    "error": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "ids": {"type": "array", "maxItems": 0},
-                },
+                "required": ["error", "status"],
+                "properties": {"error": {"type": "string"}, "status": {"type": "integer"}},
             },
             "Event": {
                 "type": "object",

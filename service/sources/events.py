@@ -10,9 +10,11 @@ from flask.globals import request_ctx
 from outbox.message import Dedupe
 from service.config import ApiKey
 from service.current import current
+from service.fields import got
 from service.problem_json import Refusal
-from service.routing import NAMES, Fault, Refused, Routed, got, known_by_id, known_by_place, route
+from service.routing import NAMES, Fault, Refused, Routed, known_by_id, known_by_place, route
 from service.sources import intake
+from service.sources.form import PING, ping_answer, read_data
 
 bp = Blueprint("events", __name__)
 
@@ -24,7 +26,9 @@ def take() -> Response:
     """One `{"name", "data", "id"?}` or an array of them -> 202 `{"ids", "duplicates"}`."""
     dealpost, request = current(), request_ctx.request
     key = dealpost.keys.require(request)
-    body = intake.read_json(request)
+    body = read_data(request)
+    if body is PING:
+        return ping_answer()
     header = intake.idempotency_key(request)
     many = isinstance(body, list)
     items = body if many else [body]
@@ -34,6 +38,7 @@ def take() -> Response:
             "Nothing was stored.",
             [Fault("$", f"got {len(items)} events, expected 1 to {MOST}; send them in parts")],
         )
+    intake.refuse_big(request, items)
     faults: list[Fault] = []
     events, paths = [], []
     now = dealpost.store.now()

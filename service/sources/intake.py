@@ -13,13 +13,15 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from outbox.message import Conflict, Dedupe, Json, NewEvent, Receipt, StoreUnavailable, new_id
 from service.current import current
+from service.fields import SenderId, Wrong
 from service.problem_json import Refusal, not_stored
 from service.routing import Fault, Routed
 
 API_TIMEOUT = 5.0
+EVENT_MAX = 256 * 1024
 DEPTH = 64
 """How deep arrays and objects may lie in each other: far beyond any event, far within the interpreter's stack."""
-ID_MAX = 255
+SENDER_ID = SenderId()
 
 
 def read_body(request: Request) -> bytes:
@@ -29,18 +31,17 @@ def read_body(request: Request) -> bytes:
     whole = request.content_length is not None or len(body) < (request.max_content_length or math.inf)
     if not whole and request.environ["wsgi.input"].read(1):
         raise RequestEntityTooLarge
+    if request.content_length is not None and len(body) < request.content_length:
+        raise Refusal(
+            400,
+            f"Got {len(body)} bytes of a body of {request.content_length}: the connection broke, and nothing was "
+            "stored. Send the same request again.",
+        )
     return body
 
 
-def read_json(request: Request, any_type: bool = False) -> Any:
-    """The body. Raises Refusal 400 for what is no JSON, 415 for another content type, 422 for broken Unicode.
-
-    any_type: the content type does not matter.
-    """
-    kind = "" if request.environ.get("CONTENT_TYPE") == "application/json" else request.mimetype
-    if kind and not any_type and kind != "application/json" and not kind.endswith("+json"):
-        raise Refusal(415, f"Got Content-Type {kind}; expected application/json.")
-    body = read_body(request)
+def parse_json(body: bytes) -> Any:
+    """Raises Refusal 400 for what is no JSON, 422 for broken Unicode."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -57,6 +58,16 @@ def read_json(request: Request, any_type: bool = False) -> Any:
     if "\\u" in text and (faults := _lone_surrogates(value)):
         raise Refusal(422, "The body holds halves of characters that no text can hold.", faults)
     return value
+
+
+def refuse_big(request: Request, items: Sequence[Any]) -> None:
+    """Raises Refusal 413 for an event over 256 KiB; in a body that is shorter there can be none."""
+    if (request.content_length or EVENT_MAX + 1) <= EVENT_MAX:
+        return
+    for index, item in enumerate(items):
+        size = len(json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode())
+        if size > EVENT_MAX:
+            raise Refusal(413, f"Event [{index}] has {size} bytes; expected at most {EVENT_MAX}. Nothing was stored.")
 
 
 def _number(text: str) -> float | str:
@@ -106,24 +117,23 @@ def _lone_surrogates(value: Any, path: str = "") -> list[Fault]:
     return []
 
 
-def own_id(value: Any, path: str, faults: list[Fault], *, empty_is_none: bool = False) -> str | None:
+def own_id(value: Any, path: str, faults: list[Fault], kind: SenderId = SENDER_ID) -> str | None:
     """The sender's id of an event, if it has one."""
-    if value is None or (empty_is_none and value == ""):
+    try:
+        return kind.read(value)
+    except Wrong as wrong:
+        faults.append(Fault(path, str(wrong)))
         return None
-    if not isinstance(value, str) or not value.strip() or len(value) > ID_MAX:
-        faults.append(Fault(path, f"expected a text of 1 to {ID_MAX} characters, or none"))
-        return None
-    return value
 
 
 def idempotency_key(request: Request) -> str | None:
     """The header. Raises Refusal 422 for one that is too long."""
     key = str(request.environ.get("HTTP_IDEMPOTENCY_KEY", "")).strip()
-    if len(key) > ID_MAX:
-        raise Refusal(
-            422, "The Idempotency-Key is too long.", [Fault("Idempotency-Key", f"expected at most {ID_MAX} characters")]
-        )
-    return key or None
+    try:
+        return SENDER_ID.read(key or None)
+    except Wrong as wrong:
+        fault = Fault("Idempotency-Key", str(wrong))
+        raise Refusal(422, "The Idempotency-Key cannot be used.", [fault]) from None
 
 
 def make_event(

@@ -6,9 +6,11 @@ from flask import Blueprint, Response
 from flask.globals import request_ctx
 
 from service.current import current
+from service.fields import got
 from service.problem_json import Refusal
-from service.routing import LESSON, Fault, Refused, got, known_by_id, route
+from service.routing import LESSON, Fault, Refused, known_by_id, route
 from service.sources import intake
+from service.sources.form import PING, ping_answer, read_data
 
 bp = Blueprint("lessons", __name__)
 
@@ -18,9 +20,12 @@ def complete() -> Response:
     """`{"email", "lesson_id" | "lesson", "id"?}` -> 202 `{"id", "status": "accepted", "duplicate"}`."""
     dealpost, request = current(), request_ctx.request
     key = dealpost.keys.require(request)
-    body = intake.read_json(request)
+    body = read_data(request)
+    if body is PING:
+        return ping_answer()
     if not isinstance(body, dict):
         raise Refusal(422, "The body is no lesson.", [Fault("$", f"got {got(body)}, expected an object")])
+    intake.refuse_big(request, [body])
     faults: list[Fault] = []
     sent_id = intake.own_id(body.pop("id", None), "id", faults)
     sent_key = None if sent_id else intake.idempotency_key(request)

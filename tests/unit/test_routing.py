@@ -3,6 +3,7 @@
 import pytest
 
 from outbox.message import NewDelivery, State
+from service.email_address import normal_email
 from service.routing import (
     ERP,
     NAMES,
@@ -11,7 +12,6 @@ from service.routing import (
     first_wins,
     known_by_id,
     known_by_place,
-    normal_email,
     not_routed,
     route,
 )
@@ -86,7 +86,10 @@ def test_data_are_an_object(data):
         ("  First.Last+tag@Sub.Example.com\n", "first.last+tag@sub.example.com"),
         ("ИВАН@почта.рф", "иван@почта.рф"),
         ("o'neil_%x@example.co.uk", "o'neil_%x@example.co.uk"),
-        ("x@xn--80a1acny.xn--p1ai", "x@xn--80a1acny.xn--p1ai"),
+        ("x@xn--80a1acny.xn--p1ai", "x@почта.рф"),
+        ("x@Bücher.Example", "x@bücher.example"),
+        ("x@XN--bcher-kva.example", "x@bücher.example"),
+        ("x@xn--0.example", "x@xn--0.example"),
     ],
 )
 def test_an_email_is_trimmed_and_casefolded(sent, kept):
@@ -96,7 +99,9 @@ def test_an_email_is_trimmed_and_casefolded(sent, kept):
 @pytest.mark.parametrize(
     "sent",
     ["", " ", "a", "a@", "@b.ru", "a@b", "a@@b.ru", "a b@c.ru", "a@b..ru", "a@.ru", "a@b.ru.", "a,b@c.ru", "a@b.r\0u",
-     "a@b.ru, c@d.ru", "<a@b.ru>", "a@b.1", "x" * 65 + "@b.ru", "a@" + "b" * 250 + ".ru"],
+     "a@b.ru, c@d.ru",
+     "a\u200bb@c.ru", "\ufeffa@b.ru", "a@b.ru\u2060", "a@b\u00ad.ru", "a@b.\u202eru", "<a@b.ru>", "a@b.1",
+     "x" * 65 + "@b.ru", "a@" + "b" * 250 + ".ru"],
 )  # fmt: skip
 def test_what_is_no_email_is_refused(sent):
     assert normal_email(sent) is None
@@ -131,6 +136,27 @@ def test_an_amount_is_zero_or_more_with_two_decimals_at_most(amount):
 )  # fmt: skip
 def test_what_is_no_amount_is_refused(amount):
     assert set(faults("crm/create-deal", {"dealName": "x", "amount": amount})) == {"amount"}
+
+
+@pytest.mark.parametrize(
+    ("computed", "meant"),
+    [
+        (0.1 + 0.2, 0.3), (0.1 + 0.7, 0.8), (1.1 * 3, 3.3), (4.35 * 100, 435), (1e8 + 0.1 + 0.2, 100000000.3),
+        ("0.30000000000000004", "0.30"), ("0.7999999999999999", "0.80"), (-0.0, 0), (1499.9999999999998, 1500),
+    ],
+)  # fmt: skip
+def test_an_amount_that_floating_point_has_moved_is_moved_back(computed, meant):
+    data = route("crm/create-deal", {"dealName": "x", "amount": computed}, LESSONS).data
+    assert data["amount"] == meant and str(data["amount"])[0] != "-"
+
+
+@pytest.mark.parametrize("entity", ["", " ", None])
+def test_an_empty_entity_is_none(entity):
+    assert route("crm/create-deal", {"dealName": "x", "entityId": entity}, LESSONS).data["entityId"] is None
+
+
+def test_an_invisible_character_is_told_by_its_number():
+    assert "U+200B" in faults("lesson.completed", {"email": "a@b\u200b.ru", "lesson": 1})["email"]
 
 
 @pytest.mark.parametrize("name", [None, "", "  ", 5, True, [], "x" * 256])

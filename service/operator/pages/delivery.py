@@ -15,11 +15,13 @@ from outbox.message import Delivery, Event, State
 from outbox.outcome import DeliveryError
 from outbox.queries import Filter
 from service.current import Dealpost, current
+from service.email_address import normal_email
+from service.fields import TEXT_MAX
 from service.operator import words
 from service.operator.pages import delivery_row, destinations, headline, links, timeline
 from service.operator.pages.blueprint import back_to, bp, show, who
 from service.operator.pages.students import whole
-from service.routing import AMOCRM, ERP, RECORDS, TEXT_MAX, Refused, normal_email, route
+from service.routing import AMOCRM, ERP, RECORDS, Refused, route
 
 LATEST = 2**63 - 1
 AGAIN = (State.DEAD, State.SKIPPED, State.DISCARDED, State.PENDING)

@@ -12,6 +12,7 @@ from outbox.queries import Filter
 from tests.integration.web.conftest import INGEST, KEY
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+PATHS = ["/api/tripwire/complete", "/api/events"]
 LESSON = {"email": "student@example.com", "lesson_id": 67}
 RECORD = {"name": "crm/create-deal", "data": {"dealName": "Course", "amount": 1500.5}}
 
@@ -216,8 +217,8 @@ def test_a_later_time_delays(web, store):
 
 def refused(answer, status):
     assert answer.status_code == status, answer.text
-    assert (answer.json["status"], answer.json["ids"]) == (status, [])
-    assert answer.json["error"]
+    assert set(answer.json) == {"error", "status"}, "an SDK takes an answer with ids for a success"
+    assert answer.json["status"] == status
     return answer.json["error"]
 
 
@@ -238,9 +239,107 @@ def test_an_event_has_256_kib_and_a_batch_4_mib(web):
     refused(inngest(web, [big] * 17), 413)
 
 
-# --- for all ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("later", [366 * 86400, 10 * 366 * 86400, 10**9])
+def test_a_time_more_than_a_year_ahead_is_refused(web, store, later):
+    assert "365 days" in refused(inngest(web, {**RECORD, "ts": (store.now() + later) * 1000}), 422)
+    assert count(store) == 0
 
-PATHS = ["/api/tripwire/complete", "/api/events"]
+
+def test_a_method_that_is_not_there_is_told_in_inngests_shape(web):
+    for method in ("GET", "PUT", "DELETE"):
+        refused(web.open("/e/platform-key-1", method=method), 405)
+    assert web.head("/e/platform-key-1").status_code == 405
+    options = web.options("/e/platform-key-1")
+    assert (options.status_code, "POST" in options.headers["Allow"]) == (200, True)
+    for path in ("/e/", "/e/platform-key-1/more"):
+        refused(web.post(path, json=RECORD), 404)
+
+
+def test_a_lesson_that_may_not_go_yet_is_no_duplicate_for_one_that_may(web, post, store):
+    lesson = {"name": "lesson.completed", "data": LESSON}
+    hour, two = (int((store.now() + wait) * 1000) for wait in (3600, 7200))
+    late = inngest(web, {**lesson, "ts": two}).json["ids"]
+    sooner = inngest(web, {**lesson, "ts": hour}).json["ids"]
+    assert late != sooner
+    assert inngest(web, {**lesson, "ts": two}).json["ids"] == sooner, "the one that goes first stands for the later one"
+    real = post("/api/tripwire/complete", LESSON).json
+    assert real["duplicate"] is False and real["id"] not in late + sooner
+    assert post("/api/tripwire/complete", LESSON).json == {**real, "duplicate": True}
+    assert inngest(web, {**lesson, "ts": hour}).json["ids"] == [real["id"]]
+
+
+# --- forms ------------------------------------------------------------------------------------------------------------
+
+
+def form(web, path, fields, kind="application/x-www-form-urlencoded", headers=KEY):
+    return web.post(path, data=fields, content_type=kind, headers=headers)
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data"])
+def test_a_lesson_may_come_as_a_form(web, kind):
+    fields = {"Email": " Student@Example.com", "lesson_id": "67", "lesson": "", "id": "", "Имя": "Анна", "tags[]": "a"}
+    answer = form(web, PATHS[0], fields, kind)
+    assert answer.status_code == 202, answer.text
+    data = web.get(f"/api/events/{answer.json['id']}", headers=KEY).json["data"]
+    assert data == {"email": " Student@Example.com", "lesson_id": "67", "lesson": 1, "Имя": "Анна", "tags": ["a"]}
+    assert form(web, PATHS[0], {"email": "student@example.com", "lesson": "1"}).json["duplicate"] is True
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data"])
+@pytest.mark.parametrize(
+    "data",
+    [{"data[dealName]": "Course", "data[amount]": "1500.50", "data[entityId]": ""},
+     {"data": '{"dealName": "Course", "amount": "1500.50"}'}],
+)  # fmt: skip
+def test_an_event_may_come_as_a_form(web, kind, data):
+    answer = form(web, PATHS[1], {"name": "crm/create-deal", "id": "5", **data}, kind)
+    assert answer.status_code == 202, answer.text
+    kept = web.get(f"/api/events/{answer.json['ids'][0]}", headers=KEY).json["data"]
+    assert kept == {"dealName": "Course", "amount": "1500.50"}
+
+
+def test_json_that_calls_itself_a_form_is_json(web):
+    assert form(web, PATHS[0], json.dumps(LESSON)).status_code == 202
+    assert form(web, PATHS[1], json.dumps([RECORD])).status_code == 202
+
+
+def test_a_form_that_is_wrong_is_told_every_fault(web, store):
+    assert set(problem(form(web, PATHS[0], {"email": "nobody", "lesson": "x"}), 422)) == {"email", "lesson"}
+    assert set(problem(form(web, PATHS[1], {"name": "crm/create-deal", "data[amount]": "1,5"}), 422)) == {
+        "data.dealName", "data.amount",
+    }  # fmt: skip
+    problem(form(web, PATHS[0], b"--x", "multipart/form-data"), 400)
+    problem(form(web, PATHS[0], "&".join(["a=1"] * 20_001)), 413)
+    assert count(store) == 0
+
+
+PINGS = [
+    "test=test", "webhook_id=5", "", "ping=1", "webhookId=77", "is_test=1&ts=1763000000", "event=ping", "type=test",
+    "action=webhook.test&id=9", "hook_id=3", "test=",
+]  # fmt: skip
+NO_PINGS = [
+    "emial=a@b.ru&lesson_id=67", "test=a@b.ru", "test=1&phone=79000000000", "id=5", "event=purchase", "lesson_id=67",
+    "Name=Anna", "webhook_id=5&lesson=1", "=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("body", PINGS)
+def test_a_test_of_the_address_succeeds_and_changes_nothing(web, store, path, body):
+    answer = form(web, path, body)
+    assert (answer.status_code, answer.json["status"]) == (200, "test")
+    assert count(store) == 0
+    problem(form(web, path, body, headers={}), 401)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("body", NO_PINGS)
+def test_what_may_be_an_event_gone_wrong_is_never_taken_for_a_test(web, store, path, body):
+    problem(form(web, path, body), 422)
+    assert count(store) == 0
+
+
+# --- for all ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -265,7 +364,7 @@ def test_what_is_no_json_is_told_so(web, path, body):
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "application/octet-stream"])
 def test_another_content_type_is_refused(web, path, kind):
     problem(web.post(path, data=json.dumps(LESSON), content_type=kind, headers=KEY), 415)
 
@@ -284,8 +383,9 @@ def test_a_body_over_one_mib_is_refused(web, path):
 
 @pytest.mark.parametrize("beyond, status", [(0, 202), (1, 413)])
 def test_a_body_in_chunks_is_not_cut_at_the_limit_but_refused(web, store, beyond, status):
-    start = b'{"name": "crm/create-deal", "data": {"dealName": "Course", "note": "'
-    body = start + b"a" * (2**20 + beyond - len(start) - 3) + b'"}}'
+    event = b'{"name": "crm/create-deal", "data": {"dealName": "Course", "note": "%s"}}'
+    body = b"[" + b",".join([event % (b"a" * 200_000)] * 5) + b"]"
+    body += b" " * (2**20 + beyond - len(body))
     answer = web.post(
         "/api/events",
         input_stream=io.BytesIO(body),
@@ -293,18 +393,42 @@ def test_a_body_in_chunks_is_not_cut_at_the_limit_but_refused(web, store, beyond
         environ_overrides={"wsgi.input_terminated": True},
     )
     assert answer.status_code == status, answer.text
-    assert count(store) == (status == 202)
+    assert count(store) == (5 if status == 202 else 0)
+
+
+def test_an_event_has_256_kib_whatever_way_it_comes(post, store):
+    for size, status in [(256 * 1024 - 200, 202), (256 * 1024, 413)]:
+        assert post("/api/tripwire/complete", {**LESSON, "x": "y" * size}).status_code == status
+        record = {"name": RECORD["name"], "data": {"dealName": "x", "note": "y" * size}}
+        assert post("/api/events", record).status_code == status
+        assert post("/api/events", [RECORD, record]).status_code == status
+    assert count(store) == 4
 
 
 def test_a_body_of_just_one_mib_is_taken(post):
-    assert post("/api/tripwire/complete", {**LESSON, "x": "y" * (1024 * 1024 - 200)}).status_code == 202
+    quarter = {"name": RECORD["name"], "data": {"dealName": "x", "note": "y" * (256 * 1024 - 200)}}
+    assert post("/api/events", [quarter] * 4).status_code == 202
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/e/platform-key-1", "/webhooks/amocrm/hook-secret-1"])
+def test_a_body_that_breaks_off_is_refused_and_nothing_of_it_kept(web, store, path):
+    body = b'{"email":"student@example.com","lesson_id":67,"name":"crm/create-deal","data":{"dealName":"x"}}'
+    if "webhooks" in path:
+        body = b"leads[status][0][id]=12345"
+    answer = web.post(
+        path,
+        input_stream=io.BytesIO(body),
+        headers={**KEY, "Content-Type": "application/json"},
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": str(len(body) + 20)},
+    )
+    assert (answer.status_code, count(store)) == (400, 0), answer.text
 
 
 def test_a_write_that_fails_is_never_a_success(app, web, store, monkeypatch):
     def fail(*_args, **_kwargs):
         raise StoreUnavailable("the disk is full")
 
-    monkeypatch.setattr(store, "accept", fail)
+    monkeypatch.setattr(store.intake, "accept", fail)
     for path, body in [(PATHS[0], LESSON), (PATHS[1], RECORD)]:
         answer = web.post(path, json=body, headers=KEY)
         problem(answer, 503)
@@ -332,6 +456,6 @@ def test_an_address_that_is_not_there_is_told_in_the_same_shape(web, method, pat
 
 
 def test_an_error_of_our_own_shows_no_trace_and_logs_no_secret(app, web, store, monkeypatch, caplog):
-    monkeypatch.setattr(store, "accept", lambda *_: 1 / 0)
+    monkeypatch.setattr(store.intake, "accept", lambda *_: 1 / 0)
     problem(web.post("/webhooks/amocrm/hook-secret-1", data={"leads[status][0][id]": "1"}), 500)
     assert "hook-secret-1" not in caplog.text

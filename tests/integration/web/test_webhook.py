@@ -67,6 +67,6 @@ def test_a_hook_that_cannot_be_stored_in_time_is_a_503(web, store, monkeypatch):
         asked.append(timeout)
         raise StoreUnavailable("busy")
 
-    monkeypatch.setattr(store, "accept", fail)
+    monkeypatch.setattr(store.intake, "accept", fail)
     assert web.post(ADDRESSES[0], data=CHANGE).status_code == 503
     assert asked == [1.5]

@@ -97,6 +97,21 @@ def test_only_contacts_that_bear_exactly_this_email() -> None:
     assert pairs(one.http.requests[0], "with") == ["leads"] and len(one.http.requests) == 3
 
 
+@pytest.mark.parametrize("asked", ["anna@xn--e1afmkfd.xn--80akhbyknj4f", "Anna@пример.испытание"])
+def test_a_domain_of_other_letters_is_searched_for_in_both_its_spellings(asked: str) -> None:
+    def answer(request: Mapping[str, Any]) -> Any:
+        (query,) = pairs(request, "query")
+        number = 1 if query.isascii() else 2
+        fields = [{"field_code": "EMAIL", "values": [{"value": query}]}]
+        return listed("contacts", {"id": number, "name": "A", "custom_fields_values": fields})
+
+    found = house(answer).client.find_contacts(asked)
+    assert [(person.id, person.emails) for person in found] == [
+        (1, ("anna@пример.испытание",)),
+        (2, ("anna@пример.испытание",)),
+    ]
+
+
 def test_a_batch_is_an_array_and_the_answer_may_confirm_in_any_order_and_form() -> None:
     changes = [{"id": 5, "status_id": 101, "pipeline_id": 10, "request_id": "1"}, {"id": 6, "request_id": "2"}]
     one = house(lambda request: listed("leads", {"id": "6", "request_id": ["2"]}, {"id": 5, "updated_at": 1}))

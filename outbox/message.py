@@ -26,6 +26,12 @@ class State(StrEnum):
 OPEN_STATES = (State.PENDING, State.SENDING)
 """The states in which a delivery holds its key."""
 
+RESENDABLE = (State.DEAD, State.SKIPPED, State.DISCARDED, State.PENDING)
+"""What an operator can send again (or sooner)."""
+
+DISCARDABLE = (State.DEAD, State.SKIPPED, State.PENDING)
+"""What an operator can discard."""
+
 NOWHERE = "-"
 """The destination of the one row of an event that has nothing to deliver."""
 

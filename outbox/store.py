@@ -89,20 +89,18 @@ class Reading(Protocol):
 
 
 class Operations(Protocol):
-    """For operators: each deed in one transaction with its line in the action log."""
+    """For operators: each deed in one transaction with its line in the action log. Where rows were named by their ids
+    and none of them could be changed, there was no deed."""
 
-    def retry(self, where: Filter, who: str, expected: int | None = None) -> int:
-        """Dead, skipped, discarded and waiting rows that match go out now, in one transaction with the action log.
+    def retry(self, where: Filter, who: str, expected: int | None = None, *, at_once: bool = False) -> int:
+        """The rows that match and can be sent again (RESENDABLE) go out now. -> how many.
 
-        expected: the count that was shown; another one raises Changed and changes nothing. -> how many.
+        expected: the count that was shown; another one raises Changed and changes nothing. at_once: also before the
+        time that an event itself asked for.
         """
 
     def discard(self, where: Filter, who: str, expected: int | None = None) -> int:
-        """Rows that match and are not delivered nor being sent become `discarded`. As retry otherwise."""
-
-    def retry_one(self, delivery_id: int, who: str) -> bool: ...
-
-    def discard_one(self, delivery_id: int, who: str) -> bool: ...
+        """The rows that match and can be discarded (DISCARDABLE) become `discarded`. As retry otherwise."""
 
     def correct(self, delivery_id: int, data: Mapping[str, Json], email: str | None, key: str | None, who: str) -> bool:
         """Send again with corrected data: the event's data is replaced, the old value stays in the action log."""

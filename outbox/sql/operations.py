@@ -7,21 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from outbox.message import NOWHERE, Json, State
+from outbox.message import DISCARDABLE, NOWHERE, RESENDABLE, Json, State
 from outbox.queries import Changed, Filter
 from outbox.sql import filters
 from outbox.sql.database import Database, Transaction
 from outbox.sql.rows import chunks, encode, marks
 
-AGAIN = (State.DEAD, State.SKIPPED, State.DISCARDED, State.PENDING)
-"""What can be sent again (or sooner)."""
-
-UNSENT = (State.DEAD, State.SKIPPED, State.PENDING)
-"""What can be discarded."""
-
 SEND = f"""UPDATE deliveries SET state = 'pending', failures = 0, reason = '', cause = '', ended_at = NULL,
-    due_at = CASE WHEN not_before > ? THEN not_before ELSE ? END, changed_at = ? WHERE destination <> '{NOWHERE}'"""
-DISCARD = "UPDATE deliveries SET state = 'discarded', changed_at = ?, ended_at = ? WHERE id > 0"
+    due_at = CASE WHEN not_before > ? THEN not_before ELSE ? END, changed_at = ? WHERE destination <> '{NOWHERE}' AND"""
+DISCARD = "UPDATE deliveries SET state = 'discarded', changed_at = ?, ended_at = ? WHERE"
+FORGET_TIME = "UPDATE deliveries SET not_before = NULL WHERE"
 
 
 class Operations:
@@ -30,41 +25,27 @@ class Operations:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def retry(self, where: Filter, who: str, expected: int | None = None) -> int:
-        return self._all("retry", where, AGAIN, SEND, who, expected)
+    def retry(self, where: Filter, who: str, expected: int | None = None, *, at_once: bool = False) -> int:
+        return self._all("retry", where, RESENDABLE, (FORGET_TIME, SEND) if at_once else (SEND,), who, expected)
 
     def discard(self, where: Filter, who: str, expected: int | None = None) -> int:
-        return self._all("discard", where, UNSENT, DISCARD, who, expected)
+        return self._all("discard", where, DISCARDABLE, (DISCARD,), who, expected)
 
-    def _all(self, what: str, where: Filter, states: Sequence[State], sql: str, who: str, expected: int | None) -> int:
+    def _all(
+        self, what: str, where: Filter, states: Sequence[State], steps: Sequence[str], who: str, expected: int | None
+    ) -> int:
         allowed = tuple(state for state in states if not where.states or state in where.states)
         with self.database.write() as db:
             now = self.database.now()
             ids = filters.matching(db, replace(where, states=allowed)) if allowed else []
             if expected is not None and expected != len(ids):
                 raise Changed(expected, len(ids))
-            count = sum(change(db, sql, part, states, now) for part in chunks(ids))
-            write_action(db, now, who, what, count, {"filter": shown(where)})
+            count = 0
+            for sql in steps:
+                count = sum(change(db, sql, part, states, now) for part in chunks(ids))
+            if count or not where.ids:
+                write_action(db, now, who, what, count, shown(where))
         return count
-
-    def retry_one(self, delivery_id: int, who: str) -> bool:
-        """An operator's "send now" also goes before the time that the event itself asked for."""
-        with self.database.write() as db:
-            now = self.database.now()
-            sql = f"UPDATE deliveries SET not_before = NULL WHERE id = ? AND state IN ({marks(list(AGAIN))})"
-            db.execute(sql, (delivery_id, *AGAIN))
-            done = bool(change(db, SEND, [delivery_id], AGAIN, now))
-            if done:
-                write_action(db, now, who, "retry", 1, {"delivery": delivery_id})
-        return done
-
-    def discard_one(self, delivery_id: int, who: str) -> bool:
-        with self.database.write() as db:
-            now = self.database.now()
-            done = bool(change(db, DISCARD, [delivery_id], UNSENT, now))
-            if done:
-                write_action(db, now, who, "discard", 1, {"delivery": delivery_id})
-        return done
 
     def correct(self, delivery_id: int, data: Mapping[str, Json], email: str | None, key: str | None, who: str) -> bool:
         """What was learnt about the person before the correction is forgotten: it may be somebody else's."""
@@ -78,13 +59,13 @@ class Operations:
             )
             sql = (
                 "UPDATE deliveries SET key = ?, person = NULL, lead_id = NULL, facts = '{}' "
-                f"WHERE id = ? AND state IN ({marks(list(AGAIN))})"
+                f"WHERE id = ? AND state IN ({marks(list(RESENDABLE))})"
             )
-            if row is None or not db.execute(sql, (key, delivery_id, *AGAIN)):
+            if row is None or not db.execute(sql, (key, delivery_id, *RESENDABLE)):
                 return False
             db.execute("UPDATE events SET data = ?, email = ? WHERE id = ?", (text, email, row["event_id"]))
             db.execute("UPDATE deliveries SET email = ? WHERE event_id = ?", (email, row["event_id"]))
-            change(db, SEND, [delivery_id], AGAIN, now)
+            change(db, SEND, [delivery_id], RESENDABLE, now)
             before = {"data": json.loads(row["data"]), "email": row["email"], "key": row["key"]}
             write_action(db, now, who, "correct", 1, {"delivery": delivery_id, "before": before})
         return True
@@ -97,7 +78,7 @@ class Operations:
 def change(db: Transaction, sql: str, ids: list[int], states: Sequence[State], now: float) -> int:
     """The states are asked again: where another transaction may write at the same time, a worker may be quicker."""
     times = [now] * sql.count("?")
-    return db.execute(f"{sql} AND id IN ({marks(ids)}) AND state IN ({marks(list(states))})", (*times, *ids, *states))
+    return db.execute(f"{sql} id IN ({marks(ids)}) AND state IN ({marks(list(states))})", (*times, *ids, *states))
 
 
 def write_action(db: Transaction, now: float, who: str, what: str, count: int, detail: Mapping[str, Json]) -> None:
@@ -106,6 +87,9 @@ def write_action(db: Transaction, now: float, who: str, what: str, count: int, d
 
 
 def shown(where: Filter) -> dict[str, Any]:
-    """The filter's fields that narrow."""
+    """For the action log: the one delivery, or the filter's fields that narrow."""
+    if len(where.ids) == 1 and where == Filter(ids=where.ids):
+        return {"delivery": where.ids[0]}
     found = {name: value for name, value in vars(where).items() if value not in ("", None, ())}
-    return {**found, **({"states": [state.value for state in where.states]} if where.states else {})}
+    states = {"states": [state.value for state in where.states]} if where.states else {}
+    return {"filter": {**found, **states}}

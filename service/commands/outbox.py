@@ -89,7 +89,8 @@ def retry(delivery_ids: tuple[int, ...], dead: bool) -> None:
     if dead:
         count = store.operations.retry(Filter(states=(State.DEAD,)), operator())
     else:
-        count = sum(store.operations.retry_one(_delivery(one).id, operator()) for one in delivery_ids)
+        rows = (Filter(ids=(_delivery(delivery_id).id,)) for delivery_id in delivery_ids)
+        count = sum(store.operations.retry(row, operator(), at_once=True) for row in rows)
     _told(count, ngettext("%(num)s delivery is sent again.", "%(num)s deliveries are sent again.", count))
 
 
@@ -97,7 +98,8 @@ def retry(delivery_ids: tuple[int, ...], dead: bool) -> None:
 @click.argument("delivery_ids", type=int, nargs=-1, required=True)
 def discard(delivery_ids: tuple[int, ...]) -> None:
     """Do not send these deliveries."""
-    count = sum(current().store.operations.discard_one(_delivery(one).id, operator()) for one in delivery_ids)
+    rows = (Filter(ids=(_delivery(delivery_id).id,)) for delivery_id in delivery_ids)
+    count = sum(current().store.operations.discard(row, operator()) for row in rows)
     _told(count, ngettext("%(num)s delivery will not be sent.", "%(num)s deliveries will not be sent.", count))
 
 

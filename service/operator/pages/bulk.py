@@ -13,7 +13,7 @@ from flask_babel import get_locale, ngettext
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from outbox.message import Delivery, State
+from outbox.message import DISCARDABLE, RESENDABLE, Delivery
 from outbox.outcome import DeliveryError
 from outbox.queries import Changed
 from service.current import Dealpost, current
@@ -32,10 +32,7 @@ SAMPLE = 50
 
 NAMED = 3
 
-NOT_OPEN = {
-    "retry": (State.DEAD, State.SKIPPED, State.DISCARDED, State.PENDING),
-    "discard": (State.DEAD, State.SKIPPED, State.PENDING),
-}
+ALLOWED = {"retry": RESENDABLE, "discard": DISCARDABLE}
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,8 @@ def _asked(args: Any, now: float) -> tuple[str, filters.Query]:
         ids = ()
     elif "mode" in args and not ids:
         ids = (0,)  # nothing is ticked: nothing is meant
-    states = query.where.states or NOT_OPEN[act]
-    where = replace(query.where, ids=ids, states=tuple(one for one in states if one in NOT_OPEN[act]))
+    states = query.where.states or ALLOWED[act]
+    where = replace(query.where, ids=ids, states=tuple(one for one in states if one in ALLOWED[act]))
     return act, filters.Query(where, query.values)
 
 

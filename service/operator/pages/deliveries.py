@@ -9,7 +9,7 @@ from flask import request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from outbox.message import State
+from outbox.message import RESENDABLE, State
 from outbox.queries import CauseGroup
 from service.current import Dealpost, current
 from service.operator import words
@@ -19,9 +19,6 @@ from service.routing import AMOCRM, ERP, RECORDS
 
 PAGE = 50
 TABS = (State.DEAD, State.PENDING, State.SENDING, State.DELIVERED, State.SKIPPED, State.DISCARDED)
-ACTABLE = (State.DEAD, State.PENDING, State.SKIPPED, State.DISCARDED)
-"""Tabs on which something can be done with many at once."""
-
 EVENTS = ("lesson.completed", "amocrm/webhook", "crm/create-deal", "erp/task.create")
 
 
@@ -51,7 +48,7 @@ def deliveries() -> Response:
     meant = query.where.states or tuple(State)
     total = dealpost.store.reading.count(query.where) if query.where.cause else sum(counts.get(one, 0) for one in meant)
     grouped = groups(dealpost, query, now) if query.state in (State.DEAD, State.PENDING) else []
-    acts = query.state in ACTABLE and total > 0
+    acts = query.state in RESENDABLE and total > 0
     first = (
         page.rows
         if request.args.get("after") is None

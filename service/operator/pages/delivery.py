@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
-from outbox.message import Delivery, Event, State
+from outbox.message import DISCARDABLE, RESENDABLE, Delivery, Event, State
 from outbox.outcome import DeliveryError
 from outbox.queries import Filter
 from service.current import Dealpost, current
@@ -24,8 +24,6 @@ from service.operator.pages.students import whole
 from service.routing import AMOCRM, ERP, RECORDS, Refused, route
 
 LATEST = 2**63 - 1
-AGAIN = (State.DEAD, State.SKIPPED, State.DISCARDED, State.PENDING)
-STOPPABLE = (State.DEAD, State.SKIPPED, State.PENDING)
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,11 @@ def delivery(delivery_id: int) -> Response:
         number=one.id,
         steps=timeline.steps(dealpost, one, attempts, title, now, rest, missing, event.sender),
         summary=_summary(len(counted), took),
-        can_retry=one.state in AGAIN,
-        can_discard=one.state in STOPPABLE,
-        can_correct=correctable(one) and one.state in AGAIN,
+        can_retry=one.state in RESENDABLE,
+        can_discard=one.state in DISCARDABLE,
+        can_correct=correctable(one) and one.state in RESENDABLE,
         loud=one.state == State.DEAD,
-        previews=one.destination in (AMOCRM, ERP) and one.state in AGAIN and not missing,
+        previews=one.destination in (AMOCRM, ERP) and one.state in RESENDABLE and not missing,
         links=further_links(dealpost, one),
         title=title,
         behind=behind,
@@ -173,7 +171,7 @@ def further_links(dealpost: Dealpost, one: Delivery) -> list[Link]:
 @bp.post("/<int:delivery_id>/retry")
 def retry(delivery_id: int) -> Response:
     dealpost, one, _event = _find(delivery_id)
-    if dealpost.store.operations.retry_one(one.id, who()):
+    if dealpost.store.operations.retry(Filter(ids=(one.id,)), who(), at_once=True):
         flash(_("It goes out now."), "ok")
     else:
         flash(_("It cannot be sent again: it is %(state)s.", state=words.state_word(one.state).lower()), "warn")
@@ -196,7 +194,7 @@ def ask_discard(delivery_id: int) -> Response:
 @bp.post("/<int:delivery_id>/discard")
 def discard(delivery_id: int) -> Response:
     dealpost, one, _event = _find(delivery_id)
-    if dealpost.store.operations.discard_one(one.id, who()):
+    if dealpost.store.operations.discard(Filter(ids=(one.id,)), who()):
         flash(_("It will not be sent."), "ok")
     else:
         flash(_("It cannot be cancelled: it is %(state)s.", state=words.state_word(one.state).lower()), "warn")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from outbox import pauses
+from outbox.queries import Filter
 from sandbox import Sandbox, defaults
 from tests.integration.amocrm.running import NEW, ONE, PAID, THREE, TWO, Running
 
@@ -266,7 +267,7 @@ class TestMovedBack:
         running.drain()
         assert [running.state(one) for one in events] == ["delivered", "skipped already_further"]
         running.sandbox.amocrm.move_deal(deal, NEW)
-        running.store.operations.retry_one(running.row(events[1]).id, "Olga")
+        running.store.operations.retry(Filter(ids=(running.row(events[1]).id,)), "Olga", at_once=True)
         running.drain()
         assert running.state(events[1]) == "skipped superseded" and running.stage(deal) == NEW
 

@@ -122,7 +122,7 @@ def test_what_came_after_the_question_is_not_touched(trouble, visitor: Visitor) 
 
 def test_when_the_set_has_changed_nothing_is_done_and_the_question_comes_anew(trouble, visitor: Visitor) -> None:
     question = visitor.get("/outbox/confirm?act=discard&state=dead&cause=stage_deleted").text
-    trouble.store.operations.retry_one(dead(trouble)[0], "somebody else")
+    trouble.store.operations.retry(Filter(ids=(dead(trouble)[0],)), "somebody else", at_once=True)
     answer = visitor.press("/outbox/do", **form_of(question, "/outbox/do"))
     assert answer.status_code == 409
     assert "nothing was done" in plain(answer.text) and "Cancel 13 deliveries?" in plain(answer.text)

@@ -22,7 +22,7 @@ def dead(store: Store, email: str = "ann@x") -> int:
 def test_a_dead_row_goes_out_again_with_a_fresh_schedule_and_its_history(store: Store, clock: Clock) -> None:
     one = dead(store)
     clock.forward(100)
-    assert store.operations.retry_one(one, "olga")
+    assert store.operations.retry(Filter(ids=(one,)), "olga", at_once=True)
     found = store.reading.delivery(one)
     assert found is not None
     assert (found.state, found.failures, found.reason, found.cause) == (State.PENDING, 0, "", "")
@@ -37,7 +37,8 @@ def test_what_is_delivered_or_being_sent_is_not_sent_again(store: Store) -> None
     busy = row(store, "bob@x")
     claim(store, lane(store))
     for one in (done, busy, 999):
-        assert not store.operations.retry_one(one, "olga") and not store.operations.discard_one(one, "olga")
+        assert not store.operations.retry(Filter(ids=(one,)), "olga", at_once=True)
+        assert not store.operations.discard(Filter(ids=(one,)), "olga")
     assert store.reading.actions(10) == []
 
 
@@ -81,15 +82,15 @@ def test_a_filter_for_what_cannot_be_sent_again_sends_nothing(store: Store) -> N
 
 def test_a_discarded_row_frees_its_key_and_can_come_back(store: Store) -> None:
     first, second = row(store), row(store)
-    assert store.operations.discard_one(first, "olga")
+    assert store.operations.discard(Filter(ids=(first,)), "olga")
     assert [one.id for one in claim(store, lane(store))] == [second]
-    assert store.operations.retry_one(first, "olga")
+    assert store.operations.retry(Filter(ids=(first,)), "olga", at_once=True)
     assert store.reading.delivery(first).state == State.PENDING  # type: ignore[union-attr]
 
 
 def test_what_has_no_destination_cannot_be_sent(store: Store) -> None:
     one = row(store, destination="-", key=None, state=State.SKIPPED, reason="not_routed")
-    assert not store.operations.retry_one(one, "olga")
+    assert not store.operations.retry(Filter(ids=(one,)), "olga", at_once=True)
     assert store.operations.retry(Filter(states=(State.SKIPPED,)), "olga", expected=1) == 0
     assert store.reading.delivery(one).state == State.SKIPPED  # type: ignore[union-attr]
 
@@ -98,7 +99,7 @@ def test_send_all_keeps_the_time_that_an_event_asked_for_and_send_now_does_not(s
     one = row(store, not_before=clock.now + 600)
     assert store.operations.retry(Filter(), "olga", 1) == 1
     assert store.reading.delivery(one).due_at == clock.now + 600  # type: ignore[union-attr]
-    assert store.operations.retry_one(one, "olga")
+    assert store.operations.retry(Filter(ids=(one,)), "olga", at_once=True)
     assert [found.id for found in claim(store, lane(store))] == [one]
 
 

@@ -30,7 +30,7 @@ def test_prune_lets_go_of_old_successes_and_never_of_dead_letters(store: Store, 
     finish(store, State.SKIPPED, skipped, reason="deal_closed")
     finish(store, State.DEAD, dead, reason="refused: no", cause="deal_refused")
     (discarded,) = (only(store, receipt.id).id for receipt in store.intake.accept([event("e@x")]))
-    store.operations.discard_one(discarded, "olga")
+    store.operations.discard(Filter(ids=(discarded,)), "olga")
     event_id = store.reading.delivery(done).event_id  # type: ignore[union-attr]
     clock.forward(1000)
     assert store.maintenance.prune(clock.now - 1001) == 0

@@ -84,7 +84,7 @@ def test_a_lesson_is_not_swallowed_by_one_that_did_not_arrive(store: Store, cloc
 
 def test_a_lesson_that_was_discarded_may_come_again(store: Store, clock: Clock) -> None:
     (first,) = store.intake.accept(lesson(clock))
-    assert store.operations.discard_one(only(store, first.id).id, "olga")
+    assert store.operations.discard(Filter(ids=(only(store, first.id).id,)), "olga")
     assert not store.intake.accept(lesson(clock))[0].duplicate
 
 

@@ -15,6 +15,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "not_found_status": (204, 404),
     "echoed_rows": ("refused", "accepted"),
     "unpaid": ("no", "writes", "all"),
+    "erp_may_view": ("yes", "none", "no"),
+    "erp_configuration": ("text", "object"),
     "hook_agent": ("1.0", "2.0"),
     "hook_second_post": ("replace", "merge"),
     "hook_account_block": ("full", "subdomain", "none"),
@@ -79,6 +81,9 @@ class Settings:
     erp_display_errors: bool = False
     erp_old_version: bool = False
     erp_database_down: bool = False
+    erp_may_create: bool = True
+    erp_may_view: str = "yes"
+    erp_configuration: str = "text"
     erp_race_ms: float = 0.0
     erp_utc_offset: int = 3
 

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from sandbox import defaults, forms
-from sandbox.erp.tables import DatabaseError, Entity, Tables
+from sandbox.erp.tables import TYPES, DatabaseError, Entity, Tables
 from sandbox.wire import BadJSON, Request, Response, as_html
 
 HTML = "text/html; charset=UTF-8"
@@ -84,7 +84,7 @@ def _act(tables: Tables, request: Request) -> Response:
     if data["action"] == "login":
         user = {"id": "3", "name": "Dealpost", "username": defaults.ERP_USERNAME, "email": "erp@example.com"}
         return reply({**user, "group_id": "4", "language": "russian.php"})
-    actions = {"insert": _insert, "select": _select, "update": _update}
+    actions = {"insert": _insert, "select": _select, "update": _update, "get_entity_fields": _fields}
     action = actions.get(str(data["action"]))
     if action is None:
         raise Refusal("Action not found")
@@ -121,13 +121,17 @@ def _values(entity: Entity, node: Any) -> dict[str, str]:
 
 
 def _insert(tables: Tables, entity: Entity, data: dict[str, Any], is_json: bool) -> Response:
+    if not tables.settings.erp_may_create:
+        raise Died
     items = data.get("items")
+    if not items:
+        raise Refusal("Parameter items is required")
     if isinstance(items, dict) and items and all(isinstance(item, dict) for item in items.values()):
         items = list(items.values())
     many = isinstance(items, list)
     rows = items if isinstance(items, list) else [items]
     if not rows or not all(isinstance(row, dict) and row for row in rows):
-        raise Refusal("Items are empty")
+        raise Refusal("Parameter items is required")
     parent = text_of(data.get("parent_item_id", "0"))
     if entity.parent and parent not in {str(number) for number in tables.entities[entity.parent].records}:
         raise Refusal("Parameter parent_item_id is required")
@@ -145,6 +149,23 @@ def _insert(tables: Tables, entity: Entity, data: dict[str, Any], is_json: bool)
     return reply({"id": ",".join(done)})
 
 
+def _demand_view(tables: Tables) -> None:
+    """Without the right to see PHP stops; a right to one's own records only ("none") finds nothing."""
+    if tables.settings.erp_may_view == "no":
+        raise Died
+
+
+def _fields(tables: Tables, entity: Entity, data: dict[str, Any], is_json: bool) -> Response:
+    """What an entity's fields are; whoever may log in may ask. Uniqueness is an option of the field."""
+    found = []
+    for one in entity.fields.values():
+        options = {"is_unique": "1", "unique_error_msg": ""} if one.unique else {}
+        as_text = tables.settings.erp_configuration == "text"
+        configuration = json.dumps(options) if as_text else options
+        found.append({"id": one.id, "name": one.name, "type": TYPES[one.kind], "configuration": configuration})
+    return reply(found)
+
+
 def _number(data: dict[str, Any], name: str) -> int:
     text = str(data.get(name) or "0")
     return int(text) if text.isdecimal() else 0
@@ -152,6 +173,7 @@ def _number(data: dict[str, Any], name: str) -> int:
 
 def _select(tables: Tables, entity: Entity, data: dict[str, Any], is_json: bool) -> Response:
     """Only bare numbers filter; a key such as `field_1041` is passed over in silence, and everything comes back."""
+    _demand_view(tables)
     filters = data.get("filters")
     wanted: dict[str, str] = {}
     for name, value in filters.items() if isinstance(filters, dict) else ():
@@ -168,7 +190,8 @@ def _select(tables: Tables, entity: Entity, data: dict[str, Any], is_json: bool)
         rows = [
             record
             for record in entity.records.values()
-            if all(record.values.get(name, "") == value for name, value in wanted.items())
+            if tables.settings.erp_may_view == "yes"
+            and all(record.values.get(name, "") == value for name, value in wanted.items())
         ]
         limit = _number(data, "limit")
         rows = rows[:limit] if limit else rows
@@ -181,6 +204,7 @@ def _select(tables: Tables, entity: Entity, data: dict[str, Any], is_json: bool)
 
 
 def _update(tables: Tables, entity: Entity, data: dict[str, Any], is_json: bool) -> Response:
+    _demand_view(tables)
     by, change = data.get("update_by_field"), data.get("data")
     if not isinstance(by, dict) or not by:
         raise Refusal("Parameter update_by_field is required")

@@ -10,6 +10,7 @@ from sandbox.clock import Clock
 from sandbox.settings import Settings
 
 LONGEST = 255
+TYPES = {"text": "fieldtype_input", "numeric": "fieldtype_input_numeric", "textarea": "fieldtype_textarea"}
 
 
 class DatabaseError(Exception):
@@ -18,12 +19,16 @@ class DatabaseError(Exception):
 
 @dataclass
 class Field:
-    """A field of an entity; `kind` is text or numeric, and numeric takes any text all the same."""
+    """A field of an entity; `kind` is text, numeric, which takes any text all the same, or textarea, which keeps a long
+    one whole."""
 
     id: str
     name: str
     kind: str = "text"
     unique: bool = False
+
+    def kept(self, value: str) -> str:
+        return value if self.kind == "textarea" else value[:LONGEST]
 
 
 @dataclass
@@ -67,6 +72,8 @@ class Tables:
     def add_field(
         self, entity_id: str, field_id: str, name: str = "", kind: str = "text", unique: bool = False
     ) -> Field:
+        if kind not in TYPES:
+            raise ValueError(f"kind must be one of {', '.join(TYPES)}")
         with self.lock:
             number = str(field_id).removeprefix("field_")
             made = Field(number, name or f"field_{number}", kind, unique)
@@ -101,7 +108,7 @@ class Tables:
     def insert(self, entity: Entity, values: dict[str, str], parent: str = "0") -> tuple[str, list[dict[str, str]]]:
         """(id, warnings): selects, then inserts, with no lock between, like the real one; `values` by bare number."""
         with self.lock:
-            cut = {number: value[:LONGEST] for number, value in values.items()}
+            cut = {number: entity.fields[number].kept(value) for number, value in values.items()}
             warnings = self.taken(entity, cut)
         if warnings:
             return "", warnings
@@ -123,7 +130,7 @@ class Tables:
         with self.lock:
             found = [row for row in entity.records.values() if all(value_of(row, k) == v for k, v in by.items())]
             for row in found:
-                row.values.update({number: value[:LONGEST] for number, value in values.items()})
+                row.values.update({number: entity.fields[number].kept(value) for number, value in values.items()})
             if found:
                 self._reindex(entity.id)
             return [row.id for row in found]

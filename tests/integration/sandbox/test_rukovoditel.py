@@ -1,5 +1,6 @@
 """rest.php: what it does, and its 500s and 200s that are failures."""
 
+import json
 import threading
 from typing import Any
 
@@ -133,6 +134,69 @@ def test_text_is_cut_silently_at_255_and_a_number_takes_any_text(box: Any) -> No
     box.insert(field_1039="я" * 300, field_1040="not a number")
     (row,) = box.sandbox.erp.records()
     assert (len(row["1039"]), row["1040"]) == (255, "not a number")
+
+
+def test_a_text_area_keeps_a_long_text(box: Any) -> None:
+    box.control("POST", "erp/fields", {"field_id": "1060", "kind": "textarea"})
+    box.insert(field_1060="я" * 300, field_1039="я" * 300)
+    (row,) = box.sandbox.erp.records()
+    assert (len(row["1060"]), len(row["1039"])) == (300, 255)
+    data(box.erp("update", entity_id=70, data={"field_1060": "ю" * 400}, update_by_field={"id": "1"}))
+    assert box.sandbox.erp.records()[0]["1060"] == "ю" * 400
+
+
+@pytest.mark.parametrize("shape", ["text", "object"])
+def test_the_fields_tell_their_types_and_whether_they_are_unique(make_box: Any, shape: Any) -> None:
+    box = make_box(erp_configuration=shape, erp_may_view="no", erp_may_create=False)
+    box.control("POST", "erp/fields", {"field_id": "1060", "kind": "textarea"})
+    fields = {row["id"]: row for row in data(box.erp("get_entity_fields", entity_id=70))}
+    assert fields["1060"]["type"] == "fieldtype_textarea"
+    options = fields["1041"]["configuration"]
+    assert (json.loads(options) if shape == "text" else options)["is_unique"] == "1"
+    assert "is_unique" not in fields["1039"]["configuration"]
+    refused(box.erp("get_entity_fields", entity_id=71))
+
+
+def test_a_key_field_that_is_not_unique_takes_the_same_key_twice_without_a_word(box: Any) -> None:
+    box.control("POST", "erp/fields", {"field_id": "1041", "name": "Ключ", "unique": False})
+    assert [data(box.insert(**KEYS))["id"] for _ in range(2)] == ["1", "2"]
+    assert len(select(box, filters={"1041": "evt-1"})) == 2
+
+
+def test_a_user_may_create_but_not_see(make_box: Any) -> None:
+    box = make_box(erp_may_view="no")
+    assert data(box.insert(**KEYS)) == {"id": "1"}
+    for answer in (
+        box.erp("select", entity_id=70),
+        box.erp("update", entity_id=70, data={"field_1039": "x"}, update_by_field={"id": "1"}),
+    ):
+        assert (answer.status_code, answer.content) == (500, b"")
+    box.sandbox.set(erp_may_view="none")
+    assert select(box) == []
+
+
+def test_a_user_may_see_but_not_create_and_a_question_without_items_tells(make_box: Any) -> None:
+    box = make_box(erp_may_create=False)
+    for more in ({}, {"items": KEYS}):
+        answer = box.erp("insert", entity_id=70, **more)
+        assert (answer.status_code, answer.content) == (500, b"")
+    assert select(box) == []
+    box.sandbox.set(erp_may_create=True)
+    assert "items is required" in refused(box.erp("insert", entity_id=70))
+    assert "field_9" in refused(box.erp("insert", entity_id=70, items={"field_1039": "x", "field_9": "y"}))
+    assert box.sandbox.erp.records() == []
+
+
+def test_another_entity_has_fields_of_its_own(box: Any) -> None:
+    box.control("POST", "erp/entities", {"entity_id": "80", "name": "Заявки"})
+    box.control("POST", "erp/fields", {"entity_id": "80", "field_id": "1070"})
+    assert "field_1039" in refused(box.erp("insert", entity_id=80, items=KEYS))
+    assert data(box.erp("insert", entity_id=80, items={"field_1070": "x"})) == {"id": "1"}
+
+
+def test_an_unknown_kind_of_field_is_refused(box: Any) -> None:
+    with pytest.raises(ValueError, match="textarea"):
+        box.sandbox.erp.add_field("70", "1060", kind="date")
 
 
 def test_login_answers_with_the_user(box: Any) -> None:

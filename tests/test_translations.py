@@ -92,7 +92,7 @@ def texts_of_template(path: pathlib.Path) -> Iterator[str]:
     environment = Environment(loader=FileSystemLoader(path.parent), extensions=["jinja2.ext.i18n"])
     parts = [value if kind == "data" else "\x00" for _, kind, value in environment.lex(path.read_text())]
     source = re.sub(r"\x00+", "\x00", "".join(parts))
-    yield from re.findall(r'(?:aria-label|title|placeholder|alt|data-wait)="([^"]*)"', source)
+    yield from re.findall(r'(?:aria-label|title|placeholder|alt|data-wait|data-loading)="([^"]*)"', source)
     yield from re.split(r"<[^>]*>|\x00|&\w+;", source)
 
 

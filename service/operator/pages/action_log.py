@@ -32,27 +32,27 @@ class Entry:
 
 
 @bp.get("/log")
-def journal() -> Response:
+def action_log() -> Response:
     dealpost = current()
     after = request.args.get("after", "")
-    found = dealpost.store.reading.actions(PAGE + 1, int(after) if after.isdigit() and len(after) < 19 else None)
-    shown = found[:PAGE]
-    older = url_for("pages.journal", after=shown[-1].id) if len(found) > PAGE else ""
+    actions = dealpost.store.reading.actions(PAGE + 1, int(after) if after.isdigit() and len(after) < 19 else None)
+    shown = actions[:PAGE]
+    older = url_for("pages.action_log", after=shown[-1].id) if len(actions) > PAGE else ""
     now = dealpost.store.now()
-    return show("journal.html", "pages.journal", entries=[_entry(dealpost, one, now) for one in shown], older=older,
-                later=bool(after))  # fmt: skip
+    entries = [_entry(dealpost, action, now) for action in shown]
+    return show("action_log.html", "pages.action_log", entries=entries, older=older)
 
 
-def _entry(dealpost: Dealpost, one: Action, now: float) -> Entry:
-    delivery = one.detail.get("delivery_id") or one.detail.get("delivery") or one.detail.get("id")
+def _entry(dealpost: Dealpost, action: Action, now: float) -> Entry:
+    delivery = action.detail.get("delivery_id") or action.detail.get("delivery") or action.detail.get("id")
     link = url_for("pages.delivery", delivery_id=delivery) if isinstance(delivery, int) else ""
     return Entry(
-        at=words.when(one.at, now),
-        exact=words.exact(one.at),
-        who=one.who,
-        what=words.action_words(one.what),
-        count=words.number(one.count),
-        detail=_detail(dealpost, one.detail),
+        at=words.when(action.at, now),
+        exact=words.exact(action.at),
+        who=action.who,
+        what=words.action_words(action.what),
+        count=words.number(action.count),
+        detail=_detail(dealpost, action.detail),
         link=link,
     )
 

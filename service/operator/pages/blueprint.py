@@ -77,7 +77,7 @@ def link_here(**changes: Any) -> str:
 
 def show(template: str, section: str, *, live: bool = False, status: int = 200, **values: Any) -> Response:
     """Render a page, whole or as the fragment that the script asked for."""
-    dealpost, broken = current(), bool(g.get("store_broken"))
+    dealpost, unavailable = current(), bool(g.get("store_unavailable"))
     now = dealpost.store.now()
     seconds = request.args.get("refresh", "")
     refresh = int(seconds) if seconds.isdigit() and 5 <= int(seconds) <= 3600 else None
@@ -85,8 +85,8 @@ def show(template: str, section: str, *, live: bool = False, status: int = 200, 
         template,
         fragment=wants_fragment(),
         section=section,
-        sections=_sections(broken),
-        banners=[] if broken else banners.banners(dealpost, now, may_change()),
+        sections=_sections(unavailable),
+        banners=[] if unavailable else banners.banners(dealpost, now, may_change()),
         live=link_here(refresh=None) if live else "",
         live_link=link_here(refresh=None if refresh else 15),
         refresh_seconds=refresh,
@@ -99,14 +99,14 @@ def show(template: str, section: str, *, live: bool = False, status: int = 200, 
     return Response(page, status, content_type="text/html; charset=utf-8")
 
 
-def _sections(broken: bool) -> list[tuple[str, str, str]]:
-    dead = 0 if broken else current().store.reading.count(Filter(states=(State.DEAD,)))
+def _sections(unavailable: bool) -> list[tuple[str, str, str]]:
+    dead = 0 if unavailable else current().store.reading.count(Filter(states=(State.DEAD,)))
     return [
         ("pages.overview", _("Overview"), ""),
         ("pages.deliveries", _("Deliveries"), words.number(dead) if dead else ""),
         ("pages.students", _("Students"), ""),
         ("pages.connections", _("Connections"), ""),
-        ("pages.journal", _("Action log"), ""),
+        ("pages.action_log", _("Action log"), ""),
     ]
 
 
@@ -124,7 +124,7 @@ def known() -> dict[str, Any]:
         "here": request.full_path.rstrip("?") if request else "",
         "link_here": link_here,
         "flashes": get_flashed_messages(with_categories=True) if request else [],
-        "school": "" if g.get("store_broken") else banners.school(current()),
+        "school": "" if g.get("store_unavailable") else banners.school(current()),
     }
 
 

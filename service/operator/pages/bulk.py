@@ -49,13 +49,15 @@ def _asked(args: Any, now: float) -> tuple[str, filters.Query]:
     act = args.get("act", "retry")
     act = act if act in ACTS else "retry"
     query = filters.read(args, now)
-    ids = tuple(sorted({int(one) for one in args.getlist("id") if one.isascii() and one.isdigit() and len(one) < 19}))
+    ids = tuple(
+        sorted({int(state) for state in args.getlist("id") if state.isascii() and state.isdigit() and len(state) < 19})
+    )
     if args.get("mode") == "all" and len(ids) == _figure(args.get("shown")):
         ids = ()
     elif "mode" in args and not ids:
         ids = (0,)  # nothing is ticked: nothing is meant
     states = query.where.states or ALLOWED[act]
-    where = replace(query.where, ids=ids, states=tuple(one for one in states if one in ALLOWED[act]))
+    where = replace(query.where, ids=ids, states=tuple(state for state in states if state in ALLOWED[act]))
     return act, filters.Query(where, query.values)
 
 
@@ -91,7 +93,7 @@ def question(dealpost: Dealpost, act: str, query: filters.Query, count: int, now
         "title": title,
         "lines": lines(dealpost, looked, act, count) if looked else [],
         "foresee": url_for("pages.foresee_many", act=act, id=list(query.where.ids), **hidden)
-        if act == "retry" and any(one.destination == AMOCRM for one in looked)
+        if act == "retry" and any(delivery.destination == AMOCRM for delivery in looked)
         else "",
         "hidden": hidden,
         "ids": query.where.ids,
@@ -103,8 +105,10 @@ def question(dealpost: Dealpost, act: str, query: filters.Query, count: int, now
 
 def lines(dealpost: Dealpost, looked: Sequence[Delivery], act: str, count: int = 0) -> list[Line]:
     """By what they are and where they go, most first. count: how many there are, if more than those."""
-    known = {one.lesson: one for one in stages.lessons(dealpost)}
-    kinds = Counter((one.destination, delivery_row.event(one, dealpost), *_stage(known, one)) for one in looked)
+    known = {delivery.lesson: delivery for delivery in stages.lessons(dealpost)}
+    kinds = Counter(
+        (delivery.destination, delivery_row.event(delivery, dealpost), *_stage(known, delivery)) for delivery in looked
+    )
     found = []
     for (destination, event, stage, gone), number in kinds.most_common(6):
         title = destinations.title(destination, dealpost)
@@ -135,7 +139,7 @@ def foresee_many() -> Response:
     found, fault = foreseen(dealpost, looked, count)
     asked: dict[str, Any] = request.args.to_dict(flat=False)
     return show(
-        "foreseen.html",
+        "preview_many.html",
         "pages.deliveries",
         lines=found,
         fault=fault,
@@ -152,7 +156,7 @@ def foreseen(dealpost: Dealpost, looked: Sequence[Delivery], count: int) -> tupl
     looked: the newest of these `count`. Only the first of those for amoCRM are looked up, in one go; of the others
     the count is told.
     """
-    sample = [one for one in looked if one.destination == AMOCRM][:SAMPLE]
+    sample = [delivery for delivery in looked if delivery.destination == AMOCRM][:SAMPLE]
     try:
         found = dealpost.wiring.previewer.previews(sample)
     except DeliveryError as error:
@@ -160,10 +164,10 @@ def foreseen(dealpost: Dealpost, looked: Sequence[Delivery], count: int) -> tupl
     moves: Counter[str] = Counter()
     stay: dict[str, list[tuple[str, str]]] = {}
     moved: set[tuple[int | None, str]] = set()
-    for one in sample:
-        if (seen := found.get(one.id)) is None:
+    for delivery in sample:
+        if (seen := found.get(delivery.id)) is None:
             continue
-        name = seen.contact_name or delivery_row.person(one)
+        name = seen.contact_name or delivery_row.person(delivery)
         if seen.verdict == "move" and (seen.lead_id, seen.to_name) not in moved:
             moves[seen.to_name] += 1
             moved.add((seen.lead_id, seen.to_name))
@@ -183,7 +187,7 @@ def foreseen(dealpost: Dealpost, looked: Sequence[Delivery], count: int) -> tupl
     if nobody := stay.get("not_found"):
         text = ngettext("student has no deal in amoCRM yet", "students have no deal in amoCRM yet", len(nobody))
         told.append(Line(len(nobody), text, _names([name for _why, name in nobody])))
-    others = [one for one in looked if one.destination != AMOCRM]
+    others = [delivery for delivery in looked if delivery.destination != AMOCRM]
     told += lines(dealpost, others, "retry") if others else []
     unseen = count - len(others) - len(found)
     if unseen:
@@ -212,9 +216,9 @@ def _names(names: Sequence[str]) -> str:
     return str(format_list(known, locale=get_locale() or "en"))
 
 
-def _stage(known: Mapping[int, stages.Lesson], one: Delivery) -> tuple[str, bool]:
+def _stage(known: Mapping[int, stages.Lesson], delivery: Delivery) -> tuple[str, bool]:
     """(the stage that a lesson's deal is meant to reach, whether it is gone)."""
-    lesson = known.get(words.lesson_of(one.data, one.facts)) if one.destination == AMOCRM else None
+    lesson = known.get(words.lesson_of(delivery.data, delivery.facts)) if delivery.destination == AMOCRM else None
     if lesson is None:
         return "", False
     return (lesson.name if lesson.state == "there" else ""), lesson.state == "gone"
@@ -224,7 +228,7 @@ def _takes(dealpost: Dealpost, looked: Sequence[Delivery], count: int) -> str:
     """About how long it will take, from the pace."""
     if not looked:
         return ""
-    slow = sum(one.destination == AMOCRM for one in looked) / len(looked)
+    slow = sum(delivery.destination == AMOCRM for delivery in looked) / len(looked)
     per_second = dealpost.settings.amocrm.rps if slow else 5.0
     return words.rough_words(max(1.0, 2 + count / max(1.0, per_second * 5)))
 
@@ -238,7 +242,7 @@ def do_many() -> Response:
     where = query.where
     if where.max_id is None or expected < 0 or not where.states:
         return back_to("pages.deliveries")
-    ids = tuple(one.id for one in dealpost.store.reading.find(where, LOOKED_AT).rows)
+    ids = tuple(delivery.id for delivery in dealpost.store.reading.find(where, LOOKED_AT).rows)
     try:
         count = (
             dealpost.store.operations.retry(where, who(), expected)

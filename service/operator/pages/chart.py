@@ -61,8 +61,8 @@ def chart(dealpost: Dealpost, now: float, span: str) -> Chart:
         span=span,
         title=titles[span],
         series=tuple(
-            (destinations.title(name, dealpost), sum(stack[place] for stack in stacks))
-            for place, name in enumerate(names)
+            (destinations.title(name, dealpost), sum(stack[index] for stack in stacks))
+            for index, name in enumerate(names)
         ),
         dead=sum(lost),
         bars=charts.bars(stacks, lost, top),
@@ -101,10 +101,10 @@ def _weighted(found: Sequence[Bar], values: Sequence[float | None], worst: bool 
 
 def _ticks(span: str, since: float) -> tuple[str, ...]:
     if span == "week":
-        return tuple(words.short_day(since + place * 86400) for place in range(7))
+        return tuple(words.short_day(since + index * 86400) for index in range(7))
     step = 600.0 if span == "hour" else 3 * 3600.0
     cells = 6 if span == "hour" else 8
-    return tuple(words.clock(since + place * step) for place in range(cells))
+    return tuple(words.clock(since + index * step) for index in range(cells))
 
 
 def _bar_name(start: float, span: str, now: float) -> str:

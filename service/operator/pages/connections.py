@@ -31,7 +31,7 @@ DEADLINE = 10.0
 def connections() -> Response:
     dealpost = current()
     now = dealpost.store.now()
-    everywhere = {place.name: place for place in destinations.look(dealpost)}
+    statuses = {destination.name: destination for destination in destinations.look(dealpost)}
     token = dealpost.wiring.token_status()
     lessons = stages.lessons(dealpost)
     gone = [one for one in lessons if one.state == "gone"]
@@ -44,10 +44,10 @@ def connections() -> Response:
     return show(
         "connections.html",
         "pages.connections",
-        sentence=_sentence(everywhere, token, gone, dead, _hook_state(dealpost, now)),
-        amocrm=everywhere[AMOCRM],
-        erp=everywhere[ERP],
-        states={name: _connected(place, token, now) for name, place in everywhere.items()},
+        headline=_headline(statuses, token, gone, dead, _hook_state(dealpost, now)),
+        amocrm=statuses[AMOCRM],
+        erp=statuses[ERP],
+        states={name: _connected(destination, token, now) for name, destination in statuses.items()},
         token=token,
         access=_access(token, now),
         permission=_permission(token, now),
@@ -64,18 +64,18 @@ def connections() -> Response:
         found=look(dealpost) if request.args.get("look") == "1" else None,
         look_again=link_here(look=1),
         checked_at=words.clock(now),
-        paused_by_person=lambda place: place.rest is not None and place.rest.kind == "operator",
+        paused_by_person=lambda destination: destination.rest is not None and destination.rest.kind == "operator",
     )
 
 
-def _sentence(
-    everywhere: Mapping[str, destinations.DestinationStatus],
+def _headline(
+    statuses: Mapping[str, destinations.DestinationStatus],
     token: Any,
     gone: list[stages.Lesson],
     dead: int,
     hook: tuple[str, str, str, str] | None,
 ) -> Headline:
-    amocrm, erp = everywhere[AMOCRM], everywhere[ERP]
+    amocrm, erp = statuses[AMOCRM], statuses[ERP]
     if amocrm.missing:
         head = _("%(destination)s is not set up yet.", destination=amocrm.title)
         return Headline("quiet", "plug", head, _("Events are accepted and wait for it."), "", "bare")
@@ -112,10 +112,10 @@ def _sentence(
     return Headline("ok", "tick", _("Everything is connected."), _("Nothing has to be done here."), "", "well")
 
 
-def _connected(place: destinations.DestinationStatus, token: Any, now: float) -> tuple[str, str, str]:
-    if place.missing or place.rest:
-        return place.state(now)
-    if place.name == AMOCRM and token.state not in ("connected", "long_lived"):
+def _connected(destination: destinations.DestinationStatus, token: Any, now: float) -> tuple[str, str, str]:
+    if destination.missing or destination.rest:
+        return destination.state(now)
+    if destination.name == AMOCRM and token.state not in ("connected", "long_lived"):
         return "alert", "bad", _("Not connected")
     return "tick", "ok", _("Connected")
 

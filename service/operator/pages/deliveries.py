@@ -46,7 +46,9 @@ def deliveries() -> Response:
     page = dealpost.store.reading.find(query.where, PAGE, _whole(request.args.get("after")))
     counts = dealpost.store.reading.count_states(replace(query.where, cause=""))
     meant = query.where.states or tuple(State)
-    total = dealpost.store.reading.count(query.where) if query.where.cause else sum(counts.get(one, 0) for one in meant)
+    total = (
+        dealpost.store.reading.count(query.where) if query.where.cause else sum(counts.get(state, 0) for state in meant)
+    )
     grouped = groups(dealpost, query, now) if query.state in (State.DEAD, State.PENDING) else []
     acts = query.state in RESENDABLE and total > 0
     first = (
@@ -132,27 +134,27 @@ def fields(dealpost: Dealpost, query: filters.Query) -> dict[str, list[tuple[str
 def groups(dealpost: Dealpost, query: filters.Query, now: float) -> list[Group]:
     """Failures by cause within the filter, whichever cause is chosen."""
     chosen = query.values.get("cause", "")
-    found = dealpost.store.reading.causes(replace(query.where, cause="", max_id=None))
-    return [_group(one, query, now, chosen) for one in found if one.state == query.state]
+    causes = dealpost.store.reading.causes(replace(query.where, cause="", max_id=None))
+    return [_group(group, query, now, chosen) for group in causes if group.state == query.state]
 
 
-def _group(one: CauseGroup, query: filters.Query, now: float, chosen: str) -> Group:
-    narrowed: dict[str, Any] = query.link(cause=one.cause, destination=one.destination, state=one.state.value)
+def _group(group: CauseGroup, query: filters.Query, now: float, chosen: str) -> Group:
+    narrowed: dict[str, Any] = query.link(cause=group.cause, destination=group.destination, state=group.state.value)
     frozen: dict[str, Any] = {key: value for key, value in narrowed.items() if key != "when"}
     if query.where.since is not None:
         frozen["since"] = f"{query.where.since:.3f}"
-    single = one.sample[0].id if one.count == 1 and one.sample else None
-    mistyped = one.cause in ("contact_not_found", "deal_not_found") and bool(one.sample and one.sample[0].email)
-    mistyped = mistyped or (one.cause == "erp_refused" and one.sample[0].event_name in RECORDS)
+    single = group.sample[0].id if group.count == 1 and group.sample else None
+    mistyped = group.cause in ("contact_not_found", "deal_not_found") and bool(group.sample and group.sample[0].email)
+    mistyped = mistyped or (group.cause == "erp_refused" and group.sample[0].event_name in RECORDS)
     fixable = single is not None and mistyped
     return Group(
-        title=words.cause_title(one.cause, one.params) if one.cause else words.reason_words(one.reason),
-        todo=words.cause_todo(one.cause, one.params) or words.cause_means(one.cause, one.params),
-        count=one.count,
-        span=words.span(one.first_at, one.last_at, now),
-        who=words.cause_who(one.cause),
+        title=words.cause_title(group.cause, group.params) if group.cause else words.reason_words(group.reason),
+        todo=words.cause_todo(group.cause, group.params) or words.cause_means(group.cause, group.params),
+        count=group.count,
+        span=words.span(group.first_at, group.last_at, now),
+        who=words.cause_who(group.cause),
         link=links.list_url(**narrowed),
-        confirm=url_for("pages.confirm", act="retry", **frozen, max_id=one.max_id),
+        confirm=url_for("pages.confirm", act="retry", **frozen, max_id=group.max_id),
         fix=url_for("pages.correct", delivery_id=single) if fixable else "",
-        chosen=chosen == one.cause,
+        chosen=chosen == group.cause,
     )

@@ -26,7 +26,7 @@ class Row:
     who: str
     email: str
     event: str
-    place: str
+    destination: str
     done: str
     took: str
     at: float
@@ -43,65 +43,69 @@ def present(dealpost: Dealpost, deliveries: Iterable[Delivery], now: float, by_e
     """by_end: the age is that of the last change, else that of the event."""
     rests = dealpost.wiring.pauses()
     lacking = {name for name in destinations.NAMES if destinations.missing(dealpost, name)}
-    return [_row(dealpost, one, now, rests, lacking, by_end) for one in deliveries]
+    return [_row(dealpost, delivery, now, rests, lacking, by_end) for delivery in deliveries]
 
 
 def _row(
-    dealpost: Dealpost, one: Delivery, now: float, rests: Mapping[str, Any], lacking: set[str], by_end: bool
+    dealpost: Dealpost, delivery: Delivery, now: float, rests: Mapping[str, Any], lacking: set[str], by_end: bool
 ) -> Row:
-    title = destinations.title(one.destination, dealpost)
-    waits = one.state == State.PENDING
-    at = one.changed_at if by_end and one.state not in (State.PENDING, State.SENDING) else one.received_at
+    title = destinations.title(delivery.destination, dealpost)
+    waits = delivery.state == State.PENDING
+    at = (
+        delivery.changed_at if by_end and delivery.state not in (State.PENDING, State.SENDING) else delivery.received_at
+    )
     return Row(
-        id=one.id,
-        state=words.chip(one, now, title if one.destination in rests else "", one.destination in lacking),
-        who=person(one),
-        email=one.email or "",
-        event=event(one, dealpost),
-        place=title,
-        done=done(one),
-        took=words.duration(one.changed_at - one.received_at) if one.state == State.DELIVERED else "",
+        id=delivery.id,
+        state=words.chip(
+            delivery, now, title if delivery.destination in rests else "", delivery.destination in lacking
+        ),
+        who=person(delivery),
+        email=delivery.email or "",
+        event=event(delivery, dealpost),
+        destination=title,
+        done=done(delivery),
+        took=words.duration(delivery.changed_at - delivery.received_at) if delivery.state == State.DELIVERED else "",
         at=at,
         when=words.ago(at, now),
-        tries=one.failures + (one.state in ENDED or (one.state == State.DEAD and not one.failures)),
-        lead_id=lead(one),
-        deal_url=links.deal_url(dealpost, lead(one)),
-        next=_next(one, now, rests.get(one.destination)) if waits else "",
-        next_exact=words.exact(one.due_at) if waits else "",
-        late=words.is_late(one, now, one.destination in rests or one.destination in lacking),
+        tries=delivery.failures + (delivery.state in ENDED or (delivery.state == State.DEAD and not delivery.failures)),
+        lead_id=lead(delivery),
+        deal_url=links.deal_url(dealpost, lead(delivery)),
+        next=_next(delivery, now, rests.get(delivery.destination)) if waits else "",
+        next_exact=words.exact(delivery.due_at) if waits else "",
+        late=words.is_late(delivery, now, delivery.destination in rests or delivery.destination in lacking),
     )
 
 
-def _next(one: Delivery, now: float, rest: Any) -> str:
+def _next(delivery: Delivery, now: float, rest: Any) -> str:
     if rest is not None:
         return _("after the pause")
-    if one.due_at <= now:
+    if delivery.due_at <= now:
         return _("now")
-    return words.in_words(one.due_at - now) if one.due_at - now < 3600 else words.when(one.due_at, now)
+    return words.in_words(delivery.due_at - now) if delivery.due_at - now < 3600 else words.when(delivery.due_at, now)
 
 
-def person(one: Delivery) -> str:
+def person(delivery: Delivery) -> str:
     """A student is a name once amoCRM gave one, else the e-mail; a deal without either, its name."""
-    if one.person:
-        return one.person
-    name = one.facts.get("contact_name") or one.facts.get("record") or one.data.get("dealName")
-    if one.email:
-        return str(one.facts.get("contact_name") or one.email)
+    if delivery.person:
+        return delivery.person
+    name = delivery.facts.get("contact_name") or delivery.facts.get("record") or delivery.data.get("dealName")
+    if delivery.email:
+        return str(delivery.facts.get("contact_name") or delivery.email)
     if name:
         return str(name)
-    if one.lead_id:
-        return _("Deal %(id)s", id=one.lead_id)
-    return _("Delivery %(id)s", id=one.id)
+    if delivery.lead_id:
+        return _("Deal %(id)s", id=delivery.lead_id)
+    return _("Delivery %(id)s", id=delivery.id)
 
 
-def lead(one: Delivery) -> int | None:
-    found = one.lead_id or one.facts.get("lead_id")
+def lead(delivery: Delivery) -> int | None:
+    found = delivery.lead_id or delivery.facts.get("lead_id")
     return int(found) if found else None
 
 
-def event(one: Delivery, dealpost: Dealpost) -> str:
+def event(delivery: Delivery, dealpost: Dealpost) -> str:
     """What happened, with the stage's name where the event knows only its id."""
-    return happened(one.event_name, one.data, one.facts, dealpost)
+    return happened(delivery.event_name, delivery.data, delivery.facts, dealpost)
 
 
 def happened(name: str, data: Mapping[str, Any], facts: Mapping[str, Any], dealpost: Dealpost) -> str:
@@ -109,30 +113,32 @@ def happened(name: str, data: Mapping[str, Any], facts: Mapping[str, Any], dealp
     return words.event_words(name, data, {**facts, "stage": stage or facts.get("stage")})
 
 
-def done(one: Delivery) -> str:
+def done(delivery: Delivery) -> str:
     """What was done there, or why nothing was, in a few words."""
-    if one.state == State.SKIPPED:
-        stage = one.facts.get("from_name")
-        if one.reason.startswith("already_further") and stage:
+    if delivery.state == State.SKIPPED:
+        stage = delivery.facts.get("from_name")
+        if delivery.reason.startswith("already_further") and stage:
             return _("already on “%(stage)s”", stage=stage)
-        return words.reason_words(one.reason)
-    if one.state == State.DEAD:
-        return words.cause_title(one.cause, one.facts) if one.cause else words.reason_words(one.reason)
-    if one.state == State.DISCARDED:
-        return words.reason_words(one.reason) if one.reason else ""
-    if one.state == State.PENDING:
-        return words.cause_title(one.cause, one.facts) if one.failures and one.cause else ""
-    if one.state != State.DELIVERED:
+        return words.reason_words(delivery.reason)
+    if delivery.state == State.DEAD:
+        return (
+            words.cause_title(delivery.cause, delivery.facts) if delivery.cause else words.reason_words(delivery.reason)
+        )
+    if delivery.state == State.DISCARDED:
+        return words.reason_words(delivery.reason) if delivery.reason else ""
+    if delivery.state == State.PENDING:
+        return words.cause_title(delivery.cause, delivery.facts) if delivery.failures and delivery.cause else ""
+    if delivery.state != State.DELIVERED:
         return ""
-    if one.destination == AMOCRM:
-        stage = one.facts.get("to_name")
+    if delivery.destination == AMOCRM:
+        stage = delivery.facts.get("to_name")
         text = _("stage “%(stage)s”", stage=stage) if stage else _("the deal was moved")
-    elif one.destination == ERP:
-        amount = one.facts.get("amount")
-        text = _("record %(id)s", id=one.reference) if one.reference else _("the record was made")
+    elif delivery.destination == ERP:
+        amount = delivery.facts.get("amount")
+        text = _("record %(id)s", id=delivery.reference) if delivery.reference else _("the record was made")
         text += f", {words.money(amount)}" if amount not in (None, "", 0, "0") else ""
     else:
         text = ""
-    if one.failures:
-        text += ", " + _("attempt %(num)s", num=one.failures + 1)
+    if delivery.failures:
+        text += ", " + _("attempt %(num)s", num=delivery.failures + 1)
     return text

@@ -29,15 +29,15 @@ class Known:
     """The last figures that this process read."""
 
     at: float
-    places: Sequence[DestinationStatus]
+    destinations: Sequence[DestinationStatus]
 
 
 class _Last:
     known: Known | None = None
 
 
-def remember(now: float, everywhere: Sequence[DestinationStatus]) -> None:
-    _Last.known = Known(now, tuple(everywhere))
+def remember(now: float, statuses: Sequence[DestinationStatus]) -> None:
+    _Last.known = Known(now, tuple(statuses))
 
 
 @bp.errorhandler(Exception)
@@ -45,17 +45,17 @@ def stumbled(error: Exception) -> Response | HTTPException:
     """A store that does not answer, an address that is none, or a fault of ours: each in words."""
     if isinstance(error, CSRFError):
         words_ = _("The page was open for too long, so nothing was changed. Go back, reload it and press again.")
-        return _plain(400, "clock", _("This form is no longer valid."), words_)
+        return _page(400, "clock", _("This form is no longer valid."), words_)
     if isinstance(error, HTTPException):
         if error.code == 404:
-            return _plain(404, "search", _("There is nothing here."), _("It may have been cleared away, or mistyped."))
+            return _page(404, "search", _("There is nothing here."), _("It may have been cleared away, or mistyped."))
         return error
     if not (isinstance(error, StoreUnavailable | OSError) or _of_a_database(error)):
         rule = request.url_rule.rule if request.url_rule else "an unknown address"
         logger.error("%s %s failed", request.method, rule, exc_info=error)
         if _store_answers():
             head = _("Dealpost itself stumbled.")
-            return _plain(500, "alert", head, _("The log has the details. Lessons are accepted as usual."))
+            return _page(500, "alert", head, _("The log has the details. Lessons are accepted as usual."))
     else:
         logger.error("The store does not answer: %s: %s", type(error).__name__, error)
     return _store_page(error)
@@ -74,15 +74,15 @@ def _store_answers() -> bool:
     return True
 
 
-def _plain(status: int, icon: str, head: str, then: str) -> Response:
+def _page(status: int, icon: str, head: str, then: str) -> Response:
     said = Headline("quiet" if status < 500 else "bad", icon, head, then)
     if not _store_answers():
-        g.store_broken = True
-    return show("plain.html", "", status=status, sentence=said)
+        g.store_unavailable = True
+    return show("error.html", "", status=status, headline=said)
 
 
 def _store_page(error: Exception) -> Response:
-    g.store_broken = True
+    g.store_unavailable = True
     settings = current().settings
     full, free = "full" in str(error).lower(), None
     path = str(settings.database_path) if settings.on_sqlite else ""
@@ -96,23 +96,27 @@ def _store_page(error: Exception) -> Response:
         head,
         _("New lessons are not accepted now, those accepted before are safe."),
         _("The platform gets a refusal and has to send the lessons again when this is mended."),
-        "broken",
+        "unavailable",
     )
     megabytes = None if free is None else free // (1024 * 1024)
     known = _Last.known
     note = f"Dealpost: {type(error).__name__}: {str(error)[:200]}" + (f" ({path}), free {megabytes} MB" if path else "")
     return show(
-        "broken.html",
+        "store_unavailable.html",
         "pages.overview",
         status=503,
-        sentence=said,
+        headline=said,
         full=full,
         megabytes=megabytes,
         needed=NEEDED // (1024 * 1024),
         note=note,
         known=known,
         known_at=words.clock(known.at, seconds=True) if known else "",
-        waits=[(one, words.duration(known.at - one.tally.oldest_pending) if one.tally.oldest_pending else "")
-               for one in known.places] if known else [],
-        dead=sum(one.dead for one in known.places) if known else 0,
-    )  # fmt: skip
+        waits=[(destination, _longest(destination, known.at)) for destination in known.destinations] if known else [],
+        dead=sum(destination.dead for destination in known.destinations) if known else 0,
+    )
+
+
+def _longest(destination: DestinationStatus, now: float) -> str:
+    oldest = destination.tally.oldest_pending
+    return words.duration(now - oldest) if oldest else ""

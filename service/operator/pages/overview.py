@@ -32,16 +32,16 @@ def overview() -> Response:
         return listed
     dealpost = current()
     now = dealpost.store.now()
-    everywhere = destinations.look(dealpost)
-    if first_visit(everywhere, dealpost):
-        return show("first_visit.html", "pages.overview", live=True, **welcome(dealpost, everywhere))
+    statuses = destinations.look(dealpost)
+    if first_visit(statuses, dealpost):
+        return show("first_visit.html", "pages.overview", live=True, **welcome(dealpost, statuses))
     last = dealpost.store.reading.find(Filter(states=(State.DELIVERED,)), 1).rows
     today = dealpost.store.reading.count(Filter(states=(State.DELIVERED,), since=words.day_start(now)))
     late, students = late_ones(dealpost, now)
     said = headline.overview(
         headline.Situation(
             now=now,
-            places=everywhere,
+            destinations=statuses,
             late=late,
             students=students,
             delivered_today=today,
@@ -50,15 +50,15 @@ def overview() -> Response:
             worker_age=Processes(dealpost.store.key_values).worker_age(now),
         )
     )
-    errors.remember(now, everywhere)
+    errors.remember(now, statuses)
     recent = dealpost.store.reading.find(Filter(), SHOWN).rows
     return show(
         "overview.html",
         "pages.overview",
         live=True,
-        sentence=said,
-        trouble=trouble.look(dealpost, everywhere, now),
-        cards=[panels.card(dealpost, place, now) for place in everywhere],
+        headline=said,
+        trouble=trouble.look(dealpost, statuses, now),
+        cards=[panels.card(dealpost, destination, now) for destination in statuses],
         chart=chart(dealpost, now, request.args.get("chart", "day")),
         recent=delivery_row.present(dealpost, recent, now),
         sources=panels.sources(dealpost, now),
@@ -68,14 +68,18 @@ def overview() -> Response:
     )
 
 
-def first_visit(everywhere: Sequence[destinations.DestinationStatus], dealpost: Dealpost) -> bool:
+def first_visit(statuses: Sequence[destinations.DestinationStatus], dealpost: Dealpost) -> bool:
     """Nothing ever came, and something has to be connected before anything can arrive."""
-    nothing = not any(place.tally.states.get(state) for place in everywhere for state in State)
-    return nothing and any(place.missing for place in everywhere) and not dealpost.store.reading.find(Filter(), 1).rows
+    nothing = not any(destination.tally.states.get(state) for destination in statuses for state in State)
+    return (
+        nothing
+        and any(destination.missing for destination in statuses)
+        and not dealpost.store.reading.find(Filter(), 1).rows
+    )
 
 
-def welcome(dealpost: Dealpost, everywhere: Sequence[destinations.DestinationStatus]) -> dict[str, Any]:
-    bare = {place.name: place for place in everywhere if place.missing}
+def welcome(dealpost: Dealpost, statuses: Sequence[destinations.DestinationStatus]) -> dict[str, Any]:
+    bare = {destination.name: destination for destination in statuses if destination.missing}
     settings = dealpost.settings
     address = (settings.public_url or request.host_url).rstrip("/") + "/api/tripwire/complete"
     amocrm = bare.get("amocrm")
@@ -89,7 +93,7 @@ def welcome(dealpost: Dealpost, everywhere: Sequence[destinations.DestinationSta
     )
     can_connect = bool(settings.amocrm.client_id and settings.amocrm.client_secret)
     return {
-        "sentence": said,
+        "headline": said,
         "bare": bare,
         "address": address,
         "can_connect": can_connect,
@@ -104,5 +108,5 @@ def late_ones(dealpost: Dealpost, now: float) -> tuple[int, bool]:
     if not count or count > DISTINCT:
         return count, False
     found: Sequence[Delivery] = dealpost.store.reading.find(where, DISTINCT).rows
-    people = {one.email or one.lead_id for one in found}
+    people = {delivery.email or delivery.lead_id for delivery in found}
     return (len(people), True) if None not in people else (count, False)

@@ -23,7 +23,7 @@ MINUTE = 60
 class Card:
     """A destination's card. pace: (used, allowed, usual) requests a second, or None where there is no pace."""
 
-    place: DestinationStatus
+    destination: DestinationStatus
     state: tuple[str, str, str]
     waiting: int
     oldest: float | None
@@ -35,29 +35,29 @@ class Card:
     paused: bool
 
 
-def card(dealpost: Dealpost, place: DestinationStatus, now: float) -> Card:
-    tally = place.tally
+def card(dealpost: Dealpost, destination: DestinationStatus, now: float) -> Card:
+    tally = destination.tally
     oldest = None if tally.oldest_pending is None else max(0.0, now - tally.oldest_pending)
     speed = None
     if tally.seconds_p50 is not None and tally.seconds_p99 is not None:
         speed = (words.duration(tally.seconds_p50), words.duration(tally.seconds_p99))
-    access, note = access_words(dealpost, place, now)
+    access, note = access_words(dealpost, destination, now)
     return Card(
-        place=place,
-        state=place.state(now),
-        waiting=place.waiting,
+        destination=destination,
+        state=destination.state(now),
+        waiting=destination.waiting,
         oldest=oldest,
         late=oldest is not None and oldest > words.LATE,
         speed=speed,
-        pace=pace(dealpost, place),
+        pace=pace(dealpost, destination),
         access=access,
         access_note=note,
-        paused=place.rest is not None and place.rest.kind == "operator",
+        paused=destination.rest is not None and destination.rest.kind == "operator",
     )
 
 
-def pace(dealpost: Dealpost, place: DestinationStatus) -> tuple[float, float, float] | None:
-    if place.name != AMOCRM:
+def pace(dealpost: Dealpost, destination: DestinationStatus) -> tuple[float, float, float] | None:
+    if destination.name != AMOCRM:
         return None
     usual = dealpost.settings.amocrm.rps
     entry = dealpost.store.key_values.get("pace", AMOCRM)
@@ -65,11 +65,11 @@ def pace(dealpost: Dealpost, place: DestinationStatus) -> tuple[float, float, fl
     return dealpost.store.rate_limiter.used(AMOCRM, MINUTE) / MINUTE, usual * min(1.0, float(factor)), usual
 
 
-def access_words(dealpost: Dealpost, place: DestinationStatus, now: float) -> tuple[str, str]:
+def access_words(dealpost: Dealpost, destination: DestinationStatus, now: float) -> tuple[str, str]:
     """(how long the access lasts, what happens by itself)."""
-    if place.missing:
-        return _("not set up"), ", ".join(place.to_set)
-    if place.name != AMOCRM:
+    if destination.missing:
+        return _("not set up"), ", ".join(destination.to_set)
+    if destination.name != AMOCRM:
         return _("does not expire"), ""
     token = dealpost.wiring.token_status()
     if token.state not in ("connected", "long_lived"):
@@ -98,11 +98,11 @@ class Source:
 
 def sources(dealpost: Dealpost, now: float) -> list[Source]:
     """Each way in with the age of its last event, latest first: silence shows."""
-    found: dict[str, tuple[float, int]] = {}
-    for one in dealpost.store.reading.sources(words.day_start(now)):
-        title = words.source_title(one.source, one.event_name)
-        last, count = found.get(title, (0.0, 0))
-        found[title] = (max(last, one.last_at), count + one.count)
+    ways: dict[str, tuple[float, int]] = {}
+    for tally in dealpost.store.reading.sources(words.day_start(now)):
+        title = words.source_title(tally.source, tally.event_name)
+        last, count = ways.get(title, (0.0, 0))
+        ways[title] = (max(last, tally.last_at), count + tally.count)
     return [
         Source(
             title,
@@ -112,7 +112,7 @@ def sources(dealpost: Dealpost, now: float) -> list[Source]:
             if count
             else _("nothing today"),
         )
-        for title, (last, count) in sorted(found.items(), key=lambda item: -item[1][0])
+        for title, (last, count) in sorted(ways.items(), key=lambda item: -item[1][0])
     ]
 
 

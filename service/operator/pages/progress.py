@@ -24,7 +24,7 @@ def progress(key: str) -> Response | tuple[str, int]:
     where = Filter(ids=ids)
     counts = dealpost.store.reading.count_states(where)
     left = counts.get(State.PENDING, 0) + counts.get(State.SENDING, 0)
-    found = dealpost.store.reading.find(where, 50).rows
+    deliveries = dealpost.store.reading.find(where, 50).rows
     return show(
         "progress.html",
         "pages.deliveries",
@@ -37,8 +37,8 @@ def progress(key: str) -> Response | tuple[str, int]:
             if count
         ],
         left=left,
-        rows=delivery_row.present(dealpost, found, now),
-        waiting_for=sorted({one.destination for one in found if one.state == State.PENDING}),
+        rows=delivery_row.present(dealpost, deliveries, now),
+        waiting_for=sorted({delivery.destination for delivery in deliveries if delivery.state == State.PENDING}),
         paused=dealpost.wiring.pauses(),
         title=lambda name: destinations.title(name, dealpost),
     )

@@ -28,21 +28,21 @@ def students() -> Response:
     dealpost = current()
     now = dealpost.store.now()
     search = request.args.get("q", "").strip()[:200]
-    found = dealpost.store.reading.people(search, PAGE + 1, request.args.get("after") or None)
+    rows = dealpost.store.reading.people(search, PAGE + 1, request.args.get("after") or None)
     people = []
-    for one in found[:PAGE]:
-        values = {"email": one["email"]} if one.get("email") else {"deal": one.get("lead_id")}
+    for row in rows[:PAGE]:
+        values = {"email": row["email"]} if row.get("email") else {"deal": row.get("lead_id")}
         people.append(
             {
-                **one,
-                "name": one.get("person") or one.get("email") or _("Deal %(id)s", id=one.get("lead_id")),
+                **row,
+                "name": row.get("person") or row.get("email") or _("Deal %(id)s", id=row.get("lead_id")),
                 "link": url_for("pages.journey", **values),
-                "ago": words.ago(one["last_at"], now),
-                "exact": words.exact(one["last_at"]),
-                "deal_url": links.deal_url(dealpost, one.get("lead_id")),
+                "ago": words.ago(row["last_at"], now),
+                "exact": words.exact(row["last_at"]),
+                "deal_url": links.deal_url(dealpost, row.get("lead_id")),
             }
         )
-    after = str(found[PAGE - 1].get("after") or found[PAGE - 1].get("cursor") or "") if len(found) > PAGE else ""
+    after = str(rows[PAGE - 1].get("after") or rows[PAGE - 1].get("cursor") or "") if len(rows) > PAGE else ""
     older = url_for("pages.students", q=search or None, after=after) if after else ""
     return show(
         "students.html",
@@ -90,10 +90,19 @@ def journey() -> Response:
     deal = request.args.get("deal", "")
     lead_id = int(deal) if deal.isascii() and deal.isdigit() and len(deal) < 19 else None
     events = whole(dealpost, email, lead_id)
-    every = [one for event in events for one in event.deliveries]
-    name = next((delivery_row.person(one) for one in every if one.person or one.facts.get("contact_name")), "")
+    deliveries = [delivery for event in events for delivery in event.deliveries]
+    name = next(
+        (
+            delivery_row.person(delivery)
+            for delivery in deliveries
+            if delivery.person or delivery.facts.get("contact_name")
+        ),
+        "",
+    )
     name = name or email or (_("Deal %(id)s", id=lead_id) if lead_id else _("Nobody"))
-    lead = lead_id or next((delivery_row.lead(one) for one in every if delivery_row.lead(one)), None)
+    lead = lead_id or next(
+        (delivery_row.lead(delivery) for delivery in deliveries if delivery_row.lead(delivery)), None
+    )
     return show(
         "journey.html",
         "pages.students",
@@ -103,9 +112,9 @@ def journey() -> Response:
         lead=lead,
         deal_url=links.deal_url(dealpost, lead),
         crm=destinations.title(AMOCRM, dealpost),
-        records=_records(dealpost, every),
-        sentence=_sentence(dealpost, name, every, now),
-        track=track(dealpost, every, now),
+        records=_records(dealpost, deliveries),
+        headline=_headline(dealpost, name, deliveries, now),
+        track=track(dealpost, deliveries, now),
         days=days(dealpost, events, now),
         found=len(events),
         most=EVENTS,
@@ -119,27 +128,27 @@ def whole(dealpost: Dealpost, email: str, lead_id: int | None) -> list[Event]:
     return dealpost.store.reading.events_of(email, None, EVENTS)
 
 
-def _records(dealpost: Dealpost, every: Sequence[Delivery]) -> list[tuple[str, str]]:
+def _records(dealpost: Dealpost, deliveries: Sequence[Delivery]) -> list[tuple[str, str]]:
     found = []
-    for one in every:
-        if one.destination == ERP and one.reference and one.state == State.DELIVERED:
-            url = links.record_url(dealpost, one.facts.get("entity_id"), one.reference)
-            found.append((one.reference, url))
+    for delivery in deliveries:
+        if delivery.destination == ERP and delivery.reference and delivery.state == State.DELIVERED:
+            url = links.record_url(dealpost, delivery.facts.get("entity_id"), delivery.reference)
+            found.append((delivery.reference, url))
     return list(dict.fromkeys(found))[:3]
 
 
-def _sentence(dealpost: Dealpost, name: str, every: Sequence[Delivery], now: float) -> Headline:
-    if not every:
+def _headline(dealpost: Dealpost, name: str, deliveries: Sequence[Delivery], now: float) -> Headline:
+    if not deliveries:
         return Headline("quiet", "user", name, _("Nothing has come in about them."), "", "nobody")
-    dead = sum(one.state == State.DEAD for one in every)
-    waits = sum(one.state in (State.PENDING, State.SENDING) for one in every)
+    dead = sum(delivery.state == State.DEAD for delivery in deliveries)
+    waits = sum(delivery.state in (State.PENDING, State.SENDING) for delivery in deliveries)
     if dead:
         then = ngettext("%(num)s delivery did not arrive.", "%(num)s deliveries did not arrive.", dead)
         return Headline("bad", "alert", name, then, "", f"dead:{dead}")
     if waits:
         then = ngettext("%(num)s delivery is on its way.", "%(num)s deliveries are on their way.", waits)
         return Headline("warn", "clock", name, then, "", f"waits:{waits}")
-    last = _last_move(dealpost, every)
+    last = _last_move(dealpost, deliveries)
     then = _("Everything arrived.")
     if last is not None:
         stage, at = last
@@ -147,8 +156,8 @@ def _sentence(dealpost: Dealpost, name: str, every: Sequence[Delivery], now: flo
     return Headline("ok", "tick", name, then, "", "well")
 
 
-def _last_move(dealpost: Dealpost, every: Sequence[Delivery]) -> tuple[str, float] | None:
-    moves = [(at, status) for at, status in reached(every)]
+def _last_move(dealpost: Dealpost, deliveries: Sequence[Delivery]) -> tuple[str, float] | None:
+    moves = [(at, status) for at, status in reached(deliveries)]
     if not moves:
         return None
     at, status = max(moves)
@@ -156,15 +165,15 @@ def _last_move(dealpost: Dealpost, every: Sequence[Delivery]) -> tuple[str, floa
     return (name, at) if name else None
 
 
-def reached(every: Sequence[Delivery]) -> list[tuple[float, int]]:
+def reached(deliveries: Sequence[Delivery]) -> list[tuple[float, int]]:
     """When the deal came to which stage, as far as we know."""
     found = []
-    for one in every:
-        status = one.facts.get("to_status")
-        if one.destination == AMOCRM and one.state == State.DELIVERED and isinstance(status, int):
-            found.append((one.changed_at, status))
-        elif one.event_name == WEBHOOK and isinstance(one.data.get("status_id"), int):
-            found.append((one.received_at, int(one.data["status_id"])))
+    for delivery in deliveries:
+        status = delivery.facts.get("to_status")
+        if delivery.destination == AMOCRM and delivery.state == State.DELIVERED and isinstance(status, int):
+            found.append((delivery.changed_at, status))
+        elif delivery.event_name == WEBHOOK and isinstance(delivery.data.get("status_id"), int):
+            found.append((delivery.received_at, int(delivery.data["status_id"])))
     return found
 
 
@@ -176,24 +185,24 @@ class Stop:
     now: bool
 
 
-def track(dealpost: Dealpost, every: Sequence[Delivery], now: float) -> list[Stop]:
+def track(dealpost: Dealpost, deliveries: Sequence[Delivery], now: float) -> list[Stop]:
     """The funnel's stages, with those that the deal has passed; empty while the funnel is not known."""
     pipeline = stages.ours(dealpost)
     been: dict[int, float] = {}
-    for at, status in reached(every):
+    for at, status in reached(deliveries):
         been[status] = max(at, been.get(status, 0.0))
-    line = [one for one in (pipeline.stages if pipeline else ()) if one.type != 1 and one.id != 143]
-    if not been or not line:
+    funnel = [stage for stage in (pipeline.stages if pipeline else ()) if stage.type != 1 and stage.id != 143]
+    if not been or not funnel:
         return []
-    line.sort(key=lambda one: (one.id in stages.CLOSED, one.sort))
+    funnel.sort(key=lambda stage: (stage.id in stages.CLOSED, stage.sort))
     latest = max(been, key=been.__getitem__)
-    place = next((index for index, one in enumerate(line) if one.id == latest), -1)
-    found = []
-    for index, one in enumerate(line):
-        came = been.get(one.id) if index <= place else None
-        note = words.when(came, now) if came else "" if index <= place else _("still ahead")
-        found.append(Stop(one.name, note, index <= place, index == place))
-    return found
+    here = next((index for index, stage in enumerate(funnel) if stage.id == latest), -1)
+    stops = []
+    for index, stage in enumerate(funnel):
+        came = been.get(stage.id) if index <= here else None
+        note = words.when(came, now) if came else "" if index <= here else _("still ahead")
+        stops.append(Stop(stage.name, note, index <= here, index == here))
+    return stops
 
 
 def days(dealpost: Dealpost, events: Sequence[Event], now: float) -> list[Day]:
@@ -209,7 +218,7 @@ def days(dealpost: Dealpost, events: Sequence[Event], now: float) -> list[Day]:
 
 def _way(dealpost: Dealpost, event: Event, now: float) -> Way:
     first = event.deliveries[0] if event.deliveries else None
-    facts = next((one.facts for one in event.deliveries if one.facts), {})
+    facts = next((delivery.facts for delivery in event.deliveries if delivery.facts), {})
     what = delivery_row.happened(event.name, event.data, facts, dealpost)
     lane = 2 if event.name == WEBHOOK else 1
     link = url_for("pages.delivery", delivery_id=first.id) if first else ""
@@ -222,31 +231,33 @@ def _way(dealpost: Dealpost, event: Event, now: float) -> Way:
             cause=True,
         )
     ]
-    pieces += [_effect(dealpost, one, now) for one in event.deliveries]
+    pieces += [_effect(dealpost, delivery, now) for delivery in event.deliveries]
     return Way(words.clock(event.received_at), words.exact(event.received_at), tuple(pieces))
 
 
-def _effect(dealpost: Dealpost, one: Delivery, now: float) -> Piece:
-    lane = {AMOCRM: 2, ERP: 3}.get(one.destination, 2 if one.event_name != WEBHOOK else 3)
-    head, note = delivery_row.done(one), ""
-    if one.destination == AMOCRM and one.state == State.DELIVERED:
-        head, note = _("The deal moved"), _moved(one.facts)
-    elif one.destination == AMOCRM and one.state == State.SKIPPED:
-        head, note = _("The deal was left alone"), delivery_row.done(one)
-    elif one.destination == ERP and one.state == State.DELIVERED:
-        head = _("Record %(id)s was made", id=one.reference) if one.reference else _("The record was made")
-        note = words.money(one.facts["amount"]) if one.facts.get("amount") else ""
-    elif one.destination == ERP and one.state == State.SKIPPED:
-        head, note = _("No record is needed"), words.reason_words(one.reason)
-    elif one.destination == "-":
-        head, note = _("Goes nowhere"), words.reason_words(one.reason)
-    head = head or words.state_word(one.state)
-    took = words.duration(one.changed_at - one.received_at) if one.state in delivery_row.ENDED else ""
-    tries = one.failures + 1
+def _effect(dealpost: Dealpost, delivery: Delivery, now: float) -> Piece:
+    lane = {AMOCRM: 2, ERP: 3}.get(delivery.destination, 2 if delivery.event_name != WEBHOOK else 3)
+    head, note = delivery_row.done(delivery), ""
+    if delivery.destination == AMOCRM and delivery.state == State.DELIVERED:
+        head, note = _("The deal moved"), _moved(delivery.facts)
+    elif delivery.destination == AMOCRM and delivery.state == State.SKIPPED:
+        head, note = _("The deal was left alone"), delivery_row.done(delivery)
+    elif delivery.destination == ERP and delivery.state == State.DELIVERED:
+        head = _("Record %(id)s was made", id=delivery.reference) if delivery.reference else _("The record was made")
+        note = words.money(delivery.facts["amount"]) if delivery.facts.get("amount") else ""
+    elif delivery.destination == ERP and delivery.state == State.SKIPPED:
+        head, note = _("No record is needed"), words.reason_words(delivery.reason)
+    elif delivery.destination == "-":
+        head, note = _("Goes nowhere"), words.reason_words(delivery.reason)
+    head = head or words.state_word(delivery.state)
+    took = words.duration(delivery.changed_at - delivery.received_at) if delivery.state in delivery_row.ENDED else ""
+    tries = delivery.failures + 1
     arrow = took
     if tries > 1:
         arrow = ", ".join(filter(None, (ngettext("%(num)s attempt", "%(num)s attempts", tries), took)))
-    return Piece(lane, head, note, words.chip(one, now), url_for("pages.delivery", delivery_id=one.id), arrow or "…")
+    return Piece(
+        lane, head, note, words.chip(delivery, now), url_for("pages.delivery", delivery_id=delivery.id), arrow or "…"
+    )
 
 
 def _moved(facts: Mapping[str, Any]) -> str:

@@ -39,14 +39,14 @@ class Step:
     text: str = ""
     note: str = ""
     took: str = ""
-    wires: tuple[exchange.Shown, ...] = ()
+    exchanges: tuple[exchange.Shown, ...] = ()
     open: bool = False
     attempt_id: int = 0
 
 
 def steps(
     dealpost: Dealpost,
-    one: Delivery,
+    delivery: Delivery,
     attempts: Sequence[Attempt],
     title: str,
     now: float,
@@ -55,27 +55,27 @@ def steps(
     sender: str,
 ) -> list[Step]:
     """Oldest first; the next attempt is the last node."""
-    found = [_accepted(dealpost, one, sender)]
-    before, number = one.received_at, 0
+    nodes = [_accepted(dealpost, delivery, sender)]
+    before, number = delivery.received_at, 0
     last_failed = max((a.id for a in attempts if a.outcome in ("failed", "dead")), default=0)
     for attempt in attempts:
         waited = attempt.at - before
-        if waited >= 1 and len(found) > 1:
-            found.append(Step("wait", note=_wait_words(waited, found[-1].icon == "pause")))
+        if waited >= 1 and len(nodes) > 1:
+            nodes.append(Step("wait", note=_wait_words(waited, nodes[-1].icon == "pause")))
         number += attempt.outcome not in ("paused", "interrupted")
-        found.append(_attempt(attempt, number, title, attempt.id == last_failed))
+        nodes.append(_attempt(attempt, number, title, attempt.id == last_failed))
         before = attempt.finished_at or attempt.at
-    found += _coming(one, number, before, title, now, rest, missing)
-    return found
+    nodes += _coming(delivery, number, before, title, now, rest, missing)
+    return nodes
 
 
-def _accepted(dealpost: Dealpost, one: Delivery, sender: str) -> Step:
-    note = _("from %(source)s", source=words.source_words(one.source))
+def _accepted(dealpost: Dealpost, delivery: Delivery, sender: str) -> Step:
+    note = _("from %(source)s", source=words.source_words(delivery.source))
     if sender:
         note += ", " + _("key “%(name)s”", name=sender)
     return Step(
-        "node", "book", "ok", words.clock(one.received_at, seconds=True), words.exact(one.received_at),
-        _("Event accepted:"), delivery_row.event(one, dealpost), note,
+        "node", "book", "ok", words.clock(delivery.received_at, seconds=True), words.exact(delivery.received_at),
+        _("Event accepted:"), delivery_row.event(delivery, dealpost), note,
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def _attempt(attempt: Attempt, number: int, title: str, newest_failed: bool) -> 
     secret = _("hidden")
     return Step(
         "node", icon, tone, words.clock(attempt.at, seconds=True), words.exact(attempt.at), head, text, note, took,
-        tuple(exchange.show(one, secret) for one in attempt.exchanges), newest_failed, attempt.id,
+        tuple(exchange.show(kept, secret) for kept in attempt.exchanges), newest_failed, attempt.id,
     )  # fmt: skip
 
 
@@ -128,17 +128,29 @@ def _told(attempt: Attempt, number: int, title: str) -> tuple[str, str, str]:
 
 
 def _coming(
-    one: Delivery, number: int, before: float, title: str, now: float, rest: Paused | None, missing: bool
+    delivery: Delivery, number: int, before: float, title: str, now: float, rest: Paused | None, missing: bool
 ) -> list[Step]:
     """What the future holds: the next attempt, a pause, or the end."""
-    if one.state == State.DISCARDED:
-        return [_end(one, "stroke", "quiet", _("Cancelled"), words.reason_words(one.reason) if one.reason else "")]
-    if one.state == State.DEAD:
-        return [_end(one, "alert", "bad", _("Not delivered."), _("We do not try by ourselves any more, you decide"))]
-    if one.state in (State.SKIPPED, State.DELIVERED) and not number:
-        word = words.state_word(one.state)
-        return [_end(one, words.ICONS[one.state], words.TONES[one.state], word, delivery_row.done(one))]
-    if one.state != State.PENDING:
+    if delivery.state == State.DISCARDED:
+        return [
+            _end(
+                delivery,
+                "stroke",
+                "quiet",
+                _("Cancelled"),
+                words.reason_words(delivery.reason) if delivery.reason else "",
+            )
+        ]
+    if delivery.state == State.DEAD:
+        return [
+            _end(delivery, "alert", "bad", _("Not delivered."), _("We do not try by ourselves any more, you decide"))
+        ]
+    if delivery.state in (State.SKIPPED, State.DELIVERED) and not number:
+        word = words.state_word(delivery.state)
+        return [
+            _end(delivery, words.ICONS[delivery.state], words.TONES[delivery.state], word, delivery_row.done(delivery))
+        ]
+    if delivery.state != State.PENDING:
         return []
     head = _("Attempt %(num)s", num=number + 1)
     if missing:
@@ -153,22 +165,24 @@ def _coming(
             Step("wait", note=_("pause of %(destination)s", destination=title)),
             Step("node", "clock", "blue", at, "", head, text),
         ]
-    ahead = one.due_at - now
-    wait = words.duration(max(0.0, one.due_at - before))
+    ahead = delivery.due_at - now
+    wait = words.duration(max(0.0, delivery.due_at - before))
     said = (
         _("we wait %(wait)s, %(left)s left", wait=wait, left=words.duration(ahead)) if ahead >= 1 else _("it is time")
     )
+    at = words.clock(delivery.due_at, seconds=True)
     return [
         Step("wait", note=said),
         Step(
-            "node", "clock", "blue", words.clock(one.due_at, seconds=True), words.exact(one.due_at), head, _("— next"),
-            _after_that(one.failures),
+            "node", "clock", "blue", at, words.exact(delivery.due_at), head, _("— next"), _after_that(delivery.failures)
         ),
-    ]  # fmt: skip
+    ]
 
 
-def _end(one: Delivery, icon: str, tone: str, head: str, text: str) -> Step:
-    return Step("node", icon, tone, words.clock(one.changed_at, seconds=True), words.exact(one.changed_at), head, text)
+def _end(delivery: Delivery, icon: str, tone: str, head: str, text: str) -> Step:
+    return Step(
+        "node", icon, tone, words.clock(delivery.changed_at, seconds=True), words.exact(delivery.changed_at), head, text
+    )
 
 
 def _after_that(failures: int) -> str:

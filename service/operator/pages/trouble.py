@@ -66,15 +66,15 @@ class Trouble:
     waiting: int = field(default=0)
 
 
-def look(dealpost: Dealpost, all_places: Sequence[DestinationStatus], now: float) -> Trouble:
+def look(dealpost: Dealpost, destinations: Sequence[DestinationStatus], now: float) -> Trouble:
     """Everything that is not as it should be; nothing when all is well."""
-    dead = sum(place.dead for place in all_places)
-    failing = any(place.waiting for place in all_places)
+    dead = sum(destination.dead for destination in destinations)
+    failing = any(destination.waiting for destination in destinations)
     groups = dealpost.store.reading.causes(Filter(states=(State.DEAD, State.PENDING))) if dead or failing else []
-    needs = [_stopped(dealpost, place, now) for place in all_places if place.needs_person]
+    needs = [_stopped(dealpost, destination, now) for destination in destinations if destination.needs_person]
     needs += [dead_group(dealpost, group, now) for group in groups if group.state == State.DEAD]
-    passing = [_pause(dealpost, place, now) for place in all_places if place.passes]
-    resting = {place.name for place in all_places if place.rest or place.missing}
+    passing = [_pause(dealpost, destination, now) for destination in destinations if destination.passes]
+    resting = {destination.name for destination in destinations if destination.rest or destination.missing}
     passing += [
         _retrying(dealpost, group, now)
         for group in groups
@@ -118,44 +118,44 @@ def _since(group: CauseGroup, now: float) -> str:
     return _("%(since)s, last %(last)s", since=since, last=last)
 
 
-def _stopped(dealpost: Dealpost, place: DestinationStatus, now: float) -> Need:
-    rest = place.rest
+def _stopped(dealpost: Dealpost, destination: DestinationStatus, now: float) -> Need:
+    rest = destination.rest
     assert rest is not None
-    params = {**rest.params, "missing": ", ".join(place.to_set) or rest.params.get("missing", "")}
+    params = {**rest.params, "missing": ", ".join(destination.to_set) or rest.params.get("missing", "")}
     return Need(
         title=words.cause_title(rest.cause, params),
         why=words.cause_means(rest.cause, params),
-        count=place.waiting,
+        count=destination.waiting,
         since=words.when(rest.since, now) if rest.since else "",
         who=words.cause_who(rest.cause),
         then=_("everything that waits goes out by itself"),
         todo=words.cause_todo(rest.cause, params),
         cause=rest.cause,
-        destination=place.name,
-        all=list_url(state="pending", destination=place.name),
+        destination=destination.name,
+        all=list_url(state="pending", destination=destination.name),
         connect=rest.kind == "reconnect",
         resume=rest.kind != "reconnect",
         rest=rest.kind,
     )
 
 
-def _pause(dealpost: Dealpost, place: DestinationStatus, now: float) -> Passing:
-    rest = place.rest
+def _pause(dealpost: Dealpost, destination: DestinationStatus, now: float) -> Passing:
+    rest = destination.rest
     assert rest is not None
-    waits, late = _longest(dealpost, Filter(states=(State.PENDING,), destination=place.name), now)
+    waits, late = _longest(dealpost, Filter(states=(State.PENDING,), destination=destination.name), now)
     part = 0.0
     if rest.until and rest.since and rest.until > rest.since:
         part = 1 - (rest.until - now) / (rest.until - rest.since)
     return Passing(
         title=words.cause_title(rest.cause, rest.params),
         why=words.cause_means(rest.cause, rest.params),
-        count=place.waiting,
+        count=destination.waiting,
         until=rest.until,
         part=part,
         waits=waits,
-        others=max(0, place.waiting - len(waits)),
+        others=max(0, destination.waiting - len(waits)),
         late_only=bool(waits) and len(waits) == late,
-        all=list_url(state="pending", destination=place.name),
+        all=list_url(state="pending", destination=destination.name),
     )
 
 

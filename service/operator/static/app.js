@@ -3,7 +3,7 @@
 
 (() => {
   const body = document.body;
-  const say = body.dataset;
+  const texts = body.dataset;
   const find = (selector, inside = document) => inside.querySelector(selector);
   const every = (selector, inside = document) => Array.from(inside.querySelectorAll(selector));
   const main = () => find("#main");
@@ -99,7 +99,7 @@
       const { page, status } = await fetchFragment(url, 15);
       const fresh = find("#main", page);
       if (!fresh || status === 401 || status === 403) throw new Error("no page");
-      const before = find("#sentence");
+      const before = find("#headline");
       const meaning = before && before.dataset.meaning;
       for (const done of every("[data-load-once]", main())) {
         const same = done.id && find("#" + done.id, fresh);
@@ -110,16 +110,16 @@
       if (top) morph(find(".sections"), find(".sections", top));
       setClock();
       dress();
-      const after = find("#sentence");
+      const after = find("#headline");
       if (after && meaning !== after.dataset.meaning) find("#spoken").textContent = after.textContent.trim();
       if (lost) { lost = false; main().classList.remove("stale"); }
     } catch (error) {
       if (!lost) {
         lost = true;
         main().classList.add("stale");
-        find("#spoken").textContent = say.lost;
+        find("#spoken").textContent = texts.lost;
         const updated = find("#updated");
-        if (updated) updated.parentNode.textContent = say.lost;
+        if (updated) updated.parentNode.textContent = texts.lost;
       }
     }
   }
@@ -133,7 +133,7 @@
     const toggle = find("[data-live-toggle]");
     if (!toggle) return;
     toggle.setAttribute("role", "button");
-    find("span", toggle).textContent = stopped() ? say.start : say.stop;
+    find("span", toggle).textContent = stopped() ? texts.start : texts.stop;
     const use = find("use", toggle);
     if (use) use.setAttribute("href", stopped() ? "#i-play" : "#i-pause");
   }
@@ -142,11 +142,11 @@
 
   function left(seconds) {
     const whole = Math.max(0, Math.round(seconds));
-    if (whole < 1) return say.nowWord;
-    if (whole < 60) return say.second.replace("#", whole);
+    if (whole < 1) return texts.nowWord;
+    if (whole < 60) return texts.second.replace("#", whole);
     const minutes = Math.floor(whole / 60);
-    if (minutes < 60) return say.minute.replace("#", minutes) + "\u00a0" + say.second.replace("#", String(whole % 60).padStart(2, "0"));
-    return say.hour.replace("#", Math.floor(minutes / 60)) + "\u00a0" + say.minute.replace("#", String(minutes % 60).padStart(2, "0"));
+    if (minutes < 60) return texts.minute.replace("#", minutes) + "\u00a0" + texts.second.replace("#", String(whole % 60).padStart(2, "0"));
+    return texts.hour.replace("#", Math.floor(minutes / 60)) + "\u00a0" + texts.minute.replace("#", String(minutes % 60).padStart(2, "0"));
   }
 
   setInterval(() => {
@@ -160,8 +160,8 @@
 
   async function load(target, url, pick) {
     target.dataset.mine = "1";
-    const line = find("[data-say]", target); // what stands there meanwhile stays, and only this line changes
-    if (line) line.textContent = line.dataset.say;
+    const line = find("[data-loading]", target); // what stands there meanwhile stays, and only this line changes
+    if (line) line.textContent = line.dataset.loading;
     else if (target.dataset.wait) target.textContent = target.dataset.wait;
     target.setAttribute("aria-busy", "true");
     try {
@@ -169,7 +169,7 @@
       const found = pick(page);
       if (found) target.replaceChildren(...Array.from(found.childNodes).map((one) => document.importNode(one, true)));
     } catch (error) {
-      (line || target).textContent = say.lost;
+      (line || target).textContent = texts.lost;
     }
     target.removeAttribute("aria-busy");
   }
@@ -220,7 +220,7 @@
     if (!touched || !bar) return;
     find("input[name=mode]", form).value = "ids";
     bar.dataset.mine = "1";
-    find(".count", bar).textContent = say.selected.replace("#", ticked);
+    find(".count", bar).textContent = texts.selected.replace("#", ticked);
     for (const one of every("[data-n]", bar)) one.textContent = ticked ? " " + ticked : "";
   }
 
@@ -256,7 +256,7 @@
       load(target, one.dataset.from || one.href, (page) => find("[data-found]", page));
     } else if ((one = on("[data-copy]"))) {
       const text = find("#" + one.dataset.copy).textContent.trim();
-      navigator.clipboard.writeText(text).then(() => { find("#spoken").textContent = say.copied; one.title = say.copied; }).catch(() => {});
+      navigator.clipboard.writeText(text).then(() => { find("#spoken").textContent = texts.copied; one.title = texts.copied; }).catch(() => {});
     } else if (event.target === dialog) {
       dialog.close();
     }
@@ -292,7 +292,7 @@
       refresh(true);
     } else if (event.key === "?") {
       event.preventDefault();
-      ask(say.help).catch(() => { location.href = say.help; });
+      ask(texts.help).catch(() => { location.href = texts.help; });
     }
   });
 

@@ -12,6 +12,8 @@ from flask_babel import ngettext
 
 from outbox.message import State
 from outbox.outcome import DeliveryError
+from service.amocrm.choices import StageChoices
+from service.amocrm.pipelines import lesson_numbers
 from service.causes import CAUSES
 from service.current import Dealpost
 from service.heartbeat import SILENT, Processes
@@ -166,7 +168,7 @@ def _pipeline(dealpost: Dealpost) -> Iterator[Check]:
         yield Check("AMOCRM_PIPELINE_ID", FAULT, got, mend)
     else:
         yield Check("AMOCRM_PIPELINE_ID", OK, f"{chosen.name} ({chosen.id})")
-    for lesson in lessons(dealpost):
+    for lesson in lesson_numbers(settings, StageChoices(dealpost.store.key_values).all()):
         name = f"AMOCRM_STAGE_LESSON_{lesson}"
         try:
             target = pipelines.target(lesson)
@@ -204,13 +206,6 @@ def _webhook_stages(dealpost: Dealpost) -> Iterator[Check]:
         yield Check(name, FAULT, words, _("Take one of `flask pipelines`."))
     else:
         yield Check(name, OK, ", ".join(shown))
-
-
-def lessons(dealpost: Dealpost) -> list[int]:
-    """Every lesson that a setting or somebody's choice names."""
-    chosen = (key.partition(":")[2] for key in dealpost.store.key_values.items("choices") if key.startswith("stage:"))
-    named = {*dealpost.settings.amocrm.stages, *dealpost.settings.amocrm.lesson_map.values()}
-    return sorted(named | {int(one) for one in chosen if one.isdigit()})
 
 
 def _hook(dealpost: Dealpost) -> Iterator[Check]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.outcome import DeliveryError, Pause
 from service.amocrm import errors, payloads
+from service.amocrm.account_facts import AccountFacts
 from service.amocrm.oauth.tokens import TokenOwner
 from service.amocrm.payloads import Contact, Lead, Pipeline, StatusChange
 from service.amocrm.rate_limit import Pace
@@ -50,7 +51,7 @@ class AmocrmClient:
         self._http = http
         self._tokens = tokens
         self._pace = pace
-        self._key_values = key_values
+        self._facts = AccountFacts(key_values, now)
         self._now = now
         self._record: Record | None = None
         self._until: float | None = None
@@ -230,14 +231,14 @@ class AmocrmClient:
         found: list[Any] = []
         for start in range(0, len(wanted), LIST_LIMIT):
             part = wanted[start : start + LIST_LIMIT]
-            if len(part) > 1 and not self._ignores_filters():
+            if len(part) > 1 and self._facts.heeds_filters() is not False:
                 params = [("with", also), ("limit", str(LIST_LIMIT)), *(("filter[id][]", str(one)) for one in part)]
                 listed = self._list(path, params, name, read, deadline)
                 found += [row for row in listed if row.id in set(part)]
                 if all(row.id in set(part) for row in listed):
                     continue
                 # The account ignores filters: a deal that is not on this page is not gone for that.
-                self._key_values.put("account", "filters", {"enabled": False})
+                self._facts.keep_filters(False)
                 part = [one for one in part if one not in {row.id for row in found}]
             for one in part:
                 node = self._node("GET", f"{path}/{one}", [("with", also)], deadline=deadline)
@@ -246,10 +247,6 @@ class AmocrmClient:
                         row for row in self._rows({"_embedded": {name: [node]}}, name, read, path) if row.id == one
                     ]
         return found
-
-    def _ignores_filters(self) -> bool:
-        entry = self._key_values.get("account", "filters")
-        return entry is not None and entry.value == {"enabled": False} and self._now() - entry.updated_at < 86400
 
     def _list(
         self, path: str, params: Params, name: str, read: Callable[[Mapping[str, Any]], Any], deadline: float | None

@@ -6,11 +6,13 @@ Reference: https://www.amocrm.ru/developers/content/crm_platform/leads_pipelines
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from outbox.outcome import DeliveryError, Pause
+from service.amocrm.account_facts import AccountFacts
+from service.amocrm.choices import StageChoice, StageChoices
 from service.amocrm.client import AmocrmClient
 from service.amocrm.payloads import Pipeline, Stage, place
 from service.config import Amocrm
@@ -43,18 +45,30 @@ class Target:
     by: str = "setting"
 
 
-class Pipelines:
-    """The account's pipelines, kept in the store's memory (namespace "account", key "pipelines").
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants for a lesson: a stage's id, a name ("": by the id alone), or a text that may be either. by:
+    as in Target."""
 
-    A lesson's stage is the operator's choice (namespace "choices", key "stage:N": {"status_id", "pipeline_id", "who",
-    "at"}) before AMOCRM_STAGE_LESSON_N. Every method may read the list from amoCRM and raise DeliveryError.
+    lesson: int
+    status_id: int | None
+    name: str
+    pipeline_id: int | None
+    by: str
+
+
+class Pipelines:
+    """The account's pipelines, as they were read last.
+
+    A lesson's stage is the operator's choice before AMOCRM_STAGE_LESSON_N. Every method may read the list from amoCRM
+    and raise DeliveryError.
     """
 
     def __init__(self, settings: Amocrm, client: AmocrmClient, key_values: KeyValues, now: Callable[[], float]) -> None:
         self._settings = settings
         self._client = client
-        self._key_values = key_values
-        self._now = now
+        self._facts = AccountFacts(key_values, now)
+        self.choices = StageChoices(key_values)
 
     def bound(self, client: AmocrmClient) -> Pipelines:
         """The same, asking through this client."""
@@ -64,8 +78,8 @@ class Pipelines:
 
     def all(self, max_age: float = QUIET, deadline: float | None = None) -> tuple[Pipeline, ...]:
         """All pipelines, not older than max_age seconds."""
-        kept = self._kept()
-        if kept is not None and self._age() <= max_age:
+        kept = self._facts.pipelines()
+        if kept is not None and self._facts.pipelines_age() <= max_age:
             return kept
         found = self._client.pipelines(deadline)
         if not found:  # every account has one
@@ -75,34 +89,37 @@ class Pipelines:
                 outage=True,
                 params={"detail": "no pipelines"},
             )
-        self._key_values.put("account", "pipelines", [asdict(one) for one in found])
+        self._facts.keep_pipelines(found)
         return found
 
     def target(self, lesson: int, max_age: float = QUIET) -> Target | None:
         """The stage for this lesson, None when there is none. Raises DeliveryError (a pause until settings change) for
         a name that two stages bear or none, and for a pipeline that is gone."""
-        status_id, pipeline_id, text, by = self._wish(lesson)
-        if status_id is None and not text:
+        wish = wish_for(lesson, self._settings, self.choices.of(lesson))
+        if wish is None:
             return None
+        status_id, pipeline_id = wish.status_id, wish.pipeline_id
         if pipeline_id is None:
             raise self._settings_error(
                 "AMOCRM_PIPELINE_ID is not set", "amocrm_not_set_up", missing="AMOCRM_PIPELINE_ID"
             )
         pipeline = self._pipeline(pipeline_id, max_age)
-        stage = self._stage(pipeline, status_id, text, lesson)
-        if stage is None and self._age() > AGAIN:
+        stage = self._stage(pipeline, wish)
+        if stage is None and self._facts.pipelines_age() > AGAIN:
             pipeline = self._pipeline(pipeline_id, AGAIN)  # it may be newer than our list
-            stage = self._stage(pipeline, status_id, text, lesson)
+            stage = self._stage(pipeline, wish)
         if stage is not None:
-            return Target(lesson, pipeline.id, pipeline.name, stage.id, stage.name, incoming=stage.type == 1, by=by)
+            return Target(
+                lesson, pipeline.id, pipeline.name, stage.id, stage.name, incoming=stage.type == 1, by=wish.by
+            )
         if status_id is None:
             raise self._settings_error(
-                f"No stage of the pipeline {pipeline.name!r} is named {text!r} (lesson {lesson})",
+                f"No stage of the pipeline {pipeline.name!r} is named {wish.name!r} (lesson {lesson})",
                 "stage_deleted",
                 lesson=lesson,
             )
         # Only amoCRM's answer to a row's own write kills it, so an id is tried even though the list lacks it.
-        return Target(lesson, pipeline.id, pipeline.name, status_id, f"stage {status_id}", known=False, by=by)
+        return Target(lesson, pipeline.id, pipeline.name, status_id, f"stage {status_id}", known=False, by=wish.by)
 
     def pipeline(self, pipeline_id: int, status_id: int | None = None, max_age: float = QUIET) -> Pipeline | None:
         """The pipeline, read again when it, or this status of it, is unknown. None: amoCRM has none of this id."""
@@ -114,7 +131,7 @@ class Pipelines:
 
     def name_of(self, pipeline_id: int | None, status_id: int | None) -> str:
         """The stage's name out of what is known without asking, else its id as text."""
-        pipeline = next((one for one in self._kept() or () if one.id == pipeline_id), None)
+        pipeline = next((one for one in self._facts.pipelines() or () if one.id == pipeline_id), None)
         stage = pipeline.stage(status_id) if pipeline and status_id is not None else None
         return stage.name if stage else "" if status_id is None else str(status_id)
 
@@ -141,18 +158,7 @@ class Pipelines:
 
     def forget(self) -> None:
         """Read the list anew at the next question."""
-        self._key_values.delete("account", ["pipelines"])
-
-    def _wish(self, lesson: int) -> tuple[int | None, int | None, str, str]:
-        """(status id, pipeline id, name, who): what was chosen or set for this lesson."""
-        entry = self._key_values.get("choices", f"stage:{lesson}")
-        if entry is not None and isinstance(entry.value, dict) and entry.value.get("status_id"):
-            choice = entry.value
-            pipeline_id = choice.get("pipeline_id") or self._settings.pipeline_id
-            return int(choice["status_id"]), int(pipeline_id) if pipeline_id else None, "", str(choice.get("who", ""))
-        text = self._settings.stages.get(lesson, "").strip()
-        status_id = int(text) if text.isascii() and text.isdigit() else None
-        return status_id, self._settings.pipeline_id, text, "setting"
+        self._facts.forget_pipelines()
 
     def _pipeline(self, pipeline_id: int, max_age: float) -> Pipeline:
         found = self.pipeline(pipeline_id, max_age=max_age)
@@ -162,35 +168,46 @@ class Pipelines:
             )
         return found
 
-    def _stage(self, pipeline: Pipeline, status_id: int | None, text: str, lesson: int) -> Stage | None:
-        if status_id is not None and (stage := pipeline.stage(status_id)) is not None:
-            return stage
-        named = [stage for stage in pipeline.stages if text and _plain(stage.name) == _plain(text)]
-        if len(named) > 1:
-            both = ", ".join(f"{stage.name!r} ({stage.id})" for stage in named)
+    def _stage(self, pipeline: Pipeline, wish: Wish) -> Stage | None:
+        fits = stages_for(pipeline, wish)
+        if len(fits) > 1:
+            both = ", ".join(f"{stage.name!r} ({stage.id})" for stage in fits)
             raise self._settings_error(
-                f"AMOCRM_STAGE_LESSON_{lesson}: {text!r} is the name of {both}; set the id of the one that is meant",
+                f"AMOCRM_STAGE_LESSON_{wish.lesson}: {wish.name!r} is the name of {both}; "
+                "set the id of the one that is meant",
                 "stage_ambiguous",
-                lesson=lesson,
+                lesson=wish.lesson,
                 stages=both,
             )
-        return named[0] if named else None
+        return fits[0] if fits else None
 
     def _settings_error(self, message: str, cause: str, **params: Any) -> DeliveryError:
         return DeliveryError(message, cause=cause, pause=Pause("settings"), params=params)
 
-    def _age(self) -> float:
-        entry = self._key_values.get("account", "pipelines")
-        age = self._now() - entry.updated_at if entry else float("inf")
-        return age if age >= -60 else float("inf")  # the clock was set back
 
-    def _kept(self) -> tuple[Pipeline, ...] | None:
-        entry = self._key_values.get("account", "pipelines")
-        if entry is None or not isinstance(entry.value, list):
-            return None
-        return tuple(
-            Pipeline(**{**one, "stages": tuple(Stage(**stage) for stage in one["stages"])}) for one in entry.value
-        )
+def lesson_numbers(settings: Amocrm, choices: Iterable[int]) -> list[int]:
+    """Every lesson that a setting or somebody's choice names."""
+    return sorted({*settings.stages, *settings.lesson_map.values(), *choices})
+
+
+def wish_for(lesson: int, settings: Amocrm, choice: StageChoice | None) -> Wish | None:
+    """The stage that was chosen or set for this lesson; None: neither. A setting is an id or a name; one of digits may
+    be either."""
+    if choice is not None:
+        return Wish(lesson, choice.status_id, "", choice.pipeline_id or settings.pipeline_id, choice.who)
+    text = settings.stages.get(lesson, "").strip()
+    if not text:
+        return None
+    status_id = int(text) if text.isascii() and text.isdigit() else None
+    return Wish(lesson, status_id, text, settings.pipeline_id, "setting")
+
+
+def stages_for(pipeline: Pipeline, wish: Wish) -> tuple[Stage, ...]:
+    """The stages that a wish can mean: that of its id, or else all that bear its name. More than one: it is not known
+    which."""
+    if wish.status_id is not None and (stage := pipeline.stage(wish.status_id)) is not None:
+        return (stage,)
+    return tuple(stage for stage in pipeline.stages if wish.name and _plain(stage.name) == _plain(wish.name))
 
 
 def is_further(pipeline: Pipeline, one: int, other: int) -> bool | None:

@@ -66,7 +66,7 @@ class DealMoves:
     def fingerprint(self) -> str:
         """Changes with the settings, with the connection (not with a refresh) and with the operator's choices."""
         settings = self._settings
-        choices = {key: entry.value for key, entry in self._key_values.items("choices").items()}
+        choices = self._pipelines.choices.stored()
         parts = [
             self._tokens.generation,
             settings.base_url,
@@ -88,7 +88,7 @@ class DealMoves:
         if not self._tokens.is_long_lived():  # a pair has to be renewed
             names = ("client_id", "client_secret", "redirect_uri")
             lacking += [f"AMOCRM_{name.upper()}" for name in names if not getattr(settings, name)]
-        if settings.pipeline_id is None and not self._key_values.items("choices"):
+        if settings.pipeline_id is None and not self._pipelines.choices.all():
             lacking.append("AMOCRM_PIPELINE_ID")
         if not lacking and not self._tokens.connected():
             lacking.append("AMOCRM_REFRESH_TOKEN")
@@ -173,7 +173,7 @@ class DealMoves:
     def _has_stages(self) -> bool:
         """Whether a stage was set or chosen for any lesson. Without one the account is only half set up, and to skip
         would lose the lessons that come in between connecting it and choosing stages."""
-        return bool(self._settings.stages) or any(key.startswith("stage:") for key in self._key_values.items("choices"))
+        return bool(self._settings.stages) or bool(self._pipelines.choices.all())
 
 
 def _no_right(error: DeliveryError) -> DeliveryError:

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from service.amocrm.account_facts import AccountFacts
 from service.amocrm.client import AmocrmClient
 from service.amocrm.payloads import Contact
 from service.destinations.deals.person import NAMESPACE, Person, as_value, from_entry
@@ -30,7 +31,6 @@ FEW = 5
 MANY = 20
 """From so many unknown ones on the page way is tried."""
 
-COUNTED = ("account", "searches")
 COUNTED_SECONDS = 600.0
 A_FEW_PAGES = 6
 """So many requests for pages at a time, while only a few students wait."""
@@ -48,6 +48,7 @@ class Directory:
         self._client = client
         self._prefetch = prefetch
         self._key_values = key_values
+        self._facts = AccountFacts(key_values, now)
         self._now = now
 
     def bound(self, client: AmocrmClient) -> Directory:
@@ -123,7 +124,7 @@ class Directory:
     def _search_all(self, emails: Sequence[str]) -> dict[str, Person]:
         if emails:
             since, count = self._searches()
-            self._key_values.put(*COUNTED, {"since": since, "count": count + len(emails)})
+            self._facts.keep_searches(since, count + len(emails))
         return {email: self.search(email) for email in emails}
 
     def _earned(self) -> int:
@@ -134,10 +135,8 @@ class Directory:
 
     def _searches(self) -> tuple[float, int]:
         """(since when they are counted, how many)."""
-        entry = self._key_values.get(*COUNTED)
-        if entry is None or not 0 <= self._now() - float(entry.value["since"]) < COUNTED_SECONDS:
-            return self._now(), 0
-        return float(entry.value["since"]), int(entry.value["count"])
+        since, count = self._facts.searches()
+        return (since, count) if 0 <= self._now() - since < COUNTED_SECONDS else (self._now(), 0)
 
     def _check(self, emails: Sequence[str]) -> dict[str, Person]:
         """Old entries, read again by their contacts' ids; those that no longer hold are left out and forgotten."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from service.amocrm.account_facts import AccountFacts
 from service.amocrm.client import LIST_LIMIT, AmocrmClient
 from service.amocrm.payloads import CLOSED, Contact, Lead
 from service.amocrm.pipelines import Pipelines
@@ -27,11 +28,9 @@ RESUMABLE = 900.0
 REST = 1800.0
 """Seconds after a whole reading in which there is no other: who was not in it is searched for."""
 
-STATE = ("account", "pages")
-
 
 class Prefetch:
-    """Fills the directory. State in memory, namespace "account", key "pages"."""
+    """Fills the directory. Where it is, is kept among the account's facts."""
 
     def __init__(
         self, client: AmocrmClient, pipelines: Pipelines, key_values: KeyValues, now: Callable[[], float]
@@ -39,6 +38,7 @@ class Prefetch:
         self._client = client
         self._pipelines = pipelines
         self._key_values = key_values
+        self._facts = AccountFacts(key_values, now)
         self._now = now
 
     def bound(self, client: AmocrmClient) -> Prefetch:
@@ -64,22 +64,21 @@ class Prefetch:
             leads, more = self._client.open_leads(pipeline_id, open_ids, state["page"])
             if any(lead.pipeline_id != pipeline_id or lead.status_id not in open_ids for lead in leads):
                 # Filters are ignored: this is just any page of all deals of the account.
-                self._key_values.put("account", "filters", {"enabled": False})
+                self._facts.keep_filters(False)
                 return False
             asked = self._learn(leads, known, state["scan"])
             allowed -= 1 + asked
             for name in ("requests", "taken"):
                 state[name] += 1 + asked
             state.update(page=state["page"] + 1, at=self._now(), whole=not more)
-            self._key_values.put(*STATE, state)
+            self._facts.keep_scan(state)
             if not more:
                 return True
         return False
 
     def requests_since(self, since: float) -> int:
         """How many requests the present reading has taken, if it is from after that time (seconds since the epoch)."""
-        entry = self._key_values.get(*STATE)
-        state = entry.value if entry is not None else {}
+        state = self._facts.scan()
         return int(state.get("taken", 0)) if float(state.get("begun", 0.0)) >= since else 0
 
     def is_whole(self, value: Any) -> bool:
@@ -87,8 +86,7 @@ class Prefetch:
         scan = value.get("scan")
         if not scan:
             return True
-        entry = self._key_values.get(*STATE)
-        state = entry.value if entry is not None else {}
+        state = self._facts.scan()
         return scan in state.get("done", ()) or (scan == state.get("scan") and bool(state.get("whole")))
 
     def _learn(self, leads: list[Lead], known: dict[int, Contact], scan: str) -> int:
@@ -121,8 +119,7 @@ class Prefetch:
 
     def _state(self, pipeline_id: int) -> dict[str, Any] | None:
         """Where to read on; None while there is nothing to be gained or today's requests are used up."""
-        entry = self._key_values.get(*STATE)
-        state: dict[str, Any] = dict(entry.value) if entry is not None else {}
+        state = self._facts.scan()
         now = self._now()
         day = datetime.fromtimestamp(now, UTC).date().isoformat()
         requests = state.get("requests", 0) if state.get("day") == day else 0
@@ -139,9 +136,8 @@ class Prefetch:
 
     def _filters_work(self) -> bool:
         """Whether the account heeds filters, asked once a day where amoCRM tells; else its rows will show."""
-        entry = self._key_values.get("account", "filters")
-        if entry is None or self._now() - entry.updated_at >= 86400:
-            told = self._client.account(with_filters=True).get("is_api_filter_enabled")
-            self._key_values.put("account", "filters", {"enabled": told is not False})
-            return told is not False
-        return bool(entry.value.get("enabled", True))
+        known = self._facts.heeds_filters()
+        if known is None:
+            known = self._client.account(with_filters=True).get("is_api_filter_enabled") is not False
+            self._facts.keep_filters(known)
+        return known

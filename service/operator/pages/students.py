@@ -12,6 +12,7 @@ from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, Event, State
+from service.amocrm.payloads import CLOSED
 from service.current import Dealpost, current
 from service.operator import words
 from service.operator.pages import delivery_row, destinations, links, stages
@@ -194,7 +195,7 @@ def track(dealpost: Dealpost, deliveries: Sequence[Delivery], now: float) -> lis
     funnel = [stage for stage in (pipeline.stages if pipeline else ()) if stage.type != 1 and stage.id != 143]
     if not been or not funnel:
         return []
-    funnel.sort(key=lambda stage: (stage.id in stages.CLOSED, stage.sort))
+    funnel.sort(key=lambda stage: (stage.id in CLOSED, stage.sort))
     latest = max(been, key=been.__getitem__)
     here = next((index for index, stage in enumerate(funnel) if stage.id == latest), -1)
     stops = []

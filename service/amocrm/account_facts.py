@@ -1,0 +1,70 @@
+"""What is remembered of the account, so that it need not be asked again: pipelines, filters, how far it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from service.amocrm.payloads import Pipeline, Stage
+
+if TYPE_CHECKING:
+    from outbox.shared import KeyValues
+
+NAMESPACE = "account"
+DAY = 24 * 3600.0
+
+
+class AccountFacts:
+    """The owner of the namespace. Ages in seconds."""
+
+    def __init__(self, key_values: KeyValues, now: Callable[[], float]) -> None:
+        self._key_values = key_values
+        self._now = now
+
+    def pipelines(self) -> tuple[Pipeline, ...] | None:
+        """As they were read last; None: never."""
+        entry = self._key_values.get(NAMESPACE, "pipelines")
+        if entry is None or not isinstance(entry.value, list):
+            return None
+        return tuple(
+            Pipeline(**{**row, "stages": tuple(Stage(**stage) for stage in row["stages"])}) for row in entry.value
+        )
+
+    def pipelines_age(self) -> float:
+        """inf: never read, or the clock was set back since."""
+        entry = self._key_values.get(NAMESPACE, "pipelines")
+        age = self._now() - entry.updated_at if entry else float("inf")
+        return age if age >= -60 else float("inf")
+
+    def keep_pipelines(self, pipelines: Sequence[Pipeline]) -> None:
+        self._key_values.put(NAMESPACE, "pipelines", [asdict(pipeline) for pipeline in pipelines])
+
+    def forget_pipelines(self) -> None:
+        self._key_values.delete(NAMESPACE, ["pipelines"])
+
+    def heeds_filters(self) -> bool | None:
+        """Whether the account heeds the filters of lists; None: not known from the last day."""
+        entry = self._key_values.get(NAMESPACE, "filters")
+        if entry is None or self._now() - entry.updated_at >= DAY:
+            return None
+        return bool(entry.value.get("enabled", True))
+
+    def keep_filters(self, heeded: bool) -> None:
+        self._key_values.put(NAMESPACE, "filters", {"enabled": heeded})
+
+    def searches(self) -> tuple[float, int]:
+        """(since when searches for an e-mail are counted, how many there were)."""
+        entry = self._key_values.get(NAMESPACE, "searches")
+        return (float(entry.value["since"]), int(entry.value["count"])) if entry is not None else (0.0, 0)
+
+    def keep_searches(self, since: float, count: int) -> None:
+        self._key_values.put(NAMESPACE, "searches", {"since": since, "count": count})
+
+    def scan(self) -> dict[str, Any]:
+        """How far the open deals were read by the page: see destinations/deals/prefetch.py. {}: never."""
+        entry = self._key_values.get(NAMESPACE, "pages")
+        return dict(entry.value) if entry is not None else {}
+
+    def keep_scan(self, state: dict[str, Any]) -> None:
+        self._key_values.put(NAMESPACE, "pages", state)

@@ -1,0 +1,73 @@
+"""The stages that people chose on the page: lesson by lesson, they go before the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from outbox.shared import KeyValues
+
+NAMESPACE, PREFIX = "choices", "stage:"
+
+
+@dataclass(frozen=True)
+class StageChoice:
+    """pipeline_id None: that of the settings. name: the stage's when it was chosen. at: seconds since the epoch."""
+
+    lesson: int
+    status_id: int
+    pipeline_id: int | None = None
+    name: str = ""
+    who: str = ""
+    at: float = 0.0
+
+
+class StageChoices:
+    """The owner of the namespace: under "stage:N" {"status_id", "pipeline_id", "name", "who", "at"} of lesson N."""
+
+    def __init__(self, key_values: KeyValues) -> None:
+        self._key_values = key_values
+
+    def all(self) -> dict[int, StageChoice]:
+        """By lesson."""
+        read = (_read(key, value) for key, value in self.stored().items())
+        return {choice.lesson: choice for choice in read if choice is not None}
+
+    def of(self, lesson: int) -> StageChoice | None:
+        key = f"{PREFIX}{lesson}"
+        entry = self._key_values.get(NAMESPACE, key)
+        return _read(key, entry.value) if entry is not None else None
+
+    def put(self, choice: StageChoice) -> None:
+        value = {name: getattr(choice, name) for name in ("status_id", "pipeline_id", "name", "who", "at")}
+        self._key_values.put(NAMESPACE, f"{PREFIX}{choice.lesson}", value)
+
+    def remove(self, lesson: int) -> None:
+        """Back to the setting."""
+        self._key_values.delete(NAMESPACE, [f"{PREFIX}{lesson}"])
+
+    def stored(self) -> dict[str, Any]:
+        """As they are kept: what changes when any of them does."""
+        return {key: entry.value for key, entry in self._key_values.items(NAMESPACE).items()}
+
+
+def _read(key: str, value: Any) -> StageChoice | None:
+    lesson = key.removeprefix(PREFIX)
+    if (
+        not key.startswith(PREFIX)
+        or not lesson.isdigit()
+        or not isinstance(value, Mapping)
+        or not value.get("status_id")
+    ):
+        return None
+    pipeline_id = value.get("pipeline_id")
+    return StageChoice(
+        int(lesson),
+        int(value["status_id"]),
+        int(pipeline_id) if pipeline_id else None,
+        str(value.get("name") or ""),
+        str(value.get("who") or ""),
+        float(value.get("at") or 0.0),
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from outbox.message import Delivery, Json, Result, State
-from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Skipped
+from outbox.outcome import Delivered, DeliveryError, Later, Outcome, PauseKind, Skipped
 from outbox.retry import next_attempt
 
 SERIES = 5
@@ -46,7 +46,7 @@ class Decision:
     results: tuple[Result, ...]
     run: Run
     revive: tuple[int, ...] = ()
-    kind: str = ""
+    kind: PauseKind | None = None
     error: DeliveryError | None = None
     answered: bool = False
     succeeded: bool = False
@@ -66,7 +66,7 @@ def judge(
     for row in batch:
         result, verdict = _one(row, outcomes[row.id], verdict, now, random, tried)
         results.append(result)
-    if verdict.kind == "cause" and verdict.error is not None:
+    if verdict.kind is PauseKind.CAUSE and verdict.error is not None:
         here = {row.id for row in batch}
         cause = verdict.error.params["cause"]
         results = list(spare(replace(verdict, results=tuple(results)), str(cause), now).results)
@@ -87,13 +87,13 @@ def _one(
         verdict = replace(verdict, run=run, answered=True, succeeded=True)
         return success(row, outcome, shown), _end_outage(verdict)
     if outcome.pause is not None:
-        if verdict.kind != "cause":
-            verdict = replace(verdict, kind=outcome.pause.kind, error=outcome)
+        if verdict.kind is not PauseKind.CAUSE:
+            verdict = replace(verdict, kind=outcome.pause, error=outcome)
         return paused(row, outcome, shown), verdict
     if outcome.outage and (run.outages or run.outage not in (None, row.id)):
         verdict = replace(verdict, run=replace(run, outages=True))
-        if verdict.kind in ("", "outage"):
-            verdict = replace(verdict, kind="outage", error=outcome)
+        if verdict.kind in (None, PauseKind.OUTAGE):
+            verdict = replace(verdict, kind=PauseKind.OUTAGE, error=outcome)
         return paused(row, outcome, shown, interrupted=row.id in tried.begun), verdict
     if outcome.outage:
         verdict = replace(verdict, run=replace(run, outage=row.id))
@@ -108,7 +108,7 @@ def _one(
 
 
 def _end_outage(verdict: Decision) -> Decision:
-    return replace(verdict, kind="", error=None) if verdict.kind == "outage" else verdict
+    return replace(verdict, kind=None, error=None) if verdict.kind is PauseKind.OUTAGE else verdict
 
 
 def _count(verdict: Decision, row: Delivery, error: DeliveryError) -> Decision:
@@ -126,7 +126,7 @@ def _count(verdict: Decision, row: Delivery, error: DeliveryError) -> Decision:
         params={**error.params, "cause": error.cause, "params": error.params},
         status=error.status,
     )
-    return replace(verdict, kind="cause", error=whole)
+    return replace(verdict, kind=PauseKind.CAUSE, error=whole)
 
 
 def spare(verdict: Decision, cause: str, now: float) -> Decision:

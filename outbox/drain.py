@@ -14,7 +14,7 @@ from typing import Any
 from outbox import decision, pauses
 from outbox.context import LaneContext
 from outbox.message import Delivery, Json, Result, State, StoreUnavailable
-from outbox.outcome import Delivered, DeliveryError, Destination, LeaseLost, Outcome, Skipped, Stopping
+from outbox.outcome import Delivered, DeliveryError, Destination, LeaseLost, Outcome, PauseKind, Skipped, Stopping
 from outbox.shared import Lease
 from outbox.store import Store
 
@@ -31,12 +31,6 @@ ASIDE = 1.0
 
 ALONE = 1000
 """How many rows are remembered, at most, to be tried one by one."""
-
-QUIET = ("rate", "operator")
-"""Kinds of pauses that nobody is told of."""
-
-LONG_OUTAGE = 5
-"""The step at which an outage (of about a quarter of an hour) is told of."""
 
 Alert = Callable[[str, Mapping[str, Json]], None]
 
@@ -266,7 +260,7 @@ class BatchRun:
         self._end_pause(found)
         if begins is not None:
             self._begin_pause(begins)
-        if found.kind == "cause":
+        if found.kind is PauseKind.CAUSE:
             self.spared = str(begins.params["cause"]) if begins else ""
 
     def _known(self, outcome: Outcome | None, outcomes: Mapping[int, Outcome]) -> bool:
@@ -284,7 +278,7 @@ class BatchRun:
     def _rest(self, part: Sequence[Delivery], error: DeliveryError, context: LaneContext) -> None:
         """The destination said that it is not one row's fault: it pauses, and nothing counts."""
         tried = context.tried()
-        kind = error.pause.kind if error.pause else "outage"
+        kind = error.pause or PauseKind.OUTAGE
         begins = pauses.next_pause(self.paused, error, kind, self.lane.now(), self.lane.random())
         left = [row for row in part if row.id in self.left]
         worked_on = [row for row in left if row.id in tried.begun] or left
@@ -294,13 +288,13 @@ class BatchRun:
                 error,
                 tuple(tried.exchanges.get(row.id, ())),
                 due_at=begins.until + ASIDE if self.probe and begins.until is not None else None,
-                interrupted=kind == "outage" and row.id in tried.begun,
+                interrupted=kind is PauseKind.OUTAGE and row.id in tried.begun,
             )
             for row in worked_on
         ]
         self.store.lanes.record(self.lease, results)
         self._done(results)
-        if kind == "outage":
+        if kind is PauseKind.OUTAGE:
             self._remember(replace(self.run_state, outages=True))
         self._begin_pause(begins)
 
@@ -317,9 +311,9 @@ class BatchRun:
 
     def _end_pause(self, found: decision.Decision) -> None:
         paused = self.paused
-        if paused is None or paused.kind == "operator":
+        if paused is None or paused.kind is PauseKind.OPERATOR:
             return
-        if found.succeeded or (found.answered and paused.kind == "outage"):
+        if found.succeeded or (found.answered and paused.kind is PauseKind.OUTAGE):
             pauses.lift(self.store.key_values, self.lane.name, paused)
             self.paused = None
 
@@ -329,8 +323,7 @@ class BatchRun:
             begins = replace(begins, version=0)
         self.paused = pauses.begin(self.store.key_values, self.lane.name, begins) or self.paused
         log.warning("lane %s: pauses: %s", self.lane.name, begins.cause)
-        told_at = LONG_OUTAGE if begins.kind == "outage" else 1
-        if begins.kind not in QUIET and begins.step == told_at:
+        if begins.step == begins.kind.rules.told_at:
             try:
                 self.lane.alert(begins.cause, {**begins.params, "destination": self.lane.name})
             except Exception as error:

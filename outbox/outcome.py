@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from outbox.message import Delivery, Json
@@ -35,16 +37,51 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Pause:
-    """How a destination rests when what happened is not one row's fault. Seconds.
+class PauseRules:
+    """What a kind of pause means.
 
-    kind: rate (5 s doubling to 5 min), outage (the retry schedule, capped at 10 min, one probe a step), unpaid (1 h),
-        forbidden (1 h doubling to 24 h), settings (until settings change or an operator resumes, one probe an hour),
-        reconnect (until the token pair changes, one probe an hour), cause (five rows died of one cause: until an
-        operator resumes), operator (until an operator resumes).
+    seconds, longest: of the first pause, and of the longest that the doubling comes to; None: until somebody acts.
+    by_itself: it ends without anybody. told_at: the how-manyth pause running a person is told of, None: never.
+    outlives_settings: new settings or tokens do not lift it. silent: the other side is not asked for anything else
+    meanwhile, such as what only has to be read.
     """
 
-    kind: str
+    seconds: float | None
+    longest: float = math.inf
+    by_itself: bool = False
+    told_at: int | None = 1
+    outlives_settings: bool = False
+    silent: bool = False
+
+
+class PauseKind(StrEnum):
+    """How a destination rests when what happened is not one row's fault. The values are what is stored."""
+
+    RATE = "rate"
+    OUTAGE = "outage"  # one probe a step
+    UNPAID = "unpaid"
+    FORBIDDEN = "forbidden"
+    SETTINGS = "settings"  # until settings change or an operator resumes, with a probe an hour
+    RECONNECT = "reconnect"  # until the token pair changes, with a probe an hour
+    CAUSE = "cause"  # five rows died of one cause: until an operator resumes
+    OPERATOR = "operator"
+
+    @property
+    def rules(self) -> PauseRules:
+        return RULES[self]
+
+
+RULES = {
+    PauseKind.RATE: PauseRules(5.0, 300.0, by_itself=True, told_at=None, outlives_settings=True, silent=True),
+    # An outage goes by the schedule of retries, up to `longest`; the fifth pause is after a quarter of an hour.
+    PauseKind.OUTAGE: PauseRules(5.0, 600.0, by_itself=True, told_at=5, silent=True),
+    PauseKind.UNPAID: PauseRules(3600.0, 3600.0),
+    PauseKind.FORBIDDEN: PauseRules(3600.0, 86400.0, silent=True),
+    PauseKind.SETTINGS: PauseRules(3600.0, 3600.0),
+    PauseKind.RECONNECT: PauseRules(3600.0, 3600.0, silent=True),
+    PauseKind.CAUSE: PauseRules(None),
+    PauseKind.OPERATOR: PauseRules(None, told_at=None, outlives_settings=True),
+}
 
 
 class DeliveryError(Exception):
@@ -53,7 +90,7 @@ class DeliveryError(Exception):
     code: the first word of the row's reason (not_found, refused, ambiguous, ... or the cause itself while it waits).
     cause: a code of service/causes.py, by which the page groups failures and finds its words; params: its figures.
     permanent: no further attempt makes sense (the row is dead). retry_after: seconds that the server asked for; never
-    undercut. pause: see Pause; a raised error without one is treated as an outage.
+    undercut. pause: how the destination rests; a raised error without one is treated as an outage.
     outage: this row's failure may be an outage: the second such row running pauses the destination.
     """
 
@@ -65,7 +102,7 @@ class DeliveryError(Exception):
         code: str = "",
         permanent: bool = False,
         retry_after: float | None = None,
-        pause: Pause | None = None,
+        pause: PauseKind | None = None,
         outage: bool = False,
         status: int | None = None,
         params: Mapping[str, Json] | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from outbox.message import Json
-from outbox.outcome import DeliveryError
+from outbox.outcome import DeliveryError, PauseKind
 from outbox.retry import pause_seconds
 from outbox.shared import KeyValues
 from outbox.store import Store
@@ -14,9 +14,6 @@ from outbox.store import Store
 PAUSE = "pause"  # namespaces of the memory, each with one entry per destination
 RUN = "run"
 FINGERPRINT = "fingerprint"
-
-OUTLIVES_SETTINGS = ("operator", "rate")
-"""Kinds that new settings or tokens do not lift: a person's wish, and a wait that the server asked for."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Paused:
     version: of the memory's entry, so that nobody ends a pause that another has put in its place.
     """
 
-    kind: str
+    kind: PauseKind
     until: float | None
     reason: str
     cause: str
@@ -44,10 +41,12 @@ class Paused:
 
 def read(key_values: KeyValues, destination: str) -> Paused | None:
     entry = key_values.get(PAUSE, destination)
-    return Paused(**entry.value, version=entry.version) if entry else None
+    if entry is None:
+        return None
+    return Paused(**{**entry.value, "kind": PauseKind(entry.value["kind"])}, version=entry.version)
 
 
-def next_pause(before: Paused | None, error: DeliveryError, kind: str, now: float, jitter: float) -> Paused:
+def next_pause(before: Paused | None, error: DeliveryError, kind: PauseKind, now: float, jitter: float) -> Paused:
     """The pause that this error begins, or the next step of the one before if that was of the same kind. Pure."""
     again = before is not None and before.kind == kind
     step = before.step + 1 if before and again else 1
@@ -79,7 +78,7 @@ def lift(key_values: KeyValues, destination: str, paused: Paused) -> bool:
 def pause(store: Store, destination: str, who: str, reason: str = "") -> None:
     """An operator's pause: nothing goes out until somebody resumes."""
     paused = Paused(
-        "operator", None, f"operator: {reason or who}", "operator", store.now(), who=who, params={"who": who}
+        PauseKind.OPERATOR, None, f"operator: {reason or who}", "operator", store.now(), who=who, params={"who": who}
     )
     value = asdict(paused)
     store.key_values.put(PAUSE, destination, {k: v for k, v in value.items() if k != "version"})
@@ -102,7 +101,7 @@ def heed_settings(store: Store, destination: str, fingerprint: str) -> bool:
         return False
     if entry is not None:
         paused = read(store.key_values, destination)
-        if paused is None or paused.kind not in OUTLIVES_SETTINGS:
+        if paused is None or not paused.kind.rules.outlives_settings:
             store.key_values.delete(RUN, [destination])
             if paused is not None:
                 lift(store.key_values, destination, paused)

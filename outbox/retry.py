@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from outbox.outcome import PauseKind
+
 MINUTE, HOUR = 60.0, 3600.0
 
 SCHEDULE = (5.0, 30.0, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 1 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR) + 3 * (24 * HOUR,)
@@ -9,9 +11,6 @@ SCHEDULE = (5.0, 30.0, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 1 * HOUR, 3 * HOUR,
 
 JITTER = 0.1
 """Waits are lengthened, never shortened, by up to this part."""
-
-OUTAGE_CAP = 10 * MINUTE
-"""The longest wait between two probes of a destination that does not answer."""
 
 
 def next_attempt(failures: int, now: float, jitter: float, retry_after: float | None = None) -> float | None:
@@ -25,19 +24,15 @@ def next_attempt(failures: int, now: float, jitter: float, retry_after: float | 
     return now + wait * (1 + JITTER * jitter)
 
 
-def pause_seconds(kind: str, step: int, jitter: float, retry_after: float | None = None) -> float | None:
-    """How long a destination rests in the step-th pause running (from 1) of its kind; None: until somebody acts.
-
-    Kinds: see outcome.Pause. A pause that waits for somebody (settings, reconnect) still probes once an hour.
-    """
-    if kind in ("operator", "cause"):
+def pause_seconds(kind: PauseKind, step: int, jitter: float, retry_after: float | None = None) -> float | None:
+    """How long a destination rests in the step-th pause running (from 1) of its kind; None: until somebody acts."""
+    rules = kind.rules
+    if rules.seconds is None:
         return None
-    if kind == "rate":
-        wait = retry_after if retry_after is not None else min(5.0 * 2 ** (min(step, 20) - 1), 5 * MINUTE)
-    elif kind == "outage":
-        wait = min(SCHEDULE[min(step, len(SCHEDULE)) - 1], OUTAGE_CAP)
-    elif kind == "forbidden":
-        wait = min(HOUR * 2 ** (min(step, 20) - 1), 24 * HOUR)
+    if kind is PauseKind.OUTAGE:
+        wait = SCHEDULE[min(step, len(SCHEDULE)) - 1]
+    elif kind is PauseKind.RATE and retry_after is not None:
+        wait = retry_after
     else:
-        wait = HOUR
-    return max(wait, retry_after or 0.0) * (1 + JITTER * jitter)
+        wait = rules.seconds * 2 ** (min(step, 20) - 1)
+    return max(min(wait, rules.longest), retry_after or 0.0) * (1 + JITTER * jitter)

@@ -21,9 +21,6 @@ logger = logging.getLogger(__name__)
 
 MINUTE, DAY = 60.0, 24 * 3600.0
 LEASE = 300.0
-TELLING = ("settings", "reconnect", "forbidden", "unpaid")
-"""Pauses of which a person should hear."""
-
 Alert = Callable[[str, Mapping[str, Any]], Any]
 Said = tuple[str, Mapping[str, Any]]
 """What a job tells of itself: a code that the page has words for, and the params of those words."""
@@ -117,7 +114,7 @@ class Jobs:
         except DeliveryError as error:
             # Known trouble of the other side: the job tries again, and a person hears only of what needs one.
             outcome, detail, params = "waits", error.reason, {}
-            if error.pause is not None and error.pause.kind in TELLING:
+            if error.pause is not None and error.pause.rules.told_at == 1:
                 self._alert(error.cause, error.params)
         except Exception as error:
             outcome, detail, params = "failed", describe(error), {}

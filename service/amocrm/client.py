@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from outbox.outcome import DeliveryError, Pause
+from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm import errors, payloads
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.oauth.tokens import TokenOwner
@@ -318,7 +318,7 @@ class AmocrmClient:
             raise DeliveryError(
                 "amoCRM is not set up. Missing: AMOCRM_SUBDOMAIN",
                 cause="amocrm_not_set_up",
-                pause=Pause("settings"),
+                pause=PauseKind.SETTINGS,
                 params={"missing": "AMOCRM_SUBDOMAIN"},
             )
         url = f"{base_url}{path}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from outbox.outcome import DeliveryError, Pause
+from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm import payloads
 from service.network.http import NoAnswer
 
@@ -58,15 +58,15 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, what: str = "
         )
 
     if status == 429:
-        return error("amocrm_slow_down", _wait_words(wait), pause=Pause("rate"), also={"seconds": wait})
+        return error("amocrm_slow_down", _wait_words(wait), pause=PauseKind.RATE, also={"seconds": wait})
     if status == 401:
         return error(
-            "amocrm_reconnect", "our access is no longer accepted; connect the account again", pause=Pause("reconnect")
+            "amocrm_reconnect", "our access is no longer accepted; connect the account again", pause=PauseKind.RECONNECT
         )
     if status == 402:
-        return error("amocrm_unpaid", "the account is not paid; everything waits until it is", pause=Pause("unpaid"))
+        return error("amocrm_unpaid", "the account is not paid; everything waits until it is", pause=PauseKind.UNPAID)
     if status == 403:
-        return error("amocrm_forbidden", "the integration is blocked or lacks a right", pause=Pause("forbidden"))
+        return error("amocrm_forbidden", "the integration is blocked or lacks a right", pause=PauseKind.FORBIDDEN)
     if status == 408 or status >= 500:
         return error("amocrm_down", "amoCRM has a fault; we try again by ourselves", outage=True)
     if status in (400, 409, 422) and NO_RIGHTS in _numbers(body):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from outbox.outcome import DeliveryError, Pause
+from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.choices import StageChoice, StageChoices
 from service.amocrm.client import AmocrmClient
@@ -182,7 +182,7 @@ class Pipelines:
         return fits[0] if fits else None
 
     def _settings_error(self, message: str, cause: str, **params: Any) -> DeliveryError:
-        return DeliveryError(message, cause=cause, pause=Pause("settings"), params=params)
+        return DeliveryError(message, cause=cause, pause=PauseKind.SETTINGS, params=params)
 
 
 def lesson_numbers(settings: Amocrm, choices: Iterable[int]) -> list[int]:

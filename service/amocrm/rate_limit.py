@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from outbox.outcome import DeliveryError, Pause
+from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm.errors import LONGEST_WAIT
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Pace:
                 raise DeliveryError(
                     "There was no room for this request in the pace that amoCRM allows; try again in a moment",
                     cause="amocrm_slow_down",
-                    pause=Pause("rate"),
+                    pause=PauseKind.RATE,
                     params={"seconds": seconds, "detail": "our own pace"},
                 )
             self._wait(seconds)
@@ -100,7 +100,7 @@ class Pace:
             raise DeliveryError(
                 f"amoCRM asked to wait; {left:.0f} s of that are left",
                 cause="amocrm_slow_down",
-                pause=Pause("rate"),
+                pause=PauseKind.RATE,
                 retry_after=left,
                 params={"seconds": left, "detail": "the wait that amoCRM asked for"},
             )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from outbox.decision import Decision, Run, Tried, judge
 from outbox.message import Delivery, State
-from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Pause, Skipped
+from outbox.outcome import Delivered, DeliveryError, Later, Outcome, PauseKind, Skipped
 from outbox.pauses import Paused, next_pause
 
 DOWN = DeliveryError("503", cause="crm_down", outage=True)
@@ -69,12 +69,12 @@ def test_an_outage_in_one_batch_is_one_retry_and_then_a_pause() -> None:
 
 def test_a_delivery_after_them_shows_that_there_is_no_outage() -> None:
     found = judged(DOWN, DOWN, Delivered())
-    assert found.kind == "" and found.run == Run()
+    assert found.kind is None and found.run == Run()
 
 
 def test_the_same_row_again_is_no_second_row() -> None:
     found = judged(DOWN, run=Run(outage=1))
-    assert found.kind == "" and found.results[0].counts
+    assert found.kind is None and found.results[0].counts
     assert judged(DOWN, run=Run(outage=9)).kind == "outage"
     assert judged(DOWN, run=Run(outage=1, outages=True)).kind == "outage"
 
@@ -108,7 +108,7 @@ def test_rows_that_died_at_the_end_of_their_schedule_count_as_well() -> None:
 
 
 def test_a_pause_among_the_outcomes_gives_way_to_the_five() -> None:
-    slow = DeliveryError("slow", cause="rate_limited", pause=Pause("rate"))
+    slow = DeliveryError("slow", cause="rate_limited", pause=PauseKind.RATE)
     for outcomes in ((slow, STAGE), (STAGE, slow)):
         found = judged(*outcomes, run=Run(cause="stage_deleted", dead=(11, 12, 13, 14)))
         assert found.kind == "cause"
@@ -122,7 +122,7 @@ OUTCOMES = st.sampled_from(
         STAGE,
         LATE,
         Later(5, "x: y", "x"),
-        DeliveryError("slow", cause="rate_limited", pause=Pause("rate")),
+        DeliveryError("slow", cause="rate_limited", pause=PauseKind.RATE),
         DeliveryError("no", cause="contact_not_found", code="not_found", permanent=True),
         DeliveryError("oops", cause="internal"),
     ]
@@ -143,15 +143,15 @@ def test_every_row_ends_somewhere_and_only_failures_of_its_own_count(outcomes: l
             assert result.due_at is not None and result.due_at >= 50.0
     dead = [result for result in found.results if result.state == State.DEAD]
     assert all(result.counts for result in dead)
-    assert len(found.run.dead) < 5 and (found.kind == "") == (found.error is None)
+    assert len(found.run.dead) < 5 and (found.kind is None) == (found.error is None)
 
 
 @pytest.mark.parametrize("kind", ["rate", "outage", "forbidden"])
 def test_a_pause_of_the_same_kind_goes_one_step_further(kind: str) -> None:
-    first = next_pause(None, LATE, kind, 100.0, 0.0)
-    second = next_pause(first, LATE, kind, 200.0, 0.0)
-    other = next_pause(second, LATE, "unpaid", 300.0, 0.0)
+    first = next_pause(None, LATE, PauseKind(kind), 100.0, 0.0)
+    second = next_pause(first, LATE, PauseKind(kind), 200.0, 0.0)
+    other = next_pause(second, LATE, PauseKind.UNPAID, 300.0, 0.0)
     assert (first.step, second.step, other.step) == (1, 2, 1)
     assert (second.since, other.since) == (100.0, 300.0)
     assert second.until is not None and not second.over(second.until - 1) and second.over(second.until)
-    assert not Paused("operator", None, "", "", 0.0).over(1e12)
+    assert not Paused(PauseKind.OPERATOR, None, "", "", 0.0).over(1e12)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.retry import JITTER, OUTAGE_CAP, SCHEDULE, next_attempt, pause_seconds
+from outbox.outcome import PauseKind
+from outbox.retry import JITTER, SCHEDULE, next_attempt, pause_seconds
 
 KINDS = ("rate", "outage", "unpaid", "forbidden", "settings", "reconnect", "cause", "operator")
 
@@ -36,7 +37,7 @@ def test_no_wait_is_shortened_and_none_lengthened_by_more_than_the_jitter(
 
 @given(st.sampled_from(KINDS), st.integers(1, 1000), st.floats(0, 0.999), st.floats(0, 1e6))
 def test_no_pause_undercuts_what_the_server_asked_for(kind: str, step: int, jitter: float, retry_after: float) -> None:
-    seconds = pause_seconds(kind, step, jitter, retry_after)
+    seconds = pause_seconds(PauseKind(kind), step, jitter, retry_after)
     assert (seconds is None) == (kind in ("cause", "operator"))
     assert seconds is None or seconds >= retry_after
 
@@ -53,12 +54,12 @@ def test_no_pause_undercuts_what_the_server_asked_for(kind: str, step: int, jitt
     ],
 )
 def test_each_kind_of_pause_has_its_steps(kind: str, expected: list[float]) -> None:
-    assert [pause_seconds(kind, step, 0.0) for step in range(1, 9)] == expected
+    assert [pause_seconds(PauseKind(kind), step, 0.0) for step in range(1, 9)] == expected
 
 
 def test_an_outage_is_probed_at_least_every_ten_minutes() -> None:
-    assert pause_seconds("outage", 500, 0.0) == OUTAGE_CAP == 600.0
+    assert pause_seconds(PauseKind.OUTAGE, 500, 0.0) == PauseKind.OUTAGE.rules.longest == 600.0
 
 
 def test_a_rate_pause_lasts_as_long_as_the_server_says_even_if_that_is_short() -> None:
-    assert pause_seconds("rate", 7, 0.0, retry_after=1.0) == 1.0
+    assert pause_seconds(PauseKind.RATE, 7, 0.0, retry_after=1.0) == 1.0

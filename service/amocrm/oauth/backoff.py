@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from outbox.outcome import DeliveryError, Pause
+from outbox.outcome import DeliveryError, PauseKind
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
@@ -61,7 +61,7 @@ class Backoff:
             "retry_at": self._now() + wait,
             "cause": error.cause,
             "detail": error.message,
-            "kind": error.pause.kind if error.pause else "outage",
+            "kind": error.pause or PauseKind.OUTAGE,
             "params": dict(error.params),
         }
         self._key_values.put(*PLACE, kept)
@@ -74,7 +74,7 @@ class Backoff:
             raise DeliveryError(
                 self.detail,
                 cause=self.cause,
-                pause=Pause(str(kept["kind"])),
+                pause=PauseKind(str(kept["kind"])),
                 retry_after=left,
                 params=kept["params"],
             )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from outbox.outcome import DeliveryError, Pause
+from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm import payloads
 from service.amocrm.oauth.token_store import Connection, Kept, NoKeys, TokenStore, claims, fingerprint
 from service.config import Amocrm
@@ -136,7 +136,7 @@ class StoredConnection:
         return DeliveryError(
             f"amoCRM is not connected. Missing: {missing}",
             cause="amocrm_not_set_up",
-            pause=Pause("settings"),
+            pause=PauseKind.SETTINGS,
             params={"missing": missing},
         )
 
@@ -188,7 +188,7 @@ def reconnect(detail: str = "") -> DeliveryError:
     return DeliveryError(
         f"amoCRM no longer accepts our access{said}: somebody has to connect the account again",
         cause="amocrm_reconnect",
-        pause=Pause("reconnect"),
+        pause=PauseKind.RECONNECT,
         status=401,
         params={"detail": detail},
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from outbox.outcome import DeliveryError, Pause
+from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm import errors, payloads
 from service.amocrm.rate_limit import Pace
 from service.config import Amocrm
@@ -149,6 +149,6 @@ def _issued(reply: Reply, what: str, old_refresh: str) -> Issued:
 
 def _whole(error: DeliveryError) -> DeliveryError:
     """Without tokens nothing goes out, so the whole destination rests, whichever row asked first."""
-    error.pause = error.pause if error.pause and error.pause.kind != "reconnect" else Pause("outage")
+    error.pause = error.pause if error.pause not in (None, PauseKind.RECONNECT) else PauseKind.OUTAGE
     error.outage = False
     return error

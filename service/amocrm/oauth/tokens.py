@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from outbox.outcome import DeliveryError, Pause
+from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm import payloads
 from service.amocrm.oauth.backoff import Backoff
 from service.amocrm.oauth.connection import StoredConnection, reconnect
@@ -298,7 +298,7 @@ class TokenOwner:
                 raise DeliveryError(
                     "Another process has been renewing the access to amoCRM for too long; we ask again",
                     cause="amocrm_down",
-                    pause=Pause("outage"),
+                    pause=PauseKind.OUTAGE,
                 )
             self._wait(0.2)
 
@@ -338,7 +338,7 @@ class TokenOwner:
             if self._leases.renew(lease, self._lease_seconds) is None:
                 # This process slept. Who holds the lease now may have used the token that we were about to send.
                 raise DeliveryError(
-                    "Another process has taken the renewing over", cause="amocrm_down", pause=Pause("outage")
+                    "Another process has taken the renewing over", cause="amocrm_down", pause=PauseKind.OUTAGE
                 )
 
         base_url = self._stored.base_url(connection)
@@ -359,7 +359,7 @@ class TokenOwner:
         try:
             number, host = self._endpoint.home_of(domain, connection.refresh)
         except DeliveryError as error:
-            if error.pause and error.pause.kind == "outage" and error.status != 401 and self._backoff.failures < 3:
+            if error.pause is PauseKind.OUTAGE and error.status != 401 and self._backoff.failures < 3:
                 raise
             return ""
         ours = connection.account_id is None or number is None or number == connection.account_id
@@ -378,7 +378,7 @@ class TokenOwner:
         error = DeliveryError(
             f"amoCRM gives no new access ({refused.detail}): {mend}",
             cause="amocrm_credentials",
-            pause=Pause("settings"),
+            pause=PauseKind.SETTINGS,
             status=refused.status,
             params={"detail": refused.detail, "mend": mend},
         )
@@ -396,5 +396,5 @@ class TokenOwner:
         raise DeliveryError(
             "The new access to amoCRM could not be stored, so it is not used yet; we try again",
             cause="internal",
-            pause=Pause("outage"),
+            pause=PauseKind.OUTAGE,
         )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from outbox.message import Delivery
-from outbox.outcome import DeliveryError, Outcome, Pause, Skipped
+from outbox.outcome import DeliveryError, Outcome, PauseKind, Skipped
 from service.amocrm import AmocrmAccount
 from service.amocrm.client import LIST_LIMIT
 from service.amocrm.pipelines import Pipelines, Target
@@ -107,7 +107,7 @@ class DealMoves:
                     quarantine.add([batch[0].id])
             if len(batch) == 1 and error.pause is None:
                 return {batch[0].id: error}  # first the row's own retry; a second one running pauses
-            error.pause = error.pause or Pause("outage")
+            error.pause = error.pause or PauseKind.OUTAGE
             raise
         if quarantine.account_is_good:
             quarantine.clear([row.id for row in batch])
@@ -161,7 +161,7 @@ class DealMoves:
                 raise DeliveryError(
                     "No lesson has a stage yet",
                     cause="amocrm_not_set_up",
-                    pause=Pause("settings"),
+                    pause=PauseKind.SETTINGS,
                     params={"missing": "AMOCRM_STAGE_LESSON_1"},
                 )
             if target is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from outbox.outcome import DeliveryError, Later, Skipped
+from outbox.outcome import DeliveryError, Later, PauseKind, Skipped
 from service.amocrm import AmocrmAccount
 from service.amocrm.payloads import Contact, whole
 from service.amocrm.stage_changes.match import Observation, Same, Verdict, Wait
@@ -22,14 +22,23 @@ if TYPE_CHECKING:
 
 ECHO_SECONDS = 60.0
 ECHO_SECONDS_UNTIMED = 2 * 3600.0
-WAITS = {"forbidden": 3600.0, "unpaid": 3600.0, "reconnect": 600.0, "settings": 600.0}
+WAITS: dict[PauseKind | None, float] = {
+    PauseKind.FORBIDDEN: 3600.0,
+    PauseKind.UNPAID: 3600.0,
+    PauseKind.RECONNECT: 600.0,
+    PauseKind.SETTINGS: 600.0,
+    PauseKind.RATE: 5.0,
+}
 """Seconds until amoCRM is asked again after it, or we, refused; the rest: see StageChanges._later."""
 
-QUIET = {"forbidden": 3600.0, "unpaid": 600.0, "reconnect": 30.0, "settings": 60.0, "rate": 5.0}
+QUIET: dict[PauseKind | None, float] = {
+    PauseKind.FORBIDDEN: 3600.0,
+    PauseKind.UNPAID: 600.0,
+    PauseKind.RECONNECT: 30.0,
+    PauseKind.SETTINGS: 60.0,
+    PauseKind.RATE: 5.0,
+}
 """Seconds for which amoCRM is not asked at all after it refused; 15 for everything else."""
-
-CLOSED = ("rate", "outage", "forbidden", "reconnect")
-"""Pauses of amoCRM in which it is not asked for deals either."""
 
 SUPERSEDED = "superseded: the same change as "
 
@@ -163,9 +172,8 @@ class StageChanges:
             self._read(rows, places, context, found)
             self._trouble = None
         except DeliveryError as error:
-            kind = error.pause.kind if error.pause else ""
             self._trouble = error
-            self._asked_again_at = self._now() + max(QUIET.get(kind, 15.0), error.retry_after or 0.0)
+            self._asked_again_at = self._now() + max(QUIET.get(error.pause, 15.0), error.retry_after or 0.0)
         return self._trouble
 
     def _is_echo(self, row: Delivery, lead_id: int) -> bool:
@@ -239,7 +247,7 @@ class StageChanges:
         if not self._account.is_set_up():
             return Rest(600.0, "amocrm_not_set_up", "The deal has to be read from amoCRM, which is not connected yet")
         paused = self._paused()
-        if paused is None or paused.kind not in CLOSED or paused.until is None:
+        if paused is None or not paused.kind.rules.silent or paused.until is None:
             return None
         left = paused.until - self._now()
         reason = f"The deal has to be read from amoCRM, which rests: {paused.reason}"
@@ -247,10 +255,9 @@ class StageChanges:
 
     def _later(self, row: Delivery, error: DeliveryError) -> Later:
         """amoCRM's trouble is no fault of the row, nor of the ERP."""
-        kind = error.pause.kind if error.pause else ""
         # Young rows ask soon again, old ones seldom: a long outage shall not fill the history with attempts.
         age = self._now() - row.received_at
-        seconds = WAITS.get(kind) or (5.0 if kind == "rate" else min(max(30.0, age / 10), 600.0))
+        seconds = WAITS.get(error.pause) or min(max(30.0, age / 10), 600.0)
         return Later(
             max(seconds, error.retry_after or 0.0),
             f"{error.cause}: the deal could not be read. {error.message}",

@@ -12,7 +12,7 @@ from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from outbox.message import State
-from outbox.outcome import DeliveryError
+from outbox.outcome import DeliveryError, PauseKind
 from outbox.queries import Filter
 from service import checks
 from service.current import Dealpost, current
@@ -64,7 +64,9 @@ def connections() -> Response:
         found=look(dealpost) if request.args.get("look") == "1" else None,
         look_again=link_here(look=1),
         checked_at=words.clock(now),
-        paused_by_person=lambda destination: destination.rest is not None and destination.rest.kind == "operator",
+        paused_by_person=lambda destination: (
+            destination.rest is not None and destination.rest.kind is PauseKind.OPERATOR
+        ),
     )
 
 

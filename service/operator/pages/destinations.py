@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from flask_babel import gettext as _
 
 from outbox.message import State
+from outbox.outcome import PauseKind
 from outbox.pauses import Paused
 from outbox.queries import Tally
 from service.current import Dealpost
@@ -16,8 +17,6 @@ from service.routing import AMOCRM, ERP
 
 NAMES = (AMOCRM, ERP)
 EMPTY = Tally({}, None, None, 0, 0, None, None)
-BY_ITSELF = ("rate", "outage")
-"""Kinds of pauses that end without anybody."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,12 @@ class DestinationStatus:
 
     @property
     def needs_person(self) -> bool:
-        return self.rest is not None and self.rest.kind not in (*BY_ITSELF, "operator")
+        return self.rest is not None and not self.passes and self.rest.kind is not PauseKind.OPERATOR
 
     @property
     def passes(self) -> bool:
         """It rests, and goes on by itself."""
-        return self.rest is not None and self.rest.kind in BY_ITSELF
+        return self.rest is not None and self.rest.kind.rules.by_itself
 
     def state(self, now: float) -> tuple[str, str, str]:
         """(icon, tone, words), as states.chip."""
@@ -59,9 +58,9 @@ class DestinationStatus:
             return "plug", "quiet", _("Not set up")
         if self.rest is None:
             return "tick", "ok", _("Working")
-        if self.rest.kind == "operator":
+        if self.rest.kind is PauseKind.OPERATOR:
             return "pause", "warn", _("Paused by %(who)s", who=self.rest.who) if self.rest.who else _("Paused by you")
-        if self.rest.kind == "reconnect":
+        if self.rest.kind is PauseKind.RECONNECT:
             return "alert", "bad", _("Reconnect")
         if not self.passes:
             return "alert", "bad", _("Stopped, needs you")
@@ -100,7 +99,7 @@ def lost_access(dealpost: Dealpost) -> Paused | None:
     token = dealpost.wiring.token_status()
     if token.state not in ("reconnect", "expired"):
         return None
-    return Paused("reconnect", None, "amocrm_reconnect", "amocrm_reconnect", since=0.0)
+    return Paused(PauseKind.RECONNECT, None, "amocrm_reconnect", "amocrm_reconnect", since=0.0)
 
 
 def missing(dealpost: Dealpost, name: str) -> tuple[str, ...]:

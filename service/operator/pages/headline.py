@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from outbox.message import Delivery
+from outbox.outcome import PauseKind
 from service.heartbeat import SILENT
 from service.operator import words
 from service.operator.pages.destinations import DestinationStatus
@@ -66,7 +67,7 @@ def overview(situation: Situation) -> Headline:
 
 def _needs_person(situation: Situation, needy: DestinationStatus, dead: int, calm: str) -> Headline:
     assert needy.rest is not None
-    if needy.rest.kind == "reconnect":
+    if needy.rest.kind is PauseKind.RECONNECT:
         head = _("%(destination)s has to be connected again.", destination=needy.title)
     else:
         head = _sentence(words.cause_title(needy.rest.cause, needy.rest.params))
@@ -105,7 +106,7 @@ def _not_delivered(situation: Situation, dead: int, calm: str) -> Headline:
 def _resting(situation: Situation, calm: str) -> Headline | None:
     resting = next((destination for destination in situation.destinations if destination.rest), None)
     if resting and resting.rest:
-        if resting.rest.kind == "operator":
+        if resting.rest.kind is PauseKind.OPERATOR:
             head = _("Sending to %(destination)s is paused.", destination=resting.title)
             then = ngettext(
                 "%(num)s delivery waits until you resume.", "%(num)s deliveries wait until you resume.", resting.waiting

@@ -9,6 +9,7 @@ from typing import Any
 from flask_babel import gettext as _
 from flask_babel import ngettext, pgettext
 
+from outbox.outcome import PauseKind
 from service.current import Dealpost
 from service.heartbeat import SILENT, Processes
 from service.job_results import JobResult, JobResults
@@ -52,7 +53,7 @@ def card(dealpost: Dealpost, destination: DestinationStatus, now: float) -> Card
         pace=pace(dealpost, destination),
         access=access,
         access_note=note,
-        paused=destination.rest is not None and destination.rest.kind == "operator",
+        paused=destination.rest is not None and destination.rest.kind is PauseKind.OPERATOR,
     )
 
 

@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from outbox.message import Delivery, State
+from outbox.outcome import PauseKind
 from outbox.queries import CauseGroup, Filter
 from service.current import Dealpost
 from service.operator import words
@@ -133,8 +134,8 @@ def _stopped(dealpost: Dealpost, destination: DestinationStatus, now: float) -> 
         cause=rest.cause,
         destination=destination.name,
         all=list_url(state="pending", destination=destination.name),
-        connect=rest.kind == "reconnect",
-        resume=rest.kind != "reconnect",
+        connect=rest.kind is PauseKind.RECONNECT,
+        resume=rest.kind is not PauseKind.RECONNECT,
         rest=rest.kind,
     )
 

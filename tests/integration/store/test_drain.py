@@ -10,7 +10,7 @@ import pytest
 from outbox import pauses
 from outbox.drain import ASIDE, Lane, PassResult
 from outbox.message import Delivery, State, StoreUnavailable
-from outbox.outcome import Delivered, DeliveryError, Later, LeaseLost, Outcome, Pause, Skipped, Stopping
+from outbox.outcome import Delivered, DeliveryError, Later, LeaseLost, Outcome, PauseKind, Skipped, Stopping
 from outbox.queries import Filter
 from outbox.retry import SCHEDULE
 from outbox.store import Store
@@ -188,7 +188,7 @@ def test_while_settings_are_missing_rows_wait_and_use_up_nothing(house: House) -
 
 def test_what_is_the_destinations_fault_pauses_it_and_counts_for_no_row(house: House, clock: Clock) -> None:
     one, two = house.add("ann", "bob")
-    house.destination.raises = DeliveryError("slow down", cause="rate_limited", pause=Pause("rate"), status=429)
+    house.destination.raises = DeliveryError("slow down", cause="rate_limited", pause=PauseKind.RATE, status=429)
     house.run()
     paused = house.paused()
     assert (paused.kind, paused.until, paused.step) == ("rate", clock.now + 5, 1)
@@ -206,7 +206,7 @@ def test_a_pause_is_logged_only_for_the_rows_in_hand(house: House) -> None:
 
     def deliver(batch: Any, context: Any) -> dict[int, Outcome]:
         context.begin([two])
-        raise DeliveryError("slow down", cause="rate_limited", pause=Pause("rate"))
+        raise DeliveryError("slow down", cause="rate_limited", pause=PauseKind.RATE)
 
     house.destination.deliver = deliver  # type: ignore[method-assign]
     house.run()
@@ -215,7 +215,7 @@ def test_a_pause_is_logged_only_for_the_rows_in_hand(house: House) -> None:
 
 def test_a_pause_grows_with_each_probe_that_fails_and_ends_with_a_success(house: House, clock: Clock) -> None:
     house.add("ann", "bob", "cid")
-    house.destination.raises = DeliveryError("slow down", cause="rate_limited", pause=Pause("rate"))
+    house.destination.raises = DeliveryError("slow down", cause="rate_limited", pause=PauseKind.RATE)
     for step, seconds in enumerate((5, 10, 20, 40, 80, 160, 300, 300), 1):
         assert house.run().claimed == (3 if step == 1 else 1)
         assert (house.paused().step, house.paused().until) == (step, clock.now + seconds)
@@ -229,7 +229,7 @@ def test_a_pause_grows_with_each_probe_that_fails_and_ends_with_a_success(house:
 
 def test_a_probe_takes_another_row_than_the_one_before(house: House, clock: Clock) -> None:
     house.add("ann", "bob")
-    house.destination.raises = DeliveryError("403", cause="forbidden", pause=Pause("forbidden"))
+    house.destination.raises = DeliveryError("403", cause="forbidden", pause=PauseKind.FORBIDDEN)
     for _ in range(3):
         house.run()
         clock.forward(house.paused().until - clock.now)  # type: ignore[operator]
@@ -239,7 +239,7 @@ def test_a_probe_takes_another_row_than_the_one_before(house: House, clock: Cloc
 
 def test_the_wait_that_a_server_asked_for_holds_for_the_pause(house: House, clock: Clock) -> None:
     house.add("ann")
-    house.destination.raises = DeliveryError("slow", cause="rate_limited", pause=Pause("rate"), retry_after=77)
+    house.destination.raises = DeliveryError("slow", cause="rate_limited", pause=PauseKind.RATE, retry_after=77)
     house.run()
     assert house.paused().until == clock.now + 77
 
@@ -247,7 +247,7 @@ def test_the_wait_that_a_server_asked_for_holds_for_the_pause(house: House, cloc
 def test_a_pause_that_needs_a_person_is_told_of_once(house: House, clock: Clock) -> None:
     house.add("ann")
     house.destination.raises = DeliveryError(
-        "blocked", cause="account_blocked", pause=Pause("forbidden"), params={"account": 5}
+        "blocked", cause="account_blocked", pause=PauseKind.FORBIDDEN, params={"account": 5}
     )
     for _ in range(3):
         house.run()
@@ -262,14 +262,14 @@ def test_an_alert_that_fails_stops_nothing(house: House, caplog: pytest.LogCaptu
         raise OSError("no network")
 
     house.lane.alert = broken
-    house.destination.raises = DeliveryError("x", cause="payment_due", pause=Pause("unpaid"))
+    house.destination.raises = DeliveryError("x", cause="payment_due", pause=PauseKind.UNPAID)
     house.run()
     assert house.paused().kind == "unpaid" and "the alert failed" in caplog.text
 
 
 def test_a_row_among_the_outcomes_can_pause_the_destination(house: House, clock: Clock) -> None:
     one, two = house.add("ann", "bob")
-    slow = DeliveryError("slow down", cause="rate_limited", pause=Pause("rate"), retry_after=9)
+    slow = DeliveryError("slow down", cause="rate_limited", pause=PauseKind.RATE, retry_after=9)
     house.destination.answer = lambda row: slow if row.id == one else Delivered()
     house.run()
     assert (house.row(one).state, house.row(one).failures) == (State.PENDING, 0)
@@ -304,7 +304,7 @@ def test_a_pause_that_an_operator_began_meanwhile_is_kept(house: House) -> None:
 
     def deliver(batch: Any, context: Any) -> dict[int, Outcome]:
         pauses.pause(house.store, "amocrm", "olga")
-        raise DeliveryError("slow", cause="rate_limited", pause=Pause("rate"))
+        raise DeliveryError("slow", cause="rate_limited", pause=PauseKind.RATE)
 
     house.destination.deliver = deliver  # type: ignore[method-assign]
     house.run()
@@ -315,7 +315,7 @@ def test_new_settings_or_tokens_lift_a_pause_and_send_at_once(house: House, cloc
     one, _ = house.add("ann", "bob")
     house.destination.answer = lambda row: DeliveryError("late", cause="timeout") if row.id == one else Delivered()
     house.run()
-    house.destination.raises = DeliveryError("401", cause="reconnect", pause=Pause("reconnect"))
+    house.destination.raises = DeliveryError("401", cause="reconnect", pause=PauseKind.RECONNECT)
     house.add("cid")
     house.run()
     assert house.run().paused
@@ -328,7 +328,7 @@ def test_new_settings_or_tokens_lift_a_pause_and_send_at_once(house: House, cloc
 
 def test_new_tokens_do_not_undercut_the_wait_that_a_server_asked_for(house: House) -> None:
     house.add("ann")
-    house.destination.raises = DeliveryError("slow", cause="rate_limited", pause=Pause("rate"), retry_after=60)
+    house.destination.raises = DeliveryError("slow", cause="rate_limited", pause=PauseKind.RATE, retry_after=60)
     house.run()
     house.destination.fingerprint = "second"
     assert house.run().paused
@@ -543,7 +543,7 @@ def test_what_was_settled_stays_whatever_is_raised_afterwards(house: House) -> N
     def deliver(batch: Any, context: Any) -> dict[int, Outcome]:
         context.begin([one, two])
         context.settle({one: Delivered("5")})
-        raise DeliveryError("429", cause="rate_limited", pause=Pause("rate"))
+        raise DeliveryError("429", cause="rate_limited", pause=PauseKind.RATE)
 
     house.destination.deliver = deliver  # type: ignore[method-assign]
     house.run()

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from outbox.message import NewDelivery, NewEvent, State
-from outbox.outcome import DeliveryError, Pause, Stopping
+from outbox.outcome import DeliveryError, PauseKind, Stopping
 from outbox.queries import Filter
 from service import create_app
 from service.alerts import Alerts
@@ -262,10 +262,10 @@ def test_a_job_that_fails_is_told_of(jobs, store, monkeypatch):
 
 def test_trouble_of_the_other_side_is_told_of_only_when_it_needs_a_person(jobs, store, monkeypatch):
     assert (
-        outcome_of(jobs, store, monkeypatch, DeliveryError("x", cause="amocrm_down", pause=Pause("outage"))) == "waits"
+        outcome_of(jobs, store, monkeypatch, DeliveryError("x", cause="amocrm_down", pause=PauseKind.OUTAGE)) == "waits"
     )
     assert jobs.told == []
-    error = DeliveryError("x", cause="amocrm_reconnect", pause=Pause("reconnect"))
+    error = DeliveryError("x", cause="amocrm_reconnect", pause=PauseKind.RECONNECT)
     assert outcome_of(jobs, store, monkeypatch, error) == "waits"
     assert [cause for cause, _ in jobs.told] == ["amocrm_reconnect"]
 

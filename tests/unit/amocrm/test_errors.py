@@ -46,7 +46,7 @@ def test_good(status: int) -> None:
 def test_each_status_in_json_and_html(status: int, cause: str, pause: str | None, outage: bool, body: bytes) -> None:
     error = errors.classify(status, {}, body, "GET /api/v4/leads")
     assert error is not None
-    assert (error.cause, error.pause and error.pause.kind, error.outage) == (cause, pause, outage)
+    assert (error.cause, error.pause, error.outage) == (cause, pause, outage)
     assert error.status == status and not error.permanent and str(status) in error.message
     assert "<html>" not in error.message and error.params["detail"]
     assert error.cause in causes.CAUSES

@@ -52,7 +52,7 @@ def test_after_a_complaint_nothing_goes_out_for_any_process_until_the_wait_is_ov
         with pytest.raises(DeliveryError) as error, one.account.pace.turn():
             pass
         assert error.value.retry_after == pytest.approx(300.0)
-        assert error.value.pause is not None and error.value.pause.kind == "rate"
+        assert error.value.pause is not None and error.value.pause == "rate"
     house.clock.at += 300.1
     with other.account.pace.turn():
         pass

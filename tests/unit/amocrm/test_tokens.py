@@ -174,7 +174,7 @@ def test_the_same_old_token_is_sent_again_after_anything_that_is_not_final(answe
     endpoint.next = [answer]
     house = House(endpoint)
     error = failure(house)
-    assert error.pause is not None and error.pause.kind == "outage" and not error.outage
+    assert error.pause is not None and error.pause == "outage" and not error.outage
     assert house.tokens.status().state == "connected"
     house.clock.at += 6
     assert house.tokens.access_token() == "access-1"
@@ -233,7 +233,7 @@ def test_a_blocked_endpoint_is_a_block_with_a_text_for_the_support() -> None:
     endpoint = Endpoint()
     endpoint.next = [(403, b"<html>")]
     error = failure(House(endpoint))
-    assert error.pause is not None and error.pause.kind == "forbidden"
+    assert error.pause is not None and error.pause == "forbidden"
     assert error.params["account"] and error.params["address"] == "dealpost.example" and error.params["since"]
 
 
@@ -244,7 +244,7 @@ def test_a_revoked_token_is_reconnect_and_nothing_more_is_sent() -> None:
     endpoint = Endpoint()
     house = House(endpoint, refresh_token="stolen")
     error = failure(house)
-    assert error.cause == "amocrm_reconnect" and error.pause is not None and error.pause.kind == "reconnect"
+    assert error.cause == "amocrm_reconnect" and error.pause is not None and error.pause == "reconnect"
     assert house.tokens.status().state == "reconnect" and "revoked" in house.tokens.status().detail
     failure(house)
     failure(House(endpoint, other=house, refresh_token="stolen"))
@@ -279,7 +279,7 @@ def test_settings_that_amocrm_refuses_keep_the_token(status: int, hint: str) -> 
     endpoint.next = [(status, {"hint": hint})]
     house = House(endpoint)
     error = failure(house)
-    assert error.cause == "amocrm_credentials" and error.pause is not None and error.pause.kind == "settings"
+    assert error.cause == "amocrm_credentials" and error.pause is not None and error.pause == "settings"
     assert hint in error.message and house.tokens.status().state == "reconnect"
     house.clock.at += 3600
     assert house.tokens.access_token() == "access-1"

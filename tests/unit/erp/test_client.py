@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from outbox.outcome import Pause
+from outbox.outcome import PauseKind
 from service.destinations.records.rukovoditel.client import (
     Garbled,
     Refused,
@@ -70,7 +70,7 @@ def refusal(words: str, code: object = 500, status: int = 500) -> Refused:
 )
 def test_a_refusal_of_our_settings_pauses_all(words: str) -> None:
     error = error_of(refusal(words))
-    assert (error.cause, error.pause, error.permanent) == ("erp_settings", Pause("settings"), False)
+    assert (error.cause, error.pause, error.permanent) == ("erp_settings", PauseKind.SETTINGS, False)
     assert words in error.message
 
 
@@ -86,8 +86,8 @@ def test_a_refusal_of_the_data_kills_only_the_row() -> None:
 
 def test_an_entity_that_came_with_the_event_is_the_fault_of_its_row() -> None:
     assert error_of(refusal("Entity 71 not found"), own_entity=True).permanent
-    assert error_of(refusal("API Key mismatch"), own_entity=True).pause == Pause("settings")
-    assert error_of(refusal("Parameter key is required"), own_entity=True).pause == Pause("settings")
+    assert error_of(refusal("API Key mismatch"), own_entity=True).pause == PauseKind.SETTINGS
+    assert error_of(refusal("Parameter key is required"), own_entity=True).pause == PauseKind.SETTINGS
 
 
 def test_no_answer_is_an_outage() -> None:

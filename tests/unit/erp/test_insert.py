@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from outbox.outcome import DeliveryError, Later, LeaseLost, Pause
+from outbox.outcome import DeliveryError, Later, LeaseLost, PauseKind
 from service.config import Erp as Settings
 from service.destinations.records.erp import InsertContext, Record, Saved
 from service.destinations.records.rukovoditel.client import Client
@@ -156,7 +156,7 @@ def test_a_success_without_an_id_is_none(keyed: House) -> None:
 
 def test_refusals(keyed: House) -> None:
     keyed.erp.entities = {71}
-    assert keyed.fails().pause == Pause("settings")
+    assert keyed.fails().pause == PauseKind.SETTINGS
     assert keyed.insert(entity="71") == Saved("1", "71")
     assert keyed.fails(entity="72").permanent
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Pause, Skipped
+from outbox.outcome import Delivered, DeliveryError, Later, Outcome, PauseKind, Skipped
 from outbox.pauses import Paused
 from service.amocrm.stage_changes.own import OwnChanges
 from service.config import Amocrm as Settings
@@ -271,9 +271,9 @@ def test_our_own_moves_are_recorded_or_not_as_the_setting_says() -> None:
 @pytest.mark.parametrize(
     ("error", "least"),
     [
-        (DeliveryError("slow", cause="amocrm_slow_down", pause=Pause("rate"), retry_after=300), 300),
-        (DeliveryError("blocked", cause="amocrm_forbidden", pause=Pause("forbidden")), 3600),
-        (DeliveryError("out", cause="amocrm_reconnect", pause=Pause("reconnect")), 600),
+        (DeliveryError("slow", cause="amocrm_slow_down", pause=PauseKind.RATE, retry_after=300), 300),
+        (DeliveryError("blocked", cause="amocrm_forbidden", pause=PauseKind.FORBIDDEN), 3600),
+        (DeliveryError("out", cause="amocrm_reconnect", pause=PauseKind.RECONNECT), 600),
         (DeliveryError("down", cause="amocrm_down", outage=True), 30),
     ],
 )
@@ -306,7 +306,7 @@ def test_an_old_row_asks_a_silent_amocrm_seldom() -> None:
 
 
 def test_while_amocrm_rests_it_is_not_asked() -> None:
-    house = House(paused=Paused("forbidden", T + 40, "amocrm_forbidden: blocked", "amocrm_forbidden", T))
+    house = House(paused=Paused(PauseKind.FORBIDDEN, T + 40, "amocrm_forbidden: blocked", "amocrm_forbidden", T))
     reason = "The deal has to be read from amoCRM, which rests: amocrm_forbidden: blocked"
     assert house.deliver(change(1, at=T))[1] == Later(40, reason, "amocrm_forbidden", lead_id=1)
     assert house.amocrm.asked == []
@@ -320,7 +320,7 @@ def test_without_amocrm_its_changes_wait() -> None:
 
 def test_a_pause_stops_the_pass_and_keeps_what_was_done() -> None:
     house = House()
-    house.erp.answers = [None, DeliveryError("key", cause="erp_settings", pause=Pause("settings"))]
+    house.erp.answers = [None, DeliveryError("key", cause="erp_settings", pause=PauseKind.SETTINGS)]
     outcomes = house.deliver(delivery(1), delivery(2), delivery(3), change(4, at=T))
     assert list(outcomes) == [1, 2]
     assert house.context.begun == [1, 2]

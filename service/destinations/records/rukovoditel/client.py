@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from outbox.outcome import DeliveryError, Pause
+from outbox.outcome import DeliveryError, PauseKind
 from service.config import Erp
 from service.network.exchange import exchange_of
 from service.network.http import Http, NoAnswer, Reply
@@ -192,7 +192,7 @@ def error_of(fault: Refused | Garbled | NoAnswer, *, own_entity: bool = False) -
             f"The ERP does not accept our settings: {fault.words}. All records wait; check the ERP's key, user, "
             "password, entity and fields (`flask check`)",
             cause="erp_settings",
-            pause=Pause("settings"),
+            pause=PauseKind.SETTINGS,
             status=fault.status,
             params=params,
         )

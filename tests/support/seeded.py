@@ -10,7 +10,7 @@ from typing import Any
 from outbox import pauses
 from outbox.engines import open_store
 from outbox.message import Delivery, NewDelivery, NewEvent, Result, State
-from outbox.outcome import Destination, Outcome
+from outbox.outcome import Destination, Outcome, PauseKind
 from outbox.store import Store
 from service.version import VERSION
 
@@ -420,7 +420,7 @@ class World:
             self.accept("lesson.completed", PEOPLE[20 + place], NOON - age, lesson=place % 3 + 1)
         self.clock.now = NOON
         paused = pauses.Paused(
-            "rate",
+            PauseKind.RATE,
             NOON + 40,
             "amocrm_slow_down: wait",
             "amocrm_slow_down",

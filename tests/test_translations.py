@@ -134,7 +134,7 @@ def hard_coded(path: pathlib.Path) -> Iterator[str]:
 KNOWN = {
     "Русский",
     "an unknown address",
-    *(" MB", ", free ", "bars-svg thin", "curve dashed"),
+    *(" MB", ", free "),
     "flask webhook subscribe",
 }
 

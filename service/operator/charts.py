@@ -1,11 +1,10 @@
-"""Charts as SVG from the server: shapes only, by attributes; every label is HTML beside them. Pure."""
+"""The shapes of charts: places and sizes on an honest scale, which charts.html draws. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-from markupsafe import Markup
+from dataclasses import dataclass
 
 PART = 0.64
 """How much of its slot a bar fills."""
@@ -34,78 +33,61 @@ def nice_seconds(top: float) -> int:
     return math.ceil(top / 86400) * 86400
 
 
-def bars(stacks: Sequence[Sequence[int]], lost: Sequence[int], top: int) -> Markup:
-    """Stacked bars on a grid of thirds. stacks: per bar, the figure of each series from below; lost: hatched on top."""
+@dataclass(frozen=True)
+class Bar:
+    """One piece of a stack, in percent of the chart from its upper left. series: from 1; 0 for what was lost."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    series: int
+
+
+@dataclass(frozen=True)
+class Bars:
+    bars: tuple[Bar, ...]
+    thin: bool
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines as runs of (x, y) points, from the upper left: y in percent, x in slots of which there are `slots`."""
+
+    slots: int
+    slow: tuple[tuple[tuple[float, float], ...], ...]
+    usual: tuple[tuple[tuple[float, float], ...], ...]
+
+
+def bars(stacks: Sequence[Sequence[int]], lost: Sequence[int], top: int) -> Bars:
+    """Stacked bars. stacks: per bar, the figure of each series from below; lost: what lies on top of it."""
     thin = len(stacks) > MANY
     slot, part = 100 / max(1, len(stacks)), THIN_PART if thin else PART
-    shapes = [_grid(), _hatch()]
-    for place, (stack, dead) in enumerate(zip(stacks, lost, strict=True)):
-        left, below = place * slot + slot * (1 - part) / 2, 0
-        for series, figure in enumerate(stack, 1):
+    found = []
+    for index, (stack, dead) in enumerate(zip(stacks, lost, strict=True)):
+        left, below = index * slot + slot * (1 - part) / 2, 0
+        for series, figure in (*enumerate(stack, 1), (0, dead)):
             if figure:
-                shapes.append(_bar(left, slot * part, below, figure, top, f'class="bar s{min(series, 3)}"'))
                 below += figure
-        if dead:
-            shapes.append(_bar(left, slot * part, below, dead, top, 'class="bar" fill="url(#hatch)"'))
-    shapes.append('<line class="axis" x1="0" x2="100%" y1="100%" y2="100%"/>')
-    kinds = "bars-svg thin" if thin else "bars-svg"
-    return Markup('<svg class="{}" aria-hidden="true" focusable="false">{}</svg>').format(
-        kinds, Markup("".join(shapes))
-    )
+                found.append(Bar(left, 100 - 100 * below / top, slot * part, 100 * figure / top, min(series, 3)))
+    return Bars(tuple(found), thin)
 
 
-def curves(slow: Sequence[float | None], usual: Sequence[float | None], top: float) -> Markup:
-    """Two lines on one honest scale: 99 % (whole) and 50 % (dashed). A gap where nothing arrived."""
-    lines = "".join(_curve(values, top, kind) for values, kind in ((slow, "curve"), (usual, "curve dashed")))
-    return Markup(
-        '<svg class="lines-svg" aria-hidden="true" focusable="false" viewBox="0 0 {} 100" preserveAspectRatio="none">'
-        '<line class="grid" x1="0" x2="{}" y1="0" y2="0" vector-effect="non-scaling-stroke"/>{}'
-        '<line class="axis" x1="0" x2="{}" y1="100" y2="100" vector-effect="non-scaling-stroke"/></svg>'
-    ).format(len(slow), len(slow), Markup(lines), len(slow))
+def curves(slow: Sequence[float | None], usual: Sequence[float | None], top: float) -> Curves:
+    """Two lines on one scale. A gap where nothing arrived."""
+    return Curves(len(slow), _runs(slow, top), _runs(usual, top))
 
 
-def meter(part: float, tone: str = "", wide: bool = False) -> Markup:
-    """How much of something is used, from 0 to 1; what it means stands beside it in words."""
-    width = round(100 * min(1.0, max(0.0, part)), 1)
-    kinds = " ".join(filter(None, ("meter", "wide" if wide else "", tone)))
-    return Markup(
-        '<svg class="{}" aria-hidden="true" focusable="false" height="6">'
-        '<rect class="bg" width="100%" height="6" rx="3"/><rect class="fg" width="{}%" height="6" rx="3"/></svg>'
-    ).format(kinds, width)
-
-
-def _grid() -> str:
-    levels = ("0", "33.33%", "66.67%")
-    return "".join(f'<line class="grid" x1="0" x2="100%" y1="{level}" y2="{level}"/>' for level in levels)
-
-
-def _hatch() -> str:
-    return (
-        '<defs><pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-        '<rect class="hatch-bg" width="5" height="5"/><line class="hatch-fg" x1="1" x2="1" y1="0" y2="5"/>'
-        "</pattern></defs>"
-    )
-
-
-def _bar(left: float, width: float, below: int, figure: int, top: int, dress: str) -> str:
-    height = 100 * figure / top
-    upper = 100 - 100 * (below + figure) / top
-    return f'<rect {dress} x="{left:.2f}%" y="{upper:.2f}%" width="{width:.2f}%" height="{height:.2f}%"/>'
-
-
-def _curve(values: Sequence[float | None], top: float, kind: str) -> str:
-    runs: list[list[str]] = [[]]
-    for place, value in enumerate(values):
+def _runs(values: Sequence[float | None], top: float) -> tuple[tuple[tuple[float, float], ...], ...]:
+    runs: list[list[tuple[float, float]]] = [[]]
+    for index, value in enumerate(values):
         if value is None:
             runs.append([])
         else:
-            runs[-1].append(f"{place + 0.5:.1f},{100 - 100 * min(value, top) / top:.1f}")
-    drawn = []
-    for run in runs:
-        if len(run) == 1:  # one point alone is drawn as a short dash
-            left, _, height = run[0].partition(",")
-            run = [f"{float(left) - 0.3:.1f},{height}", f"{float(left) + 0.3:.1f},{height}"]
-        if run:
-            points = " ".join(run)
-            drawn.append(f'<polyline class="{kind}" points="{points}" vector-effect="non-scaling-stroke"/>')
-    return "".join(drawn)
+            runs[-1].append((index + 0.5, 100 - 100 * min(value, top) / top))
+    return tuple(tuple(run) if len(run) > 1 else _dash(*run[0]) for run in runs if run)
+
+
+def _dash(x: float, y: float) -> tuple[tuple[float, float], ...]:
+    """What stands for one point alone."""
+    return (x - 0.3, y), (x + 0.3, y)

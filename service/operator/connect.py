@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from flask import Blueprint, Response, flash, redirect, render_template_string, request, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
@@ -23,16 +23,6 @@ from service.operator.consent_links import ConsentLinks
 
 bp = Blueprint("connect", __name__, url_prefix="/oauth")
 logger = logging.getLogger(__name__)
-
-PAGE = """<!doctype html>
-<html lang="{{ lang }}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Dealpost</title></head><body><h1>{{ head }}</h1><p>{{ words }}</p>
-{% if form %}<form method="post" action="{{ form }}">
-<input type="hidden" name="csrf_token" value="{{ csrf_token }}">
-<input type="hidden" name="code" value="{{ code }}"><input type="hidden" name="referer" value="{{ referer }}">
-<button>{{ button }}</button></form>{% endif %}
-<p><a href="{{ back }}">{{ back_words }}</a></p></body></html>
-"""
 
 
 @bp.get("/start")
@@ -125,8 +115,8 @@ def links(store: Store) -> ConsentLinks:
 
 def page(status: int, head: str, words: str, form: str = "", code: str = "", referer: str = "") -> Response:
     """A small page of our own: the pages of the outbox need a sign-in, this one may not."""
-    body = render_template_string(
-        PAGE,
+    body = render_template(
+        "connect.html",
         lang=str(get_locale()),
         head=head,
         words=words,

@@ -1,4 +1,4 @@
-"""The API's description, kept by hand beside a test that holds it to the routes, and the page that shows it."""
+"""The API's description, kept by hand beside a test that holds it to the routes."""
 
 from __future__ import annotations
 
@@ -373,39 +373,3 @@ DESCRIPTION: Schema = {
         },
     },
 }
-
-STYLE = """
-:root { color-scheme: light dark }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 880px; margin: 32px auto; padding: 0 16px }
-h2 { margin-top: 40px; font: 600 17px ui-monospace, monospace }
-pre { overflow: auto; padding: 12px; border: 1px solid #8888; border-radius: 8px; font-size: 13px }
-td { padding: 2px 16px 2px 0; vertical-align: top }
-code { font-family: ui-monospace, monospace }
-"""
-
-TEMPLATE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Dealpost API</title>
-<style>{{ style|safe }}</style></head><body>
-<h1>Dealpost API</h1>
-<p>{{ api.info.description }} Sign requests with <code>Authorization: Bearer &lt;key&gt;</code> or
-<code>X-API-Key: &lt;key&gt;</code>. The same for programs: <a href="openapi.json">openapi.json</a>.</p>
-{% for path, methods in api.paths.items() %}{% for method, one in methods.items() %}
-<h2>{{ method|upper }} {{ path }}</h2>
-<p>{{ one.summary }}. {{ one.description or "" }}</p>
-{% for kind, body in (one.requestBody.content.items() if one.requestBody else []) %}
-<p>Takes <code>{{ kind }}</code>{% if body.example %}, for example:{% endif %}</p>
-{% if body.example %}<pre>{{ body.example|tojson(indent=2) }}</pre>{% endif %}
-{% endfor %}
-<table>{% for status, answer in one.responses.items() %}
-<tr><td><code>{{ status }}</code></td><td>{{ answer.description }}
-{% for body in answer.content.values() if body.schema["$ref"] %}<a href="#{{ body.schema["$ref"].split("/")|last }}">{{
- body.schema["$ref"].split("/")|last }}</a>{% endfor %}</td></tr>
-{% endfor %}</table>
-{% endfor %}{% endfor %}
-<h1>Shapes</h1>
-{% for name, schema in api.components.schemas.items() %}
-<h2 id="{{ name }}">{{ name }}</h2><pre>{{ schema|tojson(indent=2) }}</pre>
-{% endfor %}
-</body></html>
-"""

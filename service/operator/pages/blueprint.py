@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, g, get_flashed_messages, redirect, render_template, request, url_for
@@ -14,14 +15,15 @@ from werkzeug.wrappers import Response as AnyResponse
 from outbox.message import State
 from outbox.queries import Filter
 from service.current import current
-from service.operator import charts, words
+from service.operator import words
 from service.operator.auth import OPERATOR, csrf, operator_required, user_now, viewer_required
 from service.operator.pages import banners
 from service.version import VERSION
 
 logger = logging.getLogger(__name__)
 
-bp = Blueprint("pages", __name__, url_prefix="/outbox", template_folder="../templates", static_folder="../static")
+TEMPLATES = Path(__file__).parent.parent / "templates"
+bp = Blueprint("pages", __name__, url_prefix="/outbox", template_folder=str(TEMPLATES), static_folder="../static")
 
 LANGUAGES = (("ru", "Русский"), ("en", "English"))
 OPEN_TO_VIEWERS = ("pages.choose_language",)
@@ -115,7 +117,6 @@ def known() -> dict[str, Any]:
     """What every template of the page may use."""
     return {
         "words": words,
-        "charts": charts,
         "version": VERSION,
         "lang": words.language(),
         "languages": LANGUAGES,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import ngettext
@@ -26,9 +25,9 @@ class Chart:
     title: str
     series: tuple[tuple[str, int], ...]
     dead: int
-    bars: Any
+    bars: charts.Bars
     top: int
-    curves: Any
+    curves: charts.Curves
     slow_top: int
     slow: float | None
     usual: float | None
@@ -45,7 +44,7 @@ def chart(dealpost: Dealpost, now: float, span: str) -> Chart:
     else:
         since = math.floor(now / width) * width - (count - 1) * width
     found = dealpost.store.reading.bars(since, width, count)
-    names = [name for name in destinations.NAMES if span or name]
+    names = destinations.NAMES
     stacks = [tuple(bar.delivered.get(name, 0) for name in names) for bar in found]
     lost = [bar.dead for bar in found]
     top = charts.nice(max((sum(stack) + dead for stack, dead in zip(stacks, lost, strict=True)), default=1) or 1)

@@ -91,10 +91,9 @@ def _attempt(attempt: Attempt, number: int, title: str, newest_failed: bool) -> 
         note = ""  # it would be the same under each
     seconds = 0.0 if attempt.finished_at is None else attempt.finished_at - attempt.at
     took = words.duration(seconds) if seconds >= 0.05 else ""
-    secret = _("hidden")
     return Step(
         "node", icon, tone, words.clock(attempt.at, seconds=True), words.exact(attempt.at), head, text, note, took,
-        tuple(exchange.show(kept, secret) for kept in attempt.exchanges), newest_failed, attempt.id,
+        tuple(exchange.show(kept) for kept in attempt.exchanges), newest_failed, attempt.id,
     )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def test_a_delivery_shows_its_attempts_exactly_and_hides_secrets(world: seeded.W
     text = plain(page)
     assert "Attempt 4. amoCRM does not answer (503)" in text and "amoCRM asked to wait 1 min" in text
     assert "it does not count as an attempt" in text and "Attempt 5 — next" in text
-    assert f'<span class="n">{seeded.PEOPLE[30][2]}</span>' in page and '<span class="secret">hidden</span>' in page
+    assert f'<span class="value">{seeded.PEOPLE[30][2]}</span>' in page and '<span class="secret">hidden</span>' in page
     assert "https://school.amocrm.ru/leads/detail/" in page
 
 
@@ -321,3 +321,24 @@ def test_what_failed_a_moment_ago_is_on_its_way_and_no_trouble(world: seeded.Wor
     world.clock.now += 400
     world.store.key_values.put("process", "worker.1", {"name": "w", "kind": "worker", "heartbeat_at": world.clock.now})
     assert "Passes by itself" in visitor.text("/outbox")
+
+
+def test_no_leftover_on_the_body_answers_to_a_hook_of_the_script(trouble, visitor: Visitor) -> None:
+    # A click anywhere lies inside the body, so that an attribute of it that is also a hook answers every click.
+    script = visitor.get("/outbox/static/app.js").text
+    hooks = set(re.findall(r"\[(data-[a-z-]+)", script))
+    assert {"data-close", "data-dialog", "data-copy"} <= hooks
+    for path in ("/outbox", "/outbox/deliveries", "/outbox/connections", "/outbox/log", "/outbox/help"):
+        body = re.search(r"<body\b[^>]*>", visitor.get(path).text)
+        assert body is not None
+        texts = set(re.findall(r"\b(data-[a-z-]+)=", body[0]))
+        assert texts and not texts & hooks, path
+
+
+def test_each_text_on_the_body_is_one_that_the_script_asks_for(trouble, visitor: Visitor) -> None:
+    script = visitor.get("/outbox/static/app.js").text
+    body = re.search(r"<body\b[^>]*>", visitor.get("/outbox").text)
+    assert body is not None
+    for name in re.findall(r"\bdata-([a-z-]+)=", body[0]):
+        camel = re.sub(r"-(\w)", lambda letter: letter[1].upper(), name)
+        assert re.search(rf"\btexts\.{camel}\b", script), name

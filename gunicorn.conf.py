@@ -8,20 +8,28 @@ import sys
 import time
 from typing import Any
 
-from dotenv import dotenv_values
-
 FOLDER = pathlib.Path(__file__).resolve().parent
-_file = dotenv_values(os.environ.get("DEALPOST_ENV_FILE") or FOLDER / ".env")
+sys.path.insert(0, str(FOLDER))
 
+from service.environment import held, hold_settings  # noqa: E402
+from service.startup import CANNOT_START, said_plainly  # noqa: E402
 
-def setting(name: str, default: str) -> str:
-    """The environment, then .env; an empty value is an unset one."""
-    return os.environ.get(name) or _file.get(name) or default
+# Read here, by the master alone, at its start and at each HUP: the web's workers are forked from it, the worker inside
+# is started by it, and so all have the same settings, whatever happens to .env meanwhile.
+try:
+    hold_settings()
+except CANNOT_START as error:
+    print(said_plainly(error), file=sys.stderr, flush=True)
+    if held() is None:
+        sys.exit(2)
+    print("The settings stay as they were until these can be used.", file=sys.stderr, flush=True)
 
+settings, environ_of_settings = held() or sys.exit(2)
+web = settings.web
 
-bind = f"0.0.0.0:{setting('PORT', '8000')}"
+bind = web.bind
 # Two is what the accept path was measured with; hosts set WEB_CONCURRENCY by rules of thumb of their own.
-workers = int(setting("WEB_CONCURRENCY", "2"))
+workers = web.processes
 worker_class = "gthread"
 # Requests that wait for one commit share it: fewer threads make smaller groups.
 threads = 16
@@ -38,34 +46,15 @@ accesslog = None
 chdir = str(FOLDER)
 
 
-# --- settings that cannot be used -------------------------------------------------------------------------------------
-
-
-def on_starting(server: Any) -> None:
-    # Here, before any worker: each of them would say it again, and gunicorn would add a traceback of its own.
-    sys.path.insert(0, str(FOLDER))
-    from service.environment import read_settings
-    from service.startup import CANNOT_START, said_plainly
-
-    try:
-        read_settings()
-    except CANNOT_START as error:
-        print(said_plainly(error), file=sys.stderr, flush=True)
-        sys.exit(2)
-
-
 # --- each worker on its own CPU ---------------------------------------------------------------------------------------
 # Threads that wake each other across CPUs under one interpreter lock cost more than the storage does. Off with more
-# workers than CPUs, where it would pile them up, and on Heroku-like hosts, where the CPUs belong to many neighbours.
+# workers than CPUs, where it would pile them up.
 
 
 def _pinned() -> bool:
     if not hasattr(os, "sched_setaffinity"):
         return False
-    wish = setting("PIN_WORKERS", "")
-    if wish:
-        return wish not in ("0", "false", "no", "off")
-    return workers <= len(os.sched_getaffinity(0)) and not os.environ.get("DYNO")
+    return workers <= len(os.sched_getaffinity(0)) if web.pinned is None else web.pinned
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -97,63 +86,43 @@ def post_worker_init(worker: Any) -> None:
 
 
 # --- the worker process beside the web, for hosts that pay by the process ---------------------------------------------
-
-
 # A process of its own keeps it running: a thread here would fork beside gunicorn's own forks, and a worker would
 # inherit the pipe that subprocess waits on.
 
 
-def keep_worker() -> None:
-    """Runs scheduler.py until SIGTERM or until gunicorn is gone; starts it again when it dies, so the web goes on."""
-    parent, stopping, wait = os.getppid(), False, 1.0
-
-    def stop(number: int, frame: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    def goes_on() -> bool:
-        return not stopping and os.getppid() == parent
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    while goes_on():
-        began = time.monotonic()
-        process = subprocess.Popen([sys.executable, str(FOLDER / "scheduler.py")], cwd=FOLDER)
-        while goes_on() and process.poll() is None:
-            time.sleep(0.2)
-        if process.poll() is None:
-            end(process, graceful_timeout)
-            continue
-        wait = 1.0 if time.monotonic() - began > 60 else wait
-        if goes_on():
-            print(f"The worker ended ({process.returncode}); starting it again in {wait:g} s.", file=sys.stderr)
-        until, wait = time.monotonic() + wait, min(wait * 2, 60.0)
-        while goes_on() and time.monotonic() < until:
-            time.sleep(0.2)
-
-
-def end(process: subprocess.Popen[bytes], within: float) -> None:
-    process.terminate()
-    try:
-        process.wait(within)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
-_keeper: list[subprocess.Popen[bytes]] = []
+def start_worker(server: Any) -> None:
+    if web.worker_inside:
+        command = [sys.executable, "-P", str(FOLDER / "service" / "keeper.py"), str(FOLDER / "scheduler.py")]
+        server.keepers.append(subprocess.Popen(command, cwd=FOLDER, env=environ_of_settings))
 
 
 def when_ready(server: Any) -> None:
     os.register_at_fork(after_in_parent=hear)
-    if setting("WORKER_IN_WEB", "0") == "1":
-        _keeper.append(subprocess.Popen([sys.executable, str(FOLDER / "gunicorn.conf.py")], cwd=FOLDER))
+    # On the server, since a HUP runs this file anew: a stop has to find the worker from before it.
+    server.keepers = []
+    start_worker(server)
+    if settings.on_sqlite:
+        server.log.info("Events are kept in %s", settings.database_path)
+    if settings.database_hint:
+        server.log.warning("DATABASE_URL: %s", settings.database_hint)
+
+
+def on_reload(server: Any) -> None:
+    # The one with the old settings finishes its pass while the new one starts: lanes go from one to the other by lease.
+    server.keepers = [process for process in server.keepers if process.poll() is None]
+    for process in server.keepers:
+        process.terminate()
+    start_worker(server)
 
 
 def on_exit(server: Any) -> None:
-    for process in _keeper:
-        # Longer than the keeper itself waits, or its child would be left behind.
-        end(process, graceful_timeout + 2)
-
-
-if __name__ == "__main__":
-    keep_worker()
+    keepers = getattr(server, "keepers", [])
+    for process in keepers:
+        process.terminate()
+    # Longer than a keeper itself waits, or its child would be left behind.
+    until = time.monotonic() + graceful_timeout + 2
+    for process in keepers:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()

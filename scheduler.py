@@ -1,5 +1,6 @@
-"""The worker process: `python scheduler.py`. Ends cleanly on SIGTERM and Ctrl-C."""
+"""The worker process: `python scheduler.py`. Ends cleanly on SIGTERM and Ctrl-C; HUP: reads the settings anew."""
 
+import os
 import signal
 import sys
 
@@ -17,9 +18,28 @@ def main() -> int:
     except CANNOT_START as error:
         print(said_plainly(error), file=sys.stderr, flush=True)
         return 2
+    anew = False
+
+    def reload(*_: object) -> None:
+        nonlocal anew
+        if sys.stdin and sys.stdin.isatty():  # its terminal was closed
+            worker.stop()
+            return
+        try:
+            read_settings()
+        except CANNOT_START as error:
+            print(said_plainly(error), file=sys.stderr, flush=True)
+            print("The settings stay as they were until these can be used.", file=sys.stderr, flush=True)
+        else:
+            anew = True
+            worker.stop()
+
     signal.signal(signal.SIGTERM, worker.stop)
     signal.signal(signal.SIGINT, worker.stop)
+    signal.signal(signal.SIGHUP, reload)
     worker.run()
+    if anew:
+        os.execv(sys.executable, sys.orig_argv)
     return 0
 
 

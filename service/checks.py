@@ -18,6 +18,7 @@ from service.causes import CAUSES
 from service.current import Dealpost
 from service.heartbeat import SILENT, Processes
 from service.routing import AMOCRM, ERP
+from service.secret_strength import short_ones
 from service.status import iso, write_probe
 
 OK, NOTE, FAULT = "ok", "note", "fault"
@@ -51,6 +52,15 @@ def _settings(dealpost: Dealpost) -> Iterator[Check]:
     yield Check(
         "DATABASE_URL", OK, _("SQLite file") + f" {settings.database_path}" if settings.on_sqlite else "PostgreSQL"
     )
+    if settings.database_hint:
+        yield Check(
+            "DATABASE_URL",
+            NOTE,
+            _("three slashes count from the project's folder"),
+            _("For a path from the root, such as /data, write four: sqlite:////data/dealpost.db"),
+        )
+    for name in [] if settings.sandbox else short_ones(settings):
+        yield Check(name, NOTE, _("short: it could be guessed"), _("Take a longer random value."))
     if settings.api_keys:
         names = ", ".join(key.name + (_(" (may only send)") if key.ingest_only else "") for key in settings.api_keys)
         yield Check("API_KEYS", OK, names)

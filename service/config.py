@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from service import disks, secret_strength
+from service.settings_reader import SECRETS as SECRETS
+from service.settings_reader import SettingsReader, bare_token
+
 AMOCRM_DOMAINS = ("amocrm.ru", "amocrm.com", "kommo.com")
-
-SECRETS = (
-    "SECRET_KEY",
-    "TOKEN_KEYS",
-    "API_KEYS",
-    "WEBHOOK_SECRET",
-    "ADMIN_PASSWORD",
-    "VIEWER_PASSWORD",
-    "ALERT_URLS",
-    "HEARTBEAT_URL",
-    "DATABASE_URL",
-    "AMOCRM_CLIENT_SECRET",
-    "AMOCRM_REFRESH_TOKEN",
-    "AMOCRM_ACCESS_TOKEN",
-    "CRM_API_KEY",
-    "CRM_API_PASSWORD",
-    "ERP_API_KEY",
-    "ERP_API_PASSWORD",
-)
-"""Settings that may also be given as NAME_FILE, the path of a file that holds the value."""
-
-EXAMPLES = re.compile(r"yoursubdomain|^your[_-]|your-domain\.com|your-erp-api\.com|^(12345678|23456789|34567890)$")
-"""Values that are plainly copied from an example; they count as unset."""
 
 ERP_PLACES = (
     "{deal.id}, {deal.name}, {deal.price}, {contact.id}, {contact.name}, {contact.email}, {contact.phone}, "
@@ -49,8 +31,8 @@ class ConfigError(Exception):
     """Settings that cannot be read. Its text names every fault."""
 
     def __init__(self, faults: list[str]) -> None:
-        super().__init__("The settings cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults))
-        self.faults = faults
+        self.faults = list(dict.fromkeys(faults))
+        super().__init__("The settings cannot be used:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
 
 
 @dataclass(frozen=True)
@@ -104,10 +86,26 @@ class Erp:
 
 
 @dataclass(frozen=True)
+class Web:
+    """How the web process listens. pinned: each of its processes on a CPU of its own; None: by the number of CPUs."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    processes: int = 2
+    pinned: bool | None = None
+    worker_inside: bool = False
+
+    @property
+    def bind(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of the service, checked."""
 
     database_url: str = field(default="", repr=False)
+    database_hint: str = ""  # where else a relative path might have been meant
     secret_key: str = field(default="", repr=False)
     token_keys: tuple[str, ...] = field(default=(), repr=False)
     api_keys: tuple[ApiKey, ...] = ()
@@ -125,6 +123,7 @@ class Settings:
     heartbeat_url: str = field(default="", repr=False)
     retention_days: int = 30
     sandbox: bool = False
+    web: Web = field(default_factory=Web)
     amocrm: Amocrm = field(default_factory=Amocrm)
     erp: Erp = field(default_factory=Erp)
 
@@ -140,80 +139,27 @@ class Settings:
         return Path(self.database_url.partition("://")[2].removeprefix("/"))
 
 
-class _Reader:
-    """Takes values out of the environment and collects what is wrong with them."""
-
-    def __init__(self, environ: Mapping[str, str], read_file: Callable[[str], str]) -> None:
-        self.environ, self.read_file = environ, read_file
-        self.faults: list[str] = []
-
-    def text(self, name: str, default: str = "") -> str:
-        value = self.environ.get(name, "").strip()
-        path = self.environ.get(f"{name}_FILE", "").strip() if name in SECRETS else ""
-        if path and not value:
-            try:
-                value = self.read_file(path).strip()
-            except (OSError, UnicodeError) as error:
-                self.fault(
-                    f"{name}_FILE", f"the file {path!r} cannot be read ({type(error).__name__})", "a readable file"
-                )
-        return default if not value or EXAMPLES.search(value) else value
-
-    def fault(self, name: str, got: str, expected: str) -> None:
-        self.faults.append(f"{name}: {got}; expected {expected}")
-
-    def _got(self, name: str, value: str) -> str:
-        return "got a value that does not fit" if name in SECRETS else f"got {value!r}"
-
-    def integer(self, name: str, default: int | None, low: int, high: int) -> int | None:
-        value = self.text(name)
-        if not value:
-            return default
-        if not re.fullmatch(r"\d{1,15}", value) or not low <= int(value) <= high:
-            self.fault(name, self._got(name, value), f"a whole number from {low} to {high}")
-            return default
-        return int(value)
-
-    def number(self, name: str, default: float, low: float, high: float) -> float:
-        value = self.text(name)
-        try:
-            figure = float(value) if value else default
-        except ValueError:
-            figure = float("nan")
-        if not low <= figure <= high:
-            self.fault(name, self._got(name, value), f"a number from {low:g} to {high:g}")
-            return default
-        return figure
-
-    def flag(self, name: str) -> bool:
-        return self.choice(name, ("0", "1"), "0") == "1"
-
-    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
-        value = self.text(name, default)
-        if value not in allowed:
-            self.fault(name, self._got(name, value), "one of " + ", ".join(filter(None, allowed)))
-            return default
-        return value
-
-    def list(self, name: str, default: str = "") -> list[str]:
-        return [part.strip() for part in self.text(name, default).split(",") if part.strip()]
-
-    def address(self, name: str) -> str:
-        value = self.text(name)
-        if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
-            self.fault(name, self._got(name, value), "an address that begins with https:// (or http://)")
-            return ""
-        return value
+def _no_mounts(file: Path) -> None:
+    return None
 
 
 def load(
-    environ: Mapping[str, str], *, root: Path = Path(), read_file: Callable[[str], str] = lambda p: Path(p).read_text()
+    environ: Mapping[str, str],
+    *,
+    root: Path = Path(),
+    read_file: Callable[[str], str] = lambda p: Path(p).read_text(encoding="utf-8-sig"),
+    mount_of: Callable[[Path], disks.Mount | None] = _no_mounts,
+    faults: Sequence[str] = (),
 ) -> Settings:
-    """Settings from a mapping such as os.environ. root: the folder that a relative database path counts from.
+    """Settings from a mapping such as os.environ.
+
+    root: the folder that a relative database path counts from. mount_of: which mount holds a file. faults: what was
+    wrong with the mapping's sources already.
 
     Raises ConfigError naming every fault.
     """
-    read = _Reader(environ, read_file)
+    read = SettingsReader(environ, read_file)
+    read.faults.extend(faults)
     sandbox = read.flag("SANDBOX")
     database_url = _database_url(read, sandbox, root)
     amocrm, erp = _amocrm(read), _erp(read)
@@ -223,6 +169,7 @@ def load(
         read.fault("VIEWER_USERNAME", f"got {viewer!r}, which is ADMIN_USERNAME too", "another name")
     settings = Settings(
         database_url=database_url,
+        database_hint=_database_hint(read, root, mount_of),
         secret_key=read.text("SECRET_KEY"),
         token_keys=_token_keys(read),
         api_keys=_api_keys(read),
@@ -232,7 +179,7 @@ def load(
         viewer_username=viewer,
         viewer_password=viewer_password,
         public_url=read.address("PUBLIC_URL").rstrip("/"),
-        trusted_proxies=read.integer("TRUSTED_PROXIES", 1 if environ.get("DYNO") else 0, 0, 10) or 0,
+        trusted_proxies=read.integer("TRUSTED_PROXIES", 1 if environ.get("DYNO", "").strip() else 0, 0, 10) or 0,
         locale=read.choice("LOCALE", ("", "ru", "en"), ""),
         timezone=_timezone(read),
         log_format=read.choice("LOG_FORMAT", ("text", "json"), "text"),
@@ -240,17 +187,23 @@ def load(
         heartbeat_url=read.address("HEARTBEAT_URL"),
         retention_days=read.integer("RETENTION_DAYS", 30, 7, 36500) or 30,
         sandbox=sandbox,
+        web=_web(read),
         amocrm=amocrm,
         erp=erp,
     )
-    if environ.get("DYNO") and settings.on_sqlite and not read.flag("ALLOW_EPHEMERAL"):
-        read.fault(
-            "DATABASE_URL",
-            "this host's disk is wiped at each restart (DYNO is set), so an SQLite file would lose what was accepted",
-            "a host whose disk lasts, or ALLOW_EPHEMERAL=1 if you accept the loss",
-        )
-    read.flag("ALLOW_EPHEMERAL")
-    if not settings.on_sqlite:
+    allow_ephemeral = read.flag("ALLOW_EPHEMERAL")
+    if database_url and settings.on_sqlite and not allow_ephemeral:
+        why = disks.wiped(environ, mount_of(settings.database_path))
+        if why:
+            read.fault(
+                "DATABASE_URL",
+                f"{why}, so an SQLite file would lose what was accepted",
+                "a file on a disk or volume that lasts, or ALLOW_EPHEMERAL=1 if you accept the loss",
+            )
+    for setting, person in (("ADMIN_USERNAME", admin), ("VIEWER_USERNAME", viewer)):
+        if ":" in person:
+            read.fault(setting, "got a colon, which no sign-in can have in its name", "a name without one")
+    if database_url and not settings.on_sqlite:
         for name, value in (("SECRET_KEY", settings.secret_key), ("TOKEN_KEYS", settings.token_keys)):
             if not value:
                 read.fault(
@@ -258,20 +211,29 @@ def load(
                 )
     if sandbox:
         _refuse_real_accounts(read, amocrm, erp)
+    else:  # practice is for trying out, with whatever key
+        for setting, weak in secret_strength.faults(settings):
+            read.fault(setting, weak, f"a random value of at least {secret_strength.SHORTEST} characters")
     if read.faults:
         raise ConfigError(read.faults)
     return settings
 
 
-def _database_url(read: _Reader, sandbox: bool, root: Path) -> str:
+def _database_url(read: SettingsReader, sandbox: bool, root: Path) -> str:
     value = read.text("DATABASE_URL", "sqlite:///var/dealpost.db")
     kind, separator, rest = value.partition("://")
     if kind in ("postgres", "postgresql") and separator:
         return "postgresql://" + rest
+    if kind != "sqlite" or not separator:
+        kind = re.match(r"\w{0,20}", kind)[0]  # type: ignore[index]
+        read.fault("DATABASE_URL", f"got an address that begins with {kind!r}", "sqlite:///path or postgresql://...")
+        return ""
     path = rest.removeprefix("/")
-    if kind != "sqlite" or not path:
+    if why := _no_file(rest, path):
         read.fault(
-            "DATABASE_URL", f"got an address that begins with {kind[:20]!r}", "sqlite:///path or postgresql://..."
+            "DATABASE_URL",
+            why,
+            f"sqlite:///var/x.db (in {root.absolute()}) or sqlite:////data/x.db (in /data)",
         )
         return ""
     file = root.absolute() / path
@@ -280,7 +242,62 @@ def _database_url(read: _Reader, sandbox: bool, root: Path) -> str:
     return f"sqlite:///{file}"
 
 
-def _token_keys(read: _Reader) -> tuple[str, ...]:
+def _no_file(rest: str, path: str) -> str:
+    """Why this end of an sqlite:// address names no file, or another one than it seems to."""
+    if not rest.startswith("/"):
+        return "got two slashes after sqlite:, where three mean the project's folder and four the whole machine"
+    if path.endswith("/") or not path:
+        return "got a folder, or nothing, where the file's name should be"
+    if path.startswith("~") or ":memory:" in path or "?" in path:
+        return "got ~, ? or :memory:, which mean nothing here"
+    return ""
+
+
+def _database_hint(read: SettingsReader, root: Path, mount_of: Callable[[Path], disks.Mount | None]) -> str:
+    """Tells where a path with three slashes leads, unless it is in var/ as by default. On a volume it is a fault."""
+    kind, _, path = read.raw("DATABASE_URL").partition(":///")
+    if kind != "sqlite" or path.startswith(("/", "var/")):
+        return ""
+    meant = mount_of(Path("/", path))
+    if meant and meant.point != "/" and meant != mount_of(root.absolute() / "x"):
+        read.fault(
+            "DATABASE_URL",
+            f"three slashes mean the project's folder ({root.absolute() / path}), though {meant.point} is a volume",
+            f"four slashes, sqlite:////{path}, or a path that begins with var/",
+        )
+    return f"three slashes count from {root.absolute()}; sqlite:////{path} would be /{path}"
+
+
+def _web(read: SettingsReader) -> Web:
+    routed = bool(disks.host_of(read.environ))
+    host = read.text("HOST", "0.0.0.0" if routed else "127.0.0.1")
+    if not _is_host(host.removeprefix("[").removesuffix("]")):
+        read.fault(
+            "HOST",
+            f"got {host!r}",
+            "127.0.0.1, 0.0.0.0 or the like (the port is PORT's)",
+        )
+        host = "127.0.0.1"
+    pinned = read.choice("PIN_WORKERS", ("", "0", "1"), "")
+    return Web(
+        host=host.removeprefix("[").removesuffix("]"),
+        port=read.integer("PORT", 8000, 1, 65535) or 8000,
+        processes=read.integer("WEB_CONCURRENCY", 2, 1, 64) or 2,
+        # Such a host's CPUs belong to many neighbours.
+        pinned=pinned == "1" if pinned else (False if routed else None),
+        worker_inside=read.flag("WORKER_IN_WEB"),
+    )
+
+
+def _is_host(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return bool(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", host))
+    return True
+
+
+def _token_keys(read: SettingsReader) -> tuple[str, ...]:
     keys = tuple(read.list("TOKEN_KEYS"))
     for place, key in enumerate(keys, 1):
         if not re.fullmatch(r"[A-Za-z0-9_-]{43}=", key):
@@ -290,11 +307,14 @@ def _token_keys(read: _Reader) -> tuple[str, ...]:
     return keys
 
 
-def _api_keys(read: _Reader) -> tuple[ApiKey, ...]:
+def _api_keys(read: SettingsReader) -> tuple[ApiKey, ...]:
     keys: list[ApiKey] = []
     for place, item in enumerate(read.list("API_KEYS"), 1):
         name, _, rest = item.partition(":")
         key, _, scope = rest.partition(":")
+        key = bare_token(key)
+        if key and read.is_no_token("API_KEYS", key):
+            continue
         if not name or not key or scope not in ("", "ingest"):
             read.fault("API_KEYS", f"entry {place} does not fit", "name:key or name:key:ingest, separated by commas")
         elif any(known.name == name or known.key == key for known in keys):
@@ -304,7 +324,7 @@ def _api_keys(read: _Reader) -> tuple[ApiKey, ...]:
     return tuple(keys)
 
 
-def _webhook_secrets(read: _Reader) -> tuple[str, ...]:
+def _webhook_secrets(read: SettingsReader) -> tuple[str, ...]:
     secrets = tuple(read.list("WEBHOOK_SECRET"))
     if len(secrets) > 2:
         read.fault("WEBHOOK_SECRET", f"got {len(secrets)} secrets", "one, or two while one replaces the other")
@@ -313,9 +333,12 @@ def _webhook_secrets(read: _Reader) -> tuple[str, ...]:
     return secrets
 
 
-def _timezone(read: _Reader) -> str:
+def _timezone(read: SettingsReader) -> str:
     value = read.text("TIMEZONE", "Europe/Moscow")
     try:
+        # These mean something else on each machine, or count leap seconds.
+        if value in ("localtime", "posixrules", "Factory") or value.startswith(("posix/", "right/")):
+            raise ValueError(value)
         ZoneInfo(value)
     except (KeyError, ValueError, OSError):
         read.fault("TIMEZONE", f"got {value!r}", "a name such as Europe/Moscow or UTC")
@@ -323,7 +346,7 @@ def _timezone(read: _Reader) -> str:
     return value
 
 
-def _amocrm(read: _Reader) -> Amocrm:
+def _amocrm(read: SettingsReader) -> Amocrm:
     domain = read.choice("AMOCRM_DOMAIN", AMOCRM_DOMAINS, "amocrm.ru")
     subdomain = read.text("AMOCRM_SUBDOMAIN").lower()
     if subdomain.endswith("." + domain):
@@ -361,10 +384,10 @@ def _stage_of(item: str) -> tuple[str, str]:
     return (pipeline.strip() if colon else "", stage.strip())
 
 
-def _stages(read: _Reader) -> dict[int, str]:
+def _stages(read: SettingsReader) -> dict[int, str]:
     stages = {}
     for name in read.environ:
-        if match := re.fullmatch(r"AMOCRM_STAGE_LESSON_(\d{1,4})", name):
+        if match := re.fullmatch(r"AMOCRM_STAGE_LESSON_([0-9]{1,4})", name):
             value = read.text(name)
             if not int(match[1]):
                 read.fault(name, "lesson 0", "a lesson's number from 1")
@@ -373,7 +396,7 @@ def _stages(read: _Reader) -> dict[int, str]:
     return dict(sorted(stages.items()))
 
 
-def _lesson_map(read: _Reader) -> dict[int, int]:
+def _lesson_map(read: SettingsReader) -> dict[int, int]:
     lessons: dict[int, int] = {}
     for item in read.list("LESSON_MAP", "67:1,68:2,69:3"):
         match = re.fullmatch(r"(\d{1,15})\s*:\s*(\d{1,4})", item)
@@ -384,7 +407,7 @@ def _lesson_map(read: _Reader) -> dict[int, int]:
     return lessons
 
 
-def _erp(read: _Reader) -> Erp:
+def _erp(read: SettingsReader) -> Erp:
     def either(name: str) -> str:
         return read.text(f"CRM_API_{name}") or read.text(f"ERP_API_{name}")
 
@@ -414,7 +437,7 @@ def _erp(read: _Reader) -> Erp:
     )
 
 
-def _erp_fields(read: _Reader, taken: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _erp_fields(read: SettingsReader, taken: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """`field_1050={contact.email},field_1051={custom:City}`: a comma before field_NNN= separates."""
     text = read.text("ERP_FIELDS")
     pairs: list[tuple[str, str]] = []
@@ -439,7 +462,7 @@ def _erp_fields(read: _Reader, taken: tuple[str, ...]) -> tuple[tuple[str, str],
     return tuple(pairs)
 
 
-def _refuse_real_accounts(read: _Reader, amocrm: Amocrm, erp: Erp) -> None:
+def _refuse_real_accounts(read: SettingsReader, amocrm: Amocrm, erp: Erp) -> None:
     # A subdomain names a real account also where AMOCRM_BASE_URL leads elsewhere: its tokens would go there.
     real = f"https://{amocrm.subdomain}.{amocrm.domain}" if amocrm.subdomain else ""
     override = amocrm.base_url if amocrm.overridden else ""

@@ -9,24 +9,72 @@ from dataclasses import replace
 from pathlib import Path
 
 from cryptography.fernet import Fernet
-from dotenv import dotenv_values
 
+from service import disks, env_file
 from service.config import Settings, load
 
 ROOT = Path(__file__).resolve().parent.parent
+MOUNTINFO = Path("/proc/self/mountinfo")
+
+_held: tuple[Settings, dict[str, str]] | None = None
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings of this process. DEALPOST_ENV_FILE names another file than .env (/dev/null: none).
+    """Settings of this process; those that are held, if any. DEALPOST_ENV_FILE names another file than .env.
 
     Raises config.ConfigError naming every fault.
     """
-    given = os.environ if environ is None else environ
-    file = Path(given.get("DEALPOST_ENV_FILE") or ROOT / ".env")
-    from_file = {name: value or "" for name, value in dotenv_values(file).items()} if file.is_file() else {}
+    if environ is None and _held:
+        return _held[0]
+    return _load(*read_environ(os.environ if environ is None else environ))
+
+
+def hold_settings() -> Settings:
+    """Reads the settings anew and holds them for this process and for those that are forked from it.
+
+    Raises config.ConfigError naming every fault; what was held before stays so.
+    """
+    global _held
+    values, faults = read_environ(os.environ)
+    _held = _load(values, faults), values
+    return _held[0]
+
+
+def held() -> tuple[Settings, dict[str, str]] | None:
+    """The settings that are held, and the environment by which another process reads the same."""
+    if _held is None:
+        return None
+    settings, values = _held
+    return settings, {**os.environ, **values, "DEALPOST_ENV_FILE": os.devnull}
+
+
+def read_environ(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """-> the environment's and the file's values in one, and what is wrong with the file."""
+    named = given.get("DEALPOST_ENV_FILE", "").strip()
+    file = Path(named or ROOT / ".env")
+    from_file: dict[str, str] = {}
+    faults: list[str] = []
+    if file.is_file():
+        try:
+            from_file, faults = env_file.parse(file.read_bytes(), str(file))
+        except OSError as error:
+            faults = [f"{file}: it cannot be read ({type(error).__name__}); expected a file that this user may read"]
+    elif file.is_dir() or (named and not file.exists()):
+        faults = [f"{file}: it is no file; expected settings there, or DEALPOST_ENV_FILE without a value"]
     # an empty value is an unset one, so it does not hide what .env says
-    merged = {**from_file, **{name: value for name, value in given.items() if value.strip()}}
-    return with_keys(load(merged, root=ROOT))
+    return {**from_file, **{name: value for name, value in given.items() if value.strip()}}, faults
+
+
+def _load(values: Mapping[str, str], faults: list[str]) -> Settings:
+    return with_keys(load(values, root=ROOT, mount_of=mount_of, faults=faults))
+
+
+def mount_of(file: Path) -> disks.Mount | None:
+    """The mount that holds this file, or will; None where the system does not tell."""
+    try:
+        return disks.mount_of(MOUNTINFO.read_text(errors="surrogateescape"), os.path.realpath(file.parent))
+    except OSError:
+        return None
 
 
 def with_keys(settings: Settings) -> Settings:

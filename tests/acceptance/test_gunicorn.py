@@ -16,19 +16,25 @@ from tests.support.waiting import eventually
 APP = """
 import json, os
 
+from service.environment import read_settings
+
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "application/json")])
-    cpus = sorted(os.sched_getaffinity(0))
-    return [json.dumps({"pid": os.getpid(), "cpus": cpus}).encode()]
+    cpus, zone = sorted(os.sched_getaffinity(0)), read_settings().timezone
+    return [json.dumps({"pid": os.getpid(), "cpus": cpus, "zone": zone}).encode()]
 """
 
 SCHEDULER = """
 import os, pathlib, signal, sys, time
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from service.environment import read_settings
+
 here = pathlib.Path(__file__).parent
-(here / "worker.pid").write_text(str(os.getpid()))
 (here / "worker.cpus").write_text(str(len(os.sched_getaffinity(0))))
+(here / "worker.zone").write_text(read_settings().timezone)
 signal.signal(signal.SIGTERM, lambda *_: ((here / "worker.ended").write_text("by SIGTERM"), sys.exit(0)))
+(here / "worker.pid").write_text(str(os.getpid()))
 while True:
     time.sleep(60)
 """
@@ -96,9 +102,85 @@ def test_workers_are_not_pinned(started: Processes, house: pathlib.Path, setting
 
 def test_settings_may_stand_in_a_file(started: Processes, house: pathlib.Path) -> None:
     port = free_port()
-    (house / ".env").write_text(f"PORT={port}\nWEB_CONCURRENCY=1\n")
-    process = serve(started, house, port, DEALPOST_ENV_FILE="", PORT="")
+    file = house / "settings.env"
+    file.write_text(f"PORT={port}\nWEB_CONCURRENCY=1\n")
+    process = serve(started, house, port, DEALPOST_ENV_FILE=str(file), PORT="")
     assert len(workers(process, 1)) == 1
+
+
+# --- HUP: the settings are read anew ----------------------------------------------------------------------------------
+
+
+def pid_of(file: pathlib.Path, other_than: int = 0) -> int:
+    return int(
+        eventually(lambda: file.exists() and (text := file.read_text()) and int(text) != other_than and text, 20)
+    )
+
+
+def zone_of(process: Process) -> str:
+    return str(process.call("GET", "/")[1]["zone"])
+
+
+@pytest.fixture
+def reloaded(started: Processes, house: pathlib.Path) -> tuple[Process, pathlib.Path, int]:
+    """A web with its worker, after a HUP with another zone; the file of settings; the new worker's pid."""
+    file = house / "settings.env"
+    file.write_text("TIMEZONE=Asia/Omsk\nWORKER_IN_WEB=1\nWEB_CONCURRENCY=1\n")
+    process = serve(started, house, DEALPOST_ENV_FILE=str(file))
+    first = pid_of(house / "worker.pid")
+    assert (zone_of(process), (house / "worker.zone").read_text()) == ("Asia/Omsk", "Asia/Omsk")
+    file.write_text("TIMEZONE=Asia/Tomsk\nWORKER_IN_WEB=1\nWEB_CONCURRENCY=1\n")
+    process.popen.send_signal(signal.SIGHUP)
+    second = pid_of(house / "worker.pid", other_than=first)
+    eventually(lambda: not pathlib.Path(f"/proc/{first}").exists(), within=20)
+    return process, file, second
+
+
+def test_after_a_hup_web_and_worker_have_the_same_new_settings(
+    reloaded: tuple[Process, pathlib.Path, int], house: pathlib.Path
+) -> None:
+    process, _file, _worker = reloaded
+    eventually(lambda: zone_of(process) == "Asia/Tomsk", within=20)
+    assert (house / "worker.zone").read_text() == "Asia/Tomsk"
+    assert (house / "worker.ended").read_text() == "by SIGTERM"
+
+
+def test_a_stop_after_a_hup_waits_for_the_worker(
+    reloaded: tuple[Process, pathlib.Path, int], house: pathlib.Path
+) -> None:
+    process, _file, worker = reloaded
+    (house / "worker.ended").unlink()
+    assert process.stop() == 0
+    assert (house / "worker.ended").read_text() == "by SIGTERM"
+    assert not pathlib.Path(f"/proc/{worker}").exists()
+
+
+def test_a_hup_with_settings_that_cannot_be_used_changes_nothing(
+    reloaded: tuple[Process, pathlib.Path, int], house: pathlib.Path
+) -> None:
+    process, file, worker = reloaded
+    file.write_text("TIMEZONE=Asia/Omsk\nWORKER_IN_WEB: 1\n")
+    process.popen.send_signal(signal.SIGHUP)
+    process.says("settings.env, line 2: WORKER_IN_WEB: a colon")
+    pid_of(house / "worker.pid", other_than=worker)
+    eventually(lambda: "Booting worker" in process.output.partition("a colon")[2], within=20)
+    assert (zone_of(process), (house / "worker.zone").read_text()) == ("Asia/Tomsk", "Asia/Tomsk")
+    assert process.stop() == 0
+
+
+def test_a_web_process_that_dies_is_followed_by_one_with_the_same_settings(
+    reloaded: tuple[Process, pathlib.Path, int],
+) -> None:
+    process, file, _worker = reloaded
+    eventually(lambda: zone_of(process) == "Asia/Tomsk", within=20)
+    file.write_text("TIMEZONE=Asia/Omsk\n")
+    last = process.call("GET", "/")[1]["pid"]
+    os.kill(last, signal.SIGKILL)
+    eventually(lambda: process.call("GET", "/")[1]["pid"] != last, within=20)
+    assert zone_of(process) == "Asia/Tomsk"
+
+
+# --- the worker beside the web ----------------------------------------------------------------------------------------
 
 
 def test_no_line_tells_a_path(started: Processes, house: pathlib.Path) -> None:

@@ -27,7 +27,9 @@ ADMIN = ("admin", "correct-horse-9")
 def bare_environ(**settings: str) -> dict[str, str]:
     """An environment with these settings and no others; .env is not read."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return {**kept, "DEALPOST_ENV_FILE": "/dev/null", "PYTHONUNBUFFERED": "1", **settings}
+    # The folder for tests may lie in memory.
+    of_tests = {"DEALPOST_ENV_FILE": "/dev/null", "PYTHONUNBUFFERED": "1", "ALLOW_EPHEMERAL": "1"}
+    return {**kept, **of_tests, **settings}
 
 
 @dataclass

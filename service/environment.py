@@ -48,6 +48,16 @@ def held() -> tuple[Settings, dict[str, str]] | None:
     return settings, {**os.environ, **values, "DEALPOST_ENV_FILE": os.devnull}
 
 
+def environ_at_start() -> Mapping[str, str]:
+    """The environment that this process was given, whatever was added since; where the system tells it (Linux)."""
+    try:
+        entries = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return os.environ
+    pairs = (os.fsdecode(entry).partition("=") for entry in entries if entry)
+    return {name: value for name, _, value in pairs}
+
+
 def read_environ(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """-> the environment's and the file's values in one, and what is wrong with the file."""
     named = given.get("DEALPOST_ENV_FILE", "").strip()

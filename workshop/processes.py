@@ -89,12 +89,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def is_free(port: int) -> bool:
-    """Whether a server may listen on the port, on all addresses."""
-    with socket.socket() as probe:
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server may listen there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))
+            probe.bind((host, port))
         except OSError:
             return False
         return True
+
+
+def next_free_port(wanted: int, host: str = "127.0.0.1") -> int:
+    """The wanted port, or the first free one of the twenty after it, or any."""
+    near = range(wanted, min(wanted + 21, 65536))
+    return next((port for port in near if is_free(port, host)), 0) or free_port()

@@ -8,15 +8,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dotenv import dotenv_values
 
 from sandbox.defaults import SETTINGS
 from service.config import ConfigError, Settings
-from service.environment import read_settings
+from service.environment import read_environ, read_settings
 from workshop.calls import answers, call
-from workshop.processes import FOLDER, Crew, free_port, is_free
+from workshop.processes import FOLDER, Crew, next_free_port
 
 READY_WITHIN = 60.0
 PAST_PROXIES = {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
@@ -24,20 +24,9 @@ PAST_PROXIES = {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.
 
 def main() -> int:
     try:
-        settings = read_settings()
+        settings, practising = read()
     except ConfigError as error:
         print(error, file=sys.stderr)
-        return 1
-    try:
-        port = int(setting("PORT") or "8000")
-    except ValueError:
-        print(f"PORT: got {setting('PORT')!r}; expected a number such as 8000", file=sys.stderr)
-        return 1
-    if not is_free(port):
-        print(
-            f"Port {port} is taken by another program (another `make run`?). Choose one: PORT=8080 make run",
-            file=sys.stderr,
-        )
         return 1
     home = settings.database_path.parent if settings.on_sqlite else FOLDER / "var"
     home.mkdir(parents=True, exist_ok=True)
@@ -48,11 +37,15 @@ def main() -> int:
     except OSError:
         print(f"Another `make run` is already running on {shown(home)}/. Stop that one first.", file=sys.stderr)
         return 1
+    wanted = settings.web.port
+    web = replace(settings.web, port=next_free_port(wanted, settings.web.host))
+    if web.port != wanted:
+        print(f"\nPort {wanted} is taken by another program: this run takes {web.port}.", flush=True)
     made = missing_keys(settings, home / "run.env")
-    environ = {**os.environ, **made, "PORT": str(port)}
+    environ = {**os.environ, **made, "PORT": str(web.port)}
     sandbox = None
-    if not names_an_account(settings):
-        sandbox = Practice(home, port + 1 if is_free(port + 1) else free_port(), f"http://localhost:{port}")
+    if practising:
+        sandbox = Practice(home, next_free_port(web.port + 1), f"http://localhost:{web.port}")
         practice = sandbox.settings(settings)
         environ |= practice
         write_private(sandbox.env, {**made, **practice})
@@ -61,13 +54,22 @@ def main() -> int:
             "played by a sandbox on this machine, and nothing leaves it. Real ones: see .env.example.\n",
             flush=True,
         )
-    return run(environ, settings, port, sandbox)
+    return run(environ, replace(settings, web=web), sandbox)
 
 
-def setting(name: str) -> str:
-    """The environment, then .env, as for the service's own settings."""
-    file = os.environ.get("DEALPOST_ENV_FILE") or FOLDER / ".env"
-    return os.environ.get(name) or dotenv_values(file).get(name) or ""
+def read() -> tuple[Settings, bool]:
+    """-> the settings, and whether to practise: no account is named.
+
+    Raises ConfigError naming every fault.
+    """
+    try:
+        # As practice reads them: on whatever disk, with whatever key.
+        settings = read_settings({**os.environ, "SANDBOX": "1", "ALLOW_EPHEMERAL": "1"})
+        if not names_an_account(settings):
+            return settings, True
+    except ConfigError:
+        pass  # the next line says it
+    return read_settings(), False
 
 
 def names_an_account(settings: Settings) -> bool:
@@ -108,8 +110,11 @@ class Practice:
         """What connects web and worker to it."""
         chosen = SETTINGS(self.url, redirect_uri=self.redirect_uri)
         # Practice stays off a database server, which may hold real events.
-        database = (setting("DATABASE_URL") if given.on_sqlite else "") or "sqlite:///var/dealpost.db"
-        return {**chosen, "DATABASE_URL": database, "SANDBOX": "1", "PUBLIC_URL": self.here, **PAST_PROXIES}
+        database = (
+            read_environ(os.environ)[0].get("DATABASE_URL") if given.on_sqlite else ""
+        ) or "sqlite:///var/dealpost.db"
+        practice = {"SANDBOX": "1", "ALLOW_EPHEMERAL": "1", "DATABASE_URL": database, "PUBLIC_URL": self.here}
+        return {**chosen, **practice, **PAST_PROXIES}
 
     def subscribe(self, environ: Mapping[str, str]) -> None:
         """Lets it send its webhooks to this run, and no longer to where an earlier one had its port."""
@@ -122,7 +127,7 @@ class Practice:
 
 def missing_keys(settings: Settings, file: pathlib.Path) -> dict[str, str]:
     """A sign-in and an API key where none is configured: made once, then kept in this file."""
-    kept = {name: value or "" for name, value in dotenv_values(file).items()}
+    kept = {name: value or "" for name, value in dotenv_values(file, interpolate=False).items()}
     made = {
         "ADMIN_PASSWORD": kept.get("ADMIN_PASSWORD") or secrets.token_hex(8),
         "API_KEYS": kept.get("API_KEYS") or f"local:{secrets.token_hex(16)}",
@@ -140,16 +145,16 @@ def write_private(file: pathlib.Path, values: Mapping[str, str]) -> None:
         out.writelines(f"{name}={value}\n" for name, value in values.items())
 
 
-def run(environ: Mapping[str, str], settings: Settings, port: int, sandbox: Practice | None) -> int:
+def run(environ: Mapping[str, str], settings: Settings, sandbox: Practice | None) -> int:
     """Starts everything, stays until a signal or a death, stops everything. -> the exit code"""
     wish = Wish()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, wish.heard)
     crew = Crew(tell)
     try:
-        dead = start(crew, environ, port, sandbox, wish)
+        dead = start(crew, environ, here(settings), sandbox, wish)
         if not dead and not wish.to_stop:
-            print(greeting(environ, settings, port, sandbox), flush=True)
+            print(greeting(environ, settings, sandbox), flush=True)
         while not dead and not wish.to_stop:
             time.sleep(0.2)
             dead = crew.dead()
@@ -185,7 +190,7 @@ class Wish:
 
 
 def start(
-    crew: Crew, environ: Mapping[str, str], port: int, sandbox: Practice | None, wish: Wish
+    crew: Crew, environ: Mapping[str, str], url: str, sandbox: Practice | None, wish: Wish
 ) -> tuple[str, int] | None:
     """Starts what there is to start, each when the one before is ready. -> the one that died meanwhile"""
     if sandbox:
@@ -196,7 +201,7 @@ def start(
         sandbox.subscribe(environ)
     crew.start("worker", [sys.executable, "scheduler.py"], environ)
     crew.start("web", [sys.executable, "-m", "gunicorn", "wsgi:app"], environ)
-    return wait(crew, lambda: answers(f"http://127.0.0.1:{port}/readyz"), wish)
+    return wait(crew, lambda: answers(f"{url}/readyz"), wish)
 
 
 def wait(crew: Crew, ready: Callable[[], bool], wish: Wish) -> tuple[str, int] | None:
@@ -227,14 +232,22 @@ def tell(name: str, line: str) -> None:
     print(f"\033[{COLOURS[name]}m{start}\033[0m {line}" if sys.stdout.isatty() else f"{start} {line}", flush=True)
 
 
-def greeting(environ: Mapping[str, str], settings: Settings, port: int, sandbox: Practice | None) -> str:
+def here(settings: Settings) -> str:
+    """Where this machine itself reaches the web."""
+    web = settings.web
+    if web.host in ("127.0.0.1", "0.0.0.0"):
+        return f"http://localhost:{web.port}"
+    return "http://" + (replace(web, host="::1") if web.host == "::" else web).bind
+
+
+def greeting(environ: Mapping[str, str], settings: Settings, sandbox: Practice | None) -> str:
     """What a person needs to know once everything runs."""
-    here = f"http://localhost:{port}"
+    url = here(settings)
     made_password, made_key = environ["ADMIN_PASSWORD"] if not settings.admin_password else "", ""
     if not settings.api_keys:
         made_key = environ["API_KEYS"].partition(":")[2]
     rows = [
-        ("Status page", f"{here}/outbox"),
+        ("Status page", f"{url}/outbox"),
         ("Sign-in", f"{settings.admin_username} / {made_password or 'ADMIN_PASSWORD as configured'}"),
         ("API key", made_key or "those in API_KEYS"),
     ]
@@ -244,7 +257,7 @@ def greeting(environ: Mapping[str, str], settings: Settings, port: int, sandbox:
     lines = [f"  {title:12} {text}" for title, text in rows]
     example = [
         "  Try it:",
-        f"    curl {here}/api/tripwire/complete \\",
+        f"    curl {url}/api/tripwire/complete \\",
         f"      -H 'Authorization: Bearer {made_key or '<API key>'}' -H 'Content-Type: application/json' \\",
         """      -d '{"email": "student-2@example.com", "lesson": 1}'""",
     ]

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import stat
 from collections.abc import Iterator, Mapping
 
@@ -108,13 +109,17 @@ def test_sign_in_that_was_printed_opens_the_page(ran: Run) -> None:
     assert "amocrm" in page.lower()
 
 
-def test_run_says_that_a_port_or_a_folder_is_taken(ran: Run) -> None:
+def test_run_says_that_a_folder_is_taken(ran: Run) -> None:
     done = run([PYTHON, "-m", "workshop.run"], ran.environ)
     assert done.code == 1
-    assert f"Port {ran.environ['PORT']} is taken" in done.err
-    done = run([PYTHON, "-m", "workshop.run"], {**ran.environ, "PORT": str(free_port())})
-    assert done.code == 1
     assert "already running" in done.err
+
+
+def test_run_listens_on_this_machine_alone(ran: Run) -> None:
+    ran.process.says(r"Listening at: http://127\.0\.0\.1:\d+")
+    listening = {line.split()[1] for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]}
+    ports = {f"{int(url.rpartition(':')[2]):04X}" for url in (ran.url, ran.sandbox)}
+    assert {one for one in listening if one.partition(":")[2] in ports and one.startswith("00000000")} == set()
 
 
 def test_ctrl_c_stops_everything_and_the_next_start_keeps_the_sign_in_and_needs_no_network(
@@ -175,6 +180,31 @@ def test_run_names_every_fault_of_the_settings(environ: dict[str, str]) -> None:
     assert "AMOCRM_RPS" in done.err
     assert "RETENTION_DAYS" in done.err
     assert TRACEBACK not in done.text
+
+
+def test_run_takes_the_next_port_when_one_is_taken_and_says_so(
+    started: Processes, environ: dict[str, str], tmp_path: pathlib.Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        running = start_run(started, {**environ, "PORT": str(taken)})
+        port = int(running.url.rpartition(":")[2])
+        running.process.says(f"Port {taken} is taken by another program: this run takes {port}")
+        assert call("GET", f"{running.url}/readyz")[0] == 200
+        # The sandbox's webhook and its consent page lead to the port that was taken in the end.
+        told = dict(line.split("=", 1) for line in (tmp_path / "var" / "sandbox.env").read_text().splitlines())
+        assert told["PUBLIC_URL"] == f"http://localhost:{port}"
+
+
+def test_run_practises_on_a_disk_that_is_wiped_but_starts_no_account_there(
+    started: Processes, environ: dict[str, str]
+) -> None:
+    wiped = {**environ, "ALLOW_EPHEMERAL": "", "FLY_APP_NAME": "school", "HOST": "127.0.0.1"}
+    real = {**wiped, "CRM_API_URL": "https://erp.example/api/rest.php"}
+    done = run([PYTHON, "-m", "workshop.run"], real)
+    assert done.code == 1
+    assert "FLY_APP_NAME is set" in done.err
+    assert start_run(started, wiped).sandbox
 
 
 def test_demo_shows_that_everything_arrived(tmp_path: pathlib.Path) -> None:

@@ -1,0 +1,126 @@
+"""What web, worker and commands do with settings that would be misread: real processes, a file of settings each."""
+
+import pathlib
+import signal
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.processes import (
+    API_KEY,
+    FOLDER,
+    PYTHON,
+    TRACEBACK,
+    Finished,
+    Processes,
+    bare_environ,
+    free_port,
+    run,
+)
+from tests.support.waiting import eventually
+
+WEB = [PYTHON, "-m", "gunicorn", "wsgi:app"]
+WORKER = [PYTHON, "scheduler.py"]
+CHECK = [PYTHON, "-m", "flask", "check"]
+
+
+@pytest.fixture
+def start(tmp_path: pathlib.Path) -> Callable[..., Finished]:
+    """start(command, text of .env, **settings): a start that is expected to end at once."""
+
+    def with_file(command: list[str], text: bytes, **settings: str) -> Finished:
+        file = tmp_path / "of-test.env"
+        file.write_bytes(text)
+        url = f"sqlite:///{tmp_path}/var/x.db"
+        environ = bare_environ(DATABASE_URL=url, PORT=str(free_port()), LOCALE="en")
+        return run(command, {**environ, "DEALPOST_ENV_FILE": str(file), **settings}, within=40)
+
+    return with_file
+
+
+@pytest.mark.parametrize("command", [WEB, WORKER, CHECK], ids=["web", "worker", "command"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"LOCALE=en\nCRM_API_PASSWORD='hunter2 and more\n", "of-test.env, line 2: CRM_API_PASSWORD: the quote"),
+        ("CRM_API_PASSWORD=hunter2\n".encode("utf-16"), "of-test.env, line 1: it is UTF-16"),
+        (b"WEB_CONCURRENCY=auto\nHOST=http://0.0.0.0\nAPI_KEYS=shop:x\n", "HOST: got 'http://0.0.0.0'"),
+    ],
+    ids=["quote", "utf-16", "values"],
+)
+def test_a_start_names_what_would_be_misread(start: Any, command: list[str], text: bytes, words: str) -> None:
+    ended = start(command, text)
+    assert ended.code in (1, 2)
+    assert ended.text.count(words) == 1, ended.text
+    assert TRACEBACK not in ended.text
+    assert "hunter2" not in ended.text
+
+
+def test_all_faults_are_named_at_once(start: Any, tmp_path: pathlib.Path) -> None:
+    ended = start(WEB, b"PORT: 80\nTIMEZONE=localtime\nWEB_CONCURRENCY=0\n", WEBHOOK_SECRET="x", FLY_APP_NAME="school")
+    for words in ("line 1: PORT", "TIMEZONE: got 'localtime'", "WEB_CONCURRENCY: got '0'", "WEBHOOK_SECRET: secret 1"):
+        assert f"  - {words}" in ended.text or words in ended.text
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_wiped_disk_is_refused_with_the_mend(start: Any) -> None:
+    ended = start(WORKER, b"", RENDER="true", ALLOW_EPHEMERAL="")
+    assert ended.code == 2
+    assert "RENDER is set" in ended.text
+    assert "ALLOW_EPHEMERAL=1" in ended.text
+
+
+def test_a_file_in_memory_is_refused(start: Any) -> None:
+    ended = start(WORKER, b"", DATABASE_URL="sqlite:////dev/shm/dealpost-test/x.db", ALLOW_EPHEMERAL="")
+    assert "on tmpfs" in ended.text
+    assert not pathlib.Path("/dev/shm/dealpost-test").exists()
+
+
+def test_a_settings_file_that_is_not_there_is_no_empty_one(start: Any, tmp_path: pathlib.Path) -> None:
+    assert "it is no file" in start(WEB, b"", DEALPOST_ENV_FILE=str(tmp_path / "nowhere.env")).text
+    assert "it is no file" in start(WEB, b"", DEALPOST_ENV_FILE=str(tmp_path)).text
+
+
+def test_check_tells_of_short_secrets_and_of_where_three_slashes_lead(start: Any, tmp_path: pathlib.Path) -> None:
+    url = f"sqlite:///{'../' * len(FOLDER.parts)}{tmp_path.relative_to('/')}/relative.db"
+    said = start(CHECK, b"API_KEYS=shop:key-one-1\n", DATABASE_URL=url).text
+    assert "three slashes count from the project's folder" in said
+    assert "API_KEYS: short" in said
+
+
+def test_commands_take_the_named_file_and_take_it_literally(tmp_path: pathlib.Path) -> None:
+    # In a folder with a .env, which the flask command puts into the environment by itself.
+    (tmp_path / ".env").write_text("DATABASE_URL=sqlite:////nowhere/at/all.db\nAPI_KEYS='other:key-of-the-other'\n")
+    file = tmp_path / "named.env"
+    file.write_text(f"DATABASE_URL=sqlite:///{tmp_path}/$HOME-${{HOME}}.db\nAPI_KEYS=shop:key-with-${{HOME}}\n")
+    environ = bare_environ(DEALPOST_ENV_FILE=str(file), PYTHONPATH=str(FOLDER), LOCALE="en")
+    done = run([PYTHON, "-m", "flask", "--app", str(FOLDER / "wsgi.py"), "outbox", "migrate"], environ, cwd=tmp_path)
+    assert done.code == 0, done.text
+    with sqlite3.connect(tmp_path / "$HOME-${HOME}.db") as made:
+        assert made.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+
+
+def test_a_worker_takes_new_settings_at_a_hup(started: Processes, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "of-test.env"
+    url = f"DATABASE_URL=sqlite:///{tmp_path}/x.db\n"
+    file.write_text(f"{url}LOG_FORMAT=text\n")
+    worker = started.worker(bare_environ(DEALPOST_ENV_FILE=str(file)))
+    worker.says("starts")
+    file.write_text(f"{url}LOG_FORMAT: json\n")
+    worker.popen.send_signal(signal.SIGHUP)
+    worker.says("of-test.env, line 2: LOG_FORMAT: a colon")
+    assert '{"' not in worker.output
+    file.write_text(f"{url}LOG_FORMAT=json\n")
+    worker.popen.send_signal(signal.SIGHUP)
+    eventually(lambda: '{"' in worker.output and "starts" in worker.output.partition('{"')[2], within=20)
+    assert worker.stop() == 0
+    assert TRACEBACK not in worker.output
+
+
+def test_the_web_listens_where_it_is_told(started: Processes, tmp_path: pathlib.Path) -> None:
+    environ = bare_environ(DATABASE_URL=f"sqlite:///{tmp_path}/x.db", API_KEYS=f"shop:{API_KEY}")
+    started.web(environ).says(r"Listening at: http://127\.0\.0\.1:")
+    started.web({**environ, "K_SERVICE": "dealpost"}).says(r"Listening at: http://0\.0\.0\.0:")
+    started.web({**environ, "HOST": "127.0.0.1", "DYNO": "web.1"}).says(r"Listening at: http://127\.0\.0\.1:")

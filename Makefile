@@ -8,7 +8,7 @@ TYPED := outbox service sandbox workshop benchmarks wsgi.py scheduler.py
 FAST := tests/unit tests/integration tests/test_architecture.py tests/test_translations.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test-fast test check format lint types bench lock translations setup setup-dev
+.PHONY: help run demo test-fast test test-clients check format lint types bench lock translations setup setup-dev
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test-fast: setup-dev ## Run the tests that start no process and no browser, abou
 test: setup-dev ## Run all tests, about four minutes (ARGS="-k words" for some)
 	@echo "All tests take about four minutes on two idle cores. While you work: make test-fast, about one."
 	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+test-clients: setup-dev ## Run other people's clients, from npm and PyPI, against the service and the sandbox
+	@$(VENV_PYTHON) -m pytest -m registry tests/clients $(ARGS)
 
 check: lint types test ## Format, lint, types, tests, docs: what the continuous integration runs
 

@@ -8,6 +8,7 @@ import pytest
 
 from outbox.message import State
 from outbox.queries import Filter
+from service.operator.pages.blueprint import TEMPLATES
 from tests.integration.pages.conftest import Visitor, plain
 from tests.support import seeded
 from tests.support.site import OPERATOR, VIEWER, Broken, application
@@ -323,9 +324,12 @@ def test_what_failed_a_moment_ago_is_on_its_way_and_no_trouble(world: seeded.Wor
     assert "Passes by itself" in visitor.text("/outbox")
 
 
+SCRIPT = TEMPLATES.parent / "static" / "app.js"
+
+
 def test_no_leftover_on_the_body_answers_to_a_hook_of_the_script(trouble, visitor: Visitor) -> None:
     # A click anywhere lies inside the body, so that an attribute of it that is also a hook answers every click.
-    script = visitor.get("/outbox/static/app.js").text
+    script = SCRIPT.read_text()
     hooks = set(re.findall(r"\[(data-[a-z-]+)", script))
     assert {"data-close", "data-dialog", "data-copy"} <= hooks
     for path in ("/outbox", "/outbox/deliveries", "/outbox/connections", "/outbox/log", "/outbox/help"):
@@ -336,7 +340,7 @@ def test_no_leftover_on_the_body_answers_to_a_hook_of_the_script(trouble, visito
 
 
 def test_each_text_on_the_body_is_one_that_the_script_asks_for(trouble, visitor: Visitor) -> None:
-    script = visitor.get("/outbox/static/app.js").text
+    script = SCRIPT.read_text()
     body = re.search(r"<body\b[^>]*>", visitor.get("/outbox").text)
     assert body is not None
     for name in re.findall(r"\bdata-([a-z-]+)=", body[0]):

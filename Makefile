@@ -5,6 +5,8 @@ VENV_PYTHON := .venv/bin/python
 # For every system and every Python from 3.11 on, not only for the one that this runs on.
 COMPILE := $(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 TYPED := outbox service sandbox workshop benchmarks wsgi.py scheduler.py
+# Two at a time; ARGS="-n 0" for one after the other, as a debugger needs it.
+TWO := -n 2 --dist loadfile
 FAST := tests/unit tests/integration tests/test_architecture.py tests/test_translations.py
 
 .DEFAULT_GOAL := help
@@ -20,11 +22,11 @@ demo: setup ## Send real requests through every way in and show what arrived (AR
 	@$(VENV_PYTHON) -m workshop.demo $(ARGS)
 
 test-fast: setup-dev ## Run the tests that start no process and no browser, about a minute (ARGS="-k words" for some)
-	@$(VENV_PYTHON) -m pytest $(FAST) $(ARGS)
+	@$(VENV_PYTHON) -m pytest $(TWO) $(FAST) $(ARGS)
 
 test: setup-dev ## Run all tests, about four minutes (ARGS="-k words" for some)
 	@echo "All tests take about four minutes on two idle cores. While you work: make test-fast, about one."
-	@$(VENV_PYTHON) -m pytest $(ARGS)
+	@$(VENV_PYTHON) -m pytest $(TWO) $(ARGS)
 
 test-clients: setup-dev ## Run other people's clients, from npm and PyPI, against the service and the sandbox
 	@$(VENV_PYTHON) -m pytest -m registry tests/clients $(ARGS)

@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 # For every system and every Python from 3.11 on, not only for the one that this runs on.
 COMPILE := $(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-TYPED := outbox service sandbox workshop benchmarks wsgi.py scheduler.py
+TYPED := outbox service sandbox workshop benchmarks tests wsgi.py scheduler.py
 # Two at a time; ARGS="-n 0" for one after the other, as a debugger needs it.
 TWO := -n 2 --dist loadfile
 FAST := tests/unit tests/integration tests/test_architecture.py tests/test_translations.py

@@ -124,8 +124,9 @@ def hard_coded(path: pathlib.Path) -> Iterator[str]:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             quiet.add(node.value)
     for node in ast.walk(tree):
-        spoken = isinstance(node, ast.Constant) and isinstance(node.value, str) and SPOKEN.search(node.value)
-        if spoken and node not in quiet and not re.search(r"[<>{}]|^\W*default-src", node.value):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or node in quiet:
+            continue
+        if SPOKEN.search(node.value) and not re.search(r"[<>{}]|^\W*default-src", node.value):
             yield node.value
 
 

@@ -193,11 +193,11 @@ def test_no_line_tells_a_path(started: Processes, house: pathlib.Path) -> None:
 def test_worker_lives_beside_the_web_when_asked_to(started: Processes, house: pathlib.Path) -> None:
     process = serve(started, house, WORKER_IN_WEB="1")
     pid_file = house / "worker.pid"
-    first = int(eventually(lambda: pid_file.exists() and pid_file.read_text(), within=20))
+    first = int(eventually(lambda: pid_file.read_text(), within=20))
     assert int(eventually(lambda: (house / "worker.cpus").read_text())) == CPUS  # it is not pinned
     # It dies: the web goes on, and it is started again.
     os.kill(first, signal.SIGKILL)
-    second = int(eventually(lambda: (text := pid_file.read_text()) and int(text) != first and text, within=20))
+    second = int(eventually(lambda: text if (text := pid_file.read_text()) and int(text) != first else None, within=20))
     assert "starting it again" in process.output
     assert process.call("GET", "/")[0] == 200
     assert process.stop() == 0
@@ -208,7 +208,7 @@ def test_worker_lives_beside_the_web_when_asked_to(started: Processes, house: pa
 def test_worker_beside_the_web_does_not_outlive_it(started: Processes, house: pathlib.Path) -> None:
     process = serve(started, house, WORKER_IN_WEB="1")
     pid_file = house / "worker.pid"
-    worker = int(eventually(lambda: pid_file.exists() and pid_file.read_text(), within=20))
+    worker = int(eventually(lambda: pid_file.read_text(), within=20))
     process.popen.kill()
     eventually(lambda: not pathlib.Path(f"/proc/{worker}").exists(), within=20)
     assert (house / "worker.ended").read_text() == "by SIGTERM"

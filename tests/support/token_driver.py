@@ -145,7 +145,7 @@ def main() -> None:
     endpoint.TOTAL = TOTAL / SPEED
     client_module.TOTAL = 0.5
     chance = random.Random(told["seed"])
-    SqliteStore(told["database"], now=now).migrate()
+    SqliteStore(told["database"], now=now).maintenance.migrate()
     workers = [fork(partial(use, told, number)) for number in range(3)]
     locker = fork(partial(hold_lock, told)) if told.get("lock") else 0
     for kill in range(told["kills"]):

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T], within: float = 10.0, every: float = 0.02) -> T:
+def eventually(check: Callable[[], T | None], within: float = 10.0, every: float = 0.02) -> T:
     """Polls until `check` returns something true, and returns it. A check that raises AssertionError or OSError says
     "not yet". Fails after `within` seconds, with the last error."""
     deadline = time.monotonic() + within
@@ -18,7 +18,7 @@ def eventually(check: Callable[[], T], within: float = 10.0, every: float = 0.02
             value = check()
             last = None
             if value:
-                return value  # type: ignore[return-value]
+                return value
         except (AssertionError, OSError) as error:
             last = error
         if time.monotonic() > deadline:

@@ -112,7 +112,8 @@ def test_requests_of_a_clock_that_was_set_back_say_nothing() -> None:
 
 def test_a_full_second_is_used_when_answers_come_at_once() -> None:
     """Sequential requests that are answered within 10 ms come near the agreed pace."""
-    now, queue, count = 100.0, [], 0
+    queue: list[tuple[float, float | None]] = []
+    now, count = 100.0, 0
     while now < 160.0:
         seconds = wait(queue, now, 6)
         if seconds:

@@ -373,7 +373,7 @@ def refuse(running: Running, deals: list[int]) -> None:
             raise rows.Faulty("responsible_user_id", "NotSupportedChoice", "The value is not a valid choice.")
         return original(given, row, status_id)
 
-    leads.edits = edits
+    leads.edits = edits  # type: ignore[assignment]
 
 
 @pytest.fixture(autouse=True)

@@ -277,7 +277,7 @@ def test_what_a_dead_worker_left_is_told_apart(sandbox: Sandbox, house: Callable
         raise Killed
 
     assert ours.lane.acquire()
-    record, ours.store.lanes.record = ours.store.lanes.record, die  # type: ignore[method-assign]
+    record, ours.store.lanes.record = ours.store.lanes.record, die  # type: ignore[method-assign, assignment]
     with pytest.raises(Killed):
         ours.lane.run_pass()
     assert len(ours.records()) == 2

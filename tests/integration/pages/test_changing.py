@@ -56,7 +56,8 @@ def test_retry_and_discard_answer_with_a_redirect_and_leave_a_line(trouble, visi
 def test_what_was_delivered_cannot_be_cancelled_and_is_told_so(world: seeded.World, visitor: Visitor) -> None:
     one = world.deliver(seeded.PEOPLE[0], seeded.NOON - 60, 1)
     visitor.press(f"/outbox/{one}/discard")
-    assert world.store.reading.delivery(one).state == State.DELIVERED
+    found = world.store.reading.delivery(one)
+    assert found and found.state == State.DELIVERED
     assert "It cannot be cancelled: it is delivered." in visitor.text(f"/outbox/{one}")
 
 

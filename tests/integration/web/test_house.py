@@ -52,7 +52,7 @@ def test_without_a_token_a_form_changes_nothing(web, store):
 
 def test_a_form_with_its_token_pauses_and_resumes(web, store):
     page = web.get("/outbox/pause/erp", auth=OPERATOR).text
-    token = re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
+    (token,) = re.findall(r'name="csrf_token" value="([^"]+)"', page)[:1]
     assert web.post("/outbox/pause/erp", data={"csrf_token": token}, auth=OPERATOR).status_code in (302, 303)
     assert store.key_values.get("pause", "erp") is not None
     assert web.post("/outbox/resume/erp", data={"csrf_token": token}, auth=OPERATOR).status_code in (302, 303)
@@ -166,7 +166,7 @@ def alerts(app):
     sent = Sent()
     alerts = Alerts(app, sent)
     alerts.start()
-    alerts.sent = sent
+    alerts.sent = sent  # type: ignore[attr-defined]
     return alerts
 
 
@@ -227,7 +227,7 @@ class Told(list):
 def jobs(app, store):
     told = Told()
     jobs = Jobs(app.extensions["dealpost"], told, Heartbeat.of(store, "worker"), lambda: False)
-    jobs.told = told
+    jobs.told = told  # type: ignore[attr-defined]
     return jobs
 
 

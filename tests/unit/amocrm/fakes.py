@@ -185,9 +185,9 @@ class House:
         keys: Sequence[str] = (KEY_1,),
         **changes: Any,
     ) -> None:
-        self.clock = other.clock if other else Clock()
-        self.key_values = other.key_values if other else FakeMemory(self.clock)
-        self.leases = other.leases if other else FakeLeases(self.clock)
+        self.clock: Clock = other.clock if other else Clock()
+        self.key_values: FakeMemory = other.key_values if other else FakeMemory(self.clock)
+        self.leases: FakeLeases = other.leases if other else FakeLeases(self.clock)
         self.rate_limiter = FakeRates()
         self.http = FakeHttp(answer)
         self.slept: list[float] = []

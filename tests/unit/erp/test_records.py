@@ -67,7 +67,7 @@ class House:
         self.key_values = KeyValues(self.clock)
         self.erp = Erp(self.clock)
         self.amocrm = amocrm or Amocrm({number: Lead(number) for number in range(1, 400)})
-        self.amocrm.own_changes = OwnChanges(self.key_values, self.clock)
+        self.amocrm.own_changes = OwnChanges(self.key_values, self.clock)  # type: ignore[attr-defined]
         self.changes = StageChanges(
             Settings(**settings),
             self.amocrm,

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T | None], within: float = 10.0, every: float = 0.02) -> T:
+def eventually(check: Callable[[], T | Literal[False] | None], within: float = 10.0, every: float = 0.02) -> T:
     """Polls until `check` returns something true, and returns it. A check that raises AssertionError or OSError says
     "not yet". Fails after `within` seconds, with the last error."""
     deadline = time.monotonic() + within

@@ -21,6 +21,7 @@ from service.current import Dealpost
 from service.environment import read_settings
 from service.operator import api, auth, connect, health, language, pages
 from service.sources import amocrm_webhook, events, inngest, lessons
+from service.sources.context import EXTENSION, SourceContext
 from service.wiring import Wiring
 
 BODY_MAX = 1024 * 1024
@@ -58,7 +59,17 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         WTF_CSRF_SSL_STRICT=False,
     )
     app.session_interface = _Sessions()
-    app.extensions["dealpost"] = Dealpost(settings, store, Wiring(settings, store), ApiKeys(settings.api_keys))
+    wiring, keys = Wiring(settings, store), ApiKeys(settings.api_keys)
+    app.extensions["dealpost"] = Dealpost(settings, store, wiring, keys)
+    app.extensions[EXTENSION] = SourceContext(
+        accept=lambda events, timeout: store.intake.accept(events, timeout),
+        now=lambda: store.now(),
+        keys=keys,
+        account_id=wiring.account_id,
+        lesson_map=settings.amocrm.lesson_map,
+        webhook_secrets=settings.webhook_secrets,
+        subdomain=settings.amocrm.subdomain,
+    )
     problem_json.register(app)
     auth.csrf.init_app(app)  # type: ignore[no-untyped-call]
     # Whoever takes a person's POST calls csrf.protect(); a look at every request would cost each accepted event.

@@ -31,6 +31,7 @@ class Wiring:
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings, self.store = settings, store
         self.wait = InterruptibleWait()
+        self.account_id = KnownAccount(lambda: store.key_values)
 
     @cached_property
     def destinations(self) -> dict[str, Destination]:
@@ -50,10 +51,6 @@ class Wiring:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             wait=self.wait,
         )
-
-    @cached_property
-    def account_id(self) -> KnownAccount:
-        return KnownAccount(self.store.key_values)
 
     @cached_property
     def webhook(self) -> Webhook:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from outbox.message import StoreUnavailable
-from service.current import current
 from service.problem_json import Refusal, not_stored
 from service.secrets import is_secret
 from service.sources.amocrm_webhook_events import hook_events
+from service.sources.context import source_context
 from service.sources.intake import read_body
 
 bp = Blueprint("amocrm_webhook", __name__)
@@ -39,23 +39,23 @@ def by_query() -> Response:
 
 
 def _take(secret: str) -> Response:
-    dealpost = current()
-    if not is_secret(secret, dealpost.settings.webhook_secrets):
+    context = source_context()
+    if not is_secret(secret, context.webhook_secrets):
         mend = (
             "The secret in the address is not WEBHOOK_SECRET. Correct the hook's address in amoCRM."
-            if dealpost.settings.webhook_secrets
+            if context.webhook_secrets
             else "No WEBHOOK_SECRET is set up here yet: set it and restart."
         )
         raise Refusal(401, mend, headers={"WWW-Authenticate": 'Webhook realm="Dealpost"'})
-    now = dealpost.store.now()
+    now = context.now()
     events = hook_events(
         read_body(request),
-        configured_subdomain=dealpost.settings.amocrm.subdomain,
-        account_id=dealpost.wiring.account_id(),
+        configured_subdomain=context.subdomain,
+        account_id=context.account_id(),
         now=now,
     )
     try:
-        dealpost.store.intake.accept(events, TIMEOUT)
+        context.accept(events, TIMEOUT)
     except StoreUnavailable:
         raise not_stored() from None
     return Response(b"ok\n", content_type="text/plain; charset=utf-8")

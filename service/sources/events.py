@@ -9,11 +9,11 @@ from flask.globals import request_ctx
 
 from outbox.message import Dedupe
 from service.config import ApiKey
-from service.current import current
 from service.fields import got
 from service.problem_json import Refusal
 from service.routing import NAMES, Fault, Refused, Routed, known_by_id, known_by_place, route
 from service.sources import intake
+from service.sources.context import source_context
 from service.sources.form import PING, ping_answer, read_data
 
 bp = Blueprint("events", __name__)
@@ -24,8 +24,8 @@ MOST = 1000
 @bp.post("/api/events")
 def take() -> Response:
     """One `{"name", "data", "id"?}` or an array of them -> 202 `{"ids", "duplicates"}`."""
-    dealpost, request = current(), request_ctx.request
-    key = dealpost.keys.require(request)
+    context, request = source_context(), request_ctx.request
+    key = context.keys.require(request)
     body = read_data(request)
     if body is PING:
         return ping_answer()
@@ -41,10 +41,10 @@ def take() -> Response:
     intake.refuse_big(request, items)
     faults: list[Fault] = []
     events, paths = [], []
-    now = dealpost.store.now()
+    now = context.now()
     for index, item in enumerate(items):
         place = f"[{index}]" if many else ""
-        checked = _check(item, place, faults, dealpost.settings.amocrm.lesson_map)
+        checked = _check(item, place, faults, context.lesson_map)
         if checked is None or faults:
             continue
         name, routed, sent_id = checked

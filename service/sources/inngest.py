@@ -8,11 +8,11 @@ from flask import Blueprint, Response
 from flask.globals import request_ctx
 
 from outbox.message import Dedupe
-from service.current import current
 from service.fields import TEXT_MAX, Millis, SenderId, Text, Wrong, got
 from service.problem_json import Refusal
 from service.routing import NAMES, Fault, Refused, Routed, first_wins, known_by_id, not_routed, route
 from service.sources import intake
+from service.sources.context import source_context
 
 bp = Blueprint("inngest", __name__)
 
@@ -26,11 +26,11 @@ TIME = Millis(ahead=365 * 24 * 3600.0)
 @bp.post("/e/<event_key>")
 def take(event_key: str) -> Response:
     """An event or an array of them -> 200 `{"ids", "status": 200}`, an id for each in order."""
-    dealpost, request = current(), request_ctx.request
+    context, request = source_context(), request_ctx.request
     request.max_content_length = BODY_MAX
-    key = dealpost.keys.find(event_key.encode("utf-8", "replace"))
+    key = context.keys.find(event_key.encode("utf-8", "replace"))
     if key is None:
-        raise dealpost.keys.unknown(True)
+        raise context.keys.unknown(True)
     body = intake.parse_json(intake.read_body(request))
     many = isinstance(body, list)
     items = body if many else [body]
@@ -40,10 +40,10 @@ def take(event_key: str) -> Response:
     seed = request.headers.get("x-inngest-event-id-seed", "").strip()
     faults: list[Fault] = []
     events = []
-    now = dealpost.store.now()
+    now = context.now()
     for index, item in enumerate(items):
         place = f"[{index}]" if many else ""
-        checked = _check(item, place, faults, dealpost.settings.amocrm.lesson_map, now)
+        checked = _check(item, place, faults, context.lesson_map, now)
         if checked is None or faults:
             continue
         name, routed, sent_id, not_before = checked

@@ -12,10 +12,10 @@ from flask import Request, Response
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from outbox.message import Conflict, Dedupe, Json, NewEvent, Receipt, StoreUnavailable, new_id
-from service.current import current
 from service.fields import SenderId, Wrong
 from service.problem_json import Refusal, not_stored
 from service.routing import Fault, Routed
+from service.sources.context import source_context
 
 API_TIMEOUT = 5.0
 EVENT_MAX = 256 * 1024
@@ -164,7 +164,7 @@ def make_event(
 def commit(events: Sequence[NewEvent], paths: Sequence[str], timeout: float = API_TIMEOUT) -> list[Receipt]:
     """Receipts once all events are on disk. Raises Refusal 409, naming `paths` of those in conflict, and 503."""
     try:
-        return current().store.intake.accept(events, timeout)
+        return source_context().accept(events, timeout)
     except Conflict as conflict:
         message = "this id was used before for an event with different data; give it another id, or send the same data"
         raise Refusal(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from flask.globals import request_ctx
 
-from service.current import current
 from service.fields import got
 from service.problem_json import Refusal
 from service.routing import LESSON, Fault, Refused, known_by_id, route
 from service.sources import intake
+from service.sources.context import source_context
 from service.sources.form import PING, ping_answer, read_data
 
 bp = Blueprint("lessons", __name__)
@@ -18,8 +18,8 @@ bp = Blueprint("lessons", __name__)
 @bp.post("/api/tripwire/complete")
 def complete() -> Response:
     """`{"email", "lesson_id" | "lesson", "id"?}` -> 202 `{"id", "status": "accepted", "duplicate"}`."""
-    dealpost, request = current(), request_ctx.request
-    key = dealpost.keys.require(request)
+    context, request = source_context(), request_ctx.request
+    key = context.keys.require(request)
     body = read_data(request)
     if body is PING:
         return ping_answer()
@@ -30,16 +30,14 @@ def complete() -> Response:
     sent_id = intake.own_id(body.pop("id", None), "id", faults)
     sent_key = None if sent_id else intake.idempotency_key(request)
     try:
-        routed = route(LESSON, body, dealpost.settings.amocrm.lesson_map)
+        routed = route(LESSON, body, context.lesson_map)
     except Refused as refused:
         faults += refused.faults
     if faults:
         raise Refusal(422, "Nothing was stored: the lesson's data are not right.", faults)
     known = sent_id or sent_key
     dedupe = known_by_id(key.name, LESSON, known, body) if known else None
-    event = intake.make_event(
-        LESSON, routed, source="lessons", sender=key.name, dedupe=dedupe, now=dealpost.store.now()
-    )
+    event = intake.make_event(LESSON, routed, source="lessons", sender=key.name, dedupe=dedupe, now=context.now())
     receipt = intake.commit([event], ["id" if sent_id else "Idempotency-Key"])[0]
     duplicate = "true" if receipt.duplicate else "false"
     # The busiest answer of all: bytes, not a serializer.

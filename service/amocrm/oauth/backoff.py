@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from outbox.outcome import DeliveryError, PauseKind
+from service.amocrm.oauth.token_store import NAMESPACE
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
 
-PLACE = ("tokens", "amocrm:trouble")
+PLACE = (NAMESPACE, "amocrm:trouble")
 FIRST, LONGEST = 5.0, 600.0
 """Seconds until the next attempt: doubling from the one to the other."""
 
@@ -18,7 +19,7 @@ DAY = 24 * 3600.0
 
 
 class Backoff:
-    """In memory, namespace "tokens", key "amocrm:trouble", while there is any."""
+    """Kept beside the tokens while there is any."""
 
     def __init__(self, key_values: KeyValues, now: Callable[[], float], random: Callable[[], float]) -> None:
         self._key_values = key_values

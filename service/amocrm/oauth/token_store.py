@@ -114,7 +114,7 @@ class TokenStore:
 class KnownAccount:
     """The connected account's id, as far as it is stored: asks nobody, writes nothing, and looks seldom."""
 
-    def __init__(self, key_values: KeyValues, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, key_values: Callable[[], KeyValues], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._key_values = key_values
         self._monotonic = monotonic
         self._known: tuple[int | None, float] | None = None
@@ -122,7 +122,7 @@ class KnownAccount:
     def __call__(self) -> int | None:
         now = self._monotonic()
         if self._known is None or now >= self._known[1]:
-            entry = self._key_values.get(NAMESPACE, KEY)
+            entry = self._key_values().get(NAMESPACE, KEY)
             self._known = (entry.value.get("account_id") if entry else None, now + LOOKED_UP_EVERY)
         return self._known[0]
 

@@ -1,0 +1,33 @@
+"""What a way in is given: nothing from which another machine could be reached, so that no sender ever waits for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from outbox.message import NewEvent, Receipt
+from service.authentication import ApiKeys
+
+EXTENSION = "dealpost.sources"
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """accept: as in outbox.store.Intake. now: seconds since the epoch. account_id: of the connected amoCRM account, as
+    it is stored; None while unknown. lesson_map, webhook_secrets, subdomain: of the settings."""
+
+    accept: Callable[[Sequence[NewEvent], float], list[Receipt]]
+    now: Callable[[], float]
+    keys: ApiKeys
+    account_id: Callable[[], int | None]
+    lesson_map: Mapping[int, int]
+    webhook_secrets: tuple[str, ...]
+    subdomain: str
+
+
+def source_context() -> SourceContext:
+    """That of the application that is serving the request."""
+    return cast(SourceContext, current_app.extensions[EXTENSION])

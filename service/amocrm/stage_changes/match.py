@@ -1,18 +1,17 @@
 """One change, one record: which hooks and which rows of amoCRM's log of events tell of the same change of stage.
 
-A change has up to three kinds of witnesses: hooks that carry a time, rows of the log of events, hooks without a time.
-Their times differ, none of the first two bears the other's id, and any of them may be missing, late or repeated. So
-what is kept of a deal is the list of its witnesses, and the number of its changes is the least that explains them:
-hooks plus rows, minus the most pairs that can be made of one hook and one row within a minute. A witness that raises
-this number makes a record; every other one is a change that has its record already. However they are shuffled, the
-number never exceeds the true one, and where the log of events is complete it reaches it.
+A change is told of by up to three kinds of observations: hooks that carry a time, rows of the log of events, hooks
+without a time. Their times differ, none of the first two bears the other's id, and any of them may be missing, late or
+repeated. So what is kept of a deal is the list of these observations, and the number of its changes is the least that
+explains them: hooks plus rows, minus the most pairs that can be made of one hook and one row within a minute. An
+observation that raises this number makes a record; every other one is of a change that has its record already. However
+they are shuffled, the number never exceeds the true one, and where the log of events is complete it reaches it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 TOLERANCE = 60.0
 """Seconds by which the times of one change may differ."""
@@ -24,17 +23,18 @@ PATIENCE = 10.0
 """Seconds that a hook which only differs by its time waits for a sign that the deal was elsewhere in between."""
 
 BELIEVED = 30 * 24 * 3600.0
-"""A time further from the clock than this places nothing: such a witness is placed by when it came."""
-
-Item = dict[str, Any]
-"""A witness as kept: e (our event, "" for one noted without), p, o, n (pipeline, old and new stage), t (its time or
-None), s (when we saw it), a (its id in the log, "" for a hook), v (own: it made the record; same: of a change that has
-one; again: repeats a hook, counts for nothing), of (the event with the record), x (no time of its own, found since)."""
+"""A time further from the clock than this places nothing: such an observation is placed by when it came."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """Something that tells of a change. Times: seconds since the epoch; at None: it tells none. api_id: in the log."""
+    """Something that tells of a change. Times: seconds since the epoch; at None: it tells none.
+
+    event_id: of our event, "" for what was noted without one. old, new: the stages. seen_at: when we saw it. api_id:
+    its id in amoCRM's log, "" for a hook. role: "" while it is not classified; own: it made the record; same: of a
+    change that has one; again: repeats a hook, counts for nothing. of: the event that made the record. timed: a row
+    that tells the time of this hook without one was seen since.
+    """
 
     event_id: str
     pipeline_id: int | None
@@ -43,11 +43,19 @@ class Observation:
     at: float | None
     seen_at: float
     api_id: str = ""
+    role: str = ""
+    of: str = ""
+    timed: bool = False
+
+    @property
+    def moment(self) -> float:
+        """When it happened, as well as we know."""
+        return self.at if self.at is not None and abs(self.at - self.seen_at) <= BELIEVED else self.seen_at
 
 
 @dataclass(frozen=True)
 class New:
-    """A change that has no record yet: this witness makes it."""
+    """A change that has no record yet: this observation makes it."""
 
 
 @dataclass(frozen=True)
@@ -67,108 +75,102 @@ class Wait:
 Verdict = New | Same | Wait
 
 
-def judge(items: Sequence[Item], witness: Observation, now: float) -> tuple[list[Item], Verdict]:
+def classify(before: Sequence[Observation], observation: Observation, now: float) -> tuple[list[Observation], Verdict]:
     """-> what is to be kept from now on, and the verdict. The same event gets the same verdict again."""
-    kept = [dict(item) for item in items]
-    known = _known(kept, witness)
+    kept = list(before)
+    known = _known(kept, observation)
     if known is not None:
         return kept, known
-    item = _item(witness)
-    verdict = _untimed(kept, item) if witness.at is None else _timed(kept, item, now)
+    repeats = False
+    if observation.at is None:
+        verdict = _untimed(kept, observation)
+    else:
+        verdict, repeats, told = _timed(kept, observation, now)
+        kept = [replace(other, timed=True) if other is told else other for other in kept]
     if isinstance(verdict, Wait):
         return kept, verdict
     if isinstance(verdict, New):
-        item["v"], item["of"] = "own", item["e"]
-    else:
-        item["v"], item["of"] = item["v"] or "same", verdict.of
-    return [*kept, item], verdict
+        return [*kept, replace(observation, role="own", of=observation.event_id)], verdict
+    return [*kept, replace(observation, role="again" if repeats else "same", of=verdict.of)], verdict
 
 
-def _known(items: Iterable[Item], witness: Observation) -> Verdict | None:
-    for item in items:
-        if (witness.event_id and item["e"] == witness.event_id) or (witness.api_id and item["a"] == witness.api_id):
-            own = item["v"] == "own" and item["e"] == witness.event_id
-            return New() if own else Same(item["of"])
+def _known(kept: Iterable[Observation], observation: Observation) -> Verdict | None:
+    for other in kept:
+        same_event = bool(observation.event_id) and other.event_id == observation.event_id
+        if same_event or (observation.api_id and other.api_id == observation.api_id):
+            own = other.role == "own" and other.event_id == observation.event_id
+            return New() if own else Same(other.of)
     return None
 
 
-def _item(witness: Observation) -> Item:
-    return {
-        "e": witness.event_id,
-        "p": witness.pipeline_id,
-        "o": witness.old,
-        "n": witness.new,
-        "t": witness.at,
-        "s": witness.seen_at,
-        "a": witness.api_id,
-        "v": "",
-        "of": "",
-        "x": False,
-    }
-
-
-def _timed(items: list[Item], item: Item, now: float) -> Verdict:
-    alike = [one for one in items if _alike(one, item)]
-    hooks = [one for one in alike if one["t"] is not None and not one["a"]]
-    if not item["a"]:
-        for one in hooks:
-            if one["t"] == item["t"] and _exactly(one, item):
-                return _again(item, one)
-    counted = [one for one in items if one["t"] is not None and one["v"] != "again"]
-    if pairs([*counted, item]) > pairs(counted):
-        return Same(_nearest(alike, item)["of"])
-    if (untimed := _found_time(items, alike, item)) is not None:
-        untimed["x"] = True
-        return Same(untimed["of"])
-    if not item["a"]:
-        near = [one for one in hooks if _apart(one, item) <= TOLERANCE and not _left_between(items, one, item)]
+def _timed(kept: list[Observation], observation: Observation, now: float) -> tuple[Verdict, bool, Observation | None]:
+    """-> the verdict, whether it only repeats a hook, and the hook without a time whose time it tells."""
+    alike = [other for other in kept if _alike(other, observation)]
+    hooks = [other for other in alike if other.at is not None and not other.api_id]
+    if not observation.api_id:
+        for other in hooks:
+            if other.at == observation.at and _exactly(other, observation):
+                return Same(other.of), True, None
+    counted = [other for other in kept if other.at is not None and other.role != "again"]
+    if pairs([*counted, observation]) > pairs(counted):
+        return Same(_nearest(alike, observation).of), False, None
+    if (untimed := _found_time(kept, alike, observation)) is not None:
+        return Same(untimed.of), False, untimed
+    if not observation.api_id:
+        near = [
+            other
+            for other in hooks
+            if _apart(other, observation) <= TOLERANCE and not _left_between(kept, other, observation)
+        ]
         if near:
-            left = PATIENCE - (now - item["s"])
-            return Wait(left) if 0 < left <= PATIENCE else _again(item, _nearest(near, item))
-    return New()
+            left = PATIENCE - (now - observation.seen_at)
+            return (
+                (Wait(left), False, None)
+                if 0 < left <= PATIENCE
+                else (Same(_nearest(near, observation).of), True, None)
+            )
+    return New(), False, None
 
 
-def _again(item: Item, one: Item) -> Same:
-    item["v"] = "again"
-    return Same(one["of"])
-
-
-def _untimed(items: list[Item], item: Item) -> Verdict:
+def _untimed(kept: list[Observation], observation: Observation) -> Verdict:
     """A hook of the digital pipeline: no time, and repeated for up to an hour and a quarter."""
-    alike = [one for one in items if _alike(one, item) and one["v"] != "again"]
-    bare = [one["s"] for one in alike if one["t"] is None]
-    for one in alike:
+    alike = [other for other in kept if _alike(other, observation) and other.role != "again"]
+    bare = [other.seen_at for other in alike if other.at is None]
+    for other in alike:
         # The other hook of a change whose time is known, however late the deal's next changes made it.
-        place = _place(one)
-        lonely = not any(abs(seen - place) <= TOLERANCE for seen in bare)
-        if one["t"] is not None and abs(place - item["s"]) <= TOLERANCE and lonely:
-            return Same(one["of"])
-    changes = [one for one in alike if one["t"] is not None or one["v"] == "own"]
-    last = max(changes, key=_place, default=None)
-    if last is None or item["s"] - _place(last) > UNTIMED:
+        lonely = not any(abs(seen - other.moment) <= TOLERANCE for seen in bare)
+        if other.at is not None and abs(other.moment - observation.seen_at) <= TOLERANCE and lonely:
+            return Same(other.of)
+    changes = [other for other in alike if other.at is not None or other.role == "own"]
+    last = max(changes, key=lambda other: other.moment, default=None)
+    if last is None or observation.seen_at - last.moment > UNTIMED:
         return New()
-    other = any(_came_after(one, last) and not _alike(one, item) for one in items)
-    return New() if other else Same(last["of"])
+    elsewhere = any(_came_after(other, last) and not _alike(other, observation) for other in kept)
+    return New() if elsewhere else Same(last.of)
 
 
-def _found_time(items: list[Item], alike: list[Item], item: Item) -> Item | None:
+def _found_time(kept: list[Observation], alike: list[Observation], observation: Observation) -> Observation | None:
     """The hook without a time that told of the same change."""
-    bare = [one for one in alike if one["t"] is None and one["v"] == "own" and not one["x"]]
-    place = _place(item)
-    near = [one for one in bare if abs(one["s"] - place) <= TOLERANCE]
+    bare = [other for other in alike if other.at is None and other.role == "own" and not other.timed]
+    moment = observation.moment
+    near = [other for other in bare if abs(other.seen_at - moment) <= TOLERANCE]
     if not near:
-        near = [one for one in bare if abs(one["s"] - place) <= UNTIMED and not _other_between(items, one, item)]
-    return min(near, key=lambda one: float(abs(one["s"] - place)), default=None)
+        near = [
+            other
+            for other in bare
+            if abs(other.seen_at - moment) <= UNTIMED and not _other_between(kept, other, observation)
+        ]
+    return min(near, key=lambda other: abs(other.seen_at - moment), default=None)
 
 
-def pairs(items: Sequence[Item]) -> int:
+def pairs(observations: Sequence[Observation]) -> int:
     """The most pairs of one hook and one row of the log that can tell of the same change (augmenting paths)."""
-    hooks = [one for one in items if not one["a"]]
-    rows = [one for one in items if one["a"]]
+    hooks = [one for one in observations if not one.api_id]
+    rows = [one for one in observations if one.api_id]
     edges = [
         sorted(
-            (at for at, row in enumerate(rows) if _alike(hook, row) and _apart(hook, row) <= TOLERANCE),
-            key=lambda at: (not _exactly(hook, rows[at]), _apart(hook, rows[at])),
+            (index for index, row in enumerate(rows) if _alike(hook, row) and _apart(hook, row) <= TOLERANCE),
+            key=lambda index: (not _exactly(hook, rows[index]), _apart(hook, rows[index])),
         )
         for hook in hooks
     ]
@@ -186,58 +188,57 @@ def pairs(items: Sequence[Item]) -> int:
     return sum(place(hook, set()) for hook in range(len(hooks)))
 
 
-def _alike(one: Item, other: Item) -> bool:
+def _stages(observation: Observation) -> tuple[int | None, int | None, int | None]:
+    return observation.pipeline_id, observation.old, observation.new
+
+
+def _alike(one: Observation, other: Observation) -> bool:
     """The same stages of the same pipeline; what one of them does not tell is not held against it."""
-    return all(one[name] == other[name] or one[name] is None or other[name] is None for name in "pon")
+    return all(a == b or a is None or b is None for a, b in zip(_stages(one), _stages(other), strict=True))
 
 
-def _exactly(one: Item, other: Item) -> bool:
-    return all(one[name] == other[name] for name in "pon")
+def _exactly(one: Observation, other: Observation) -> bool:
+    return _stages(one) == _stages(other)
 
 
-def _apart(one: Item, other: Item) -> float:
-    return float(abs(one["t"] - other["t"]))
+def _apart(one: Observation, other: Observation) -> float:
+    """Of two that tell their times."""
+    return abs((one.at or 0.0) - (other.at or 0.0))
 
 
-def _nearest(items: list[Item], item: Item) -> Item:
-    return min(items, key=lambda one: (not _exactly(one, item), abs(_place(one) - _place(item))))
+def _nearest(observations: list[Observation], to: Observation) -> Observation:
+    return min(observations, key=lambda one: (not _exactly(one, to), abs(one.moment - to.moment)))
 
 
-def _place(item: Item) -> float:
-    """When it happened, as well as we know."""
-    at, seen = item["t"], float(item["s"])
-    return float(at) if at is not None and abs(at - seen) <= BELIEVED else seen
-
-
-def _came_after(one: Item, last: Item) -> bool:
+def _came_after(one: Observation, last: Observation) -> bool:
     """Times are in whole seconds: what came later and is placed in the same moment happened later."""
-    return _place(one) > _place(last) or (one["s"] >= last["s"] and _place(one) > _place(last) - 2.0)
+    return one.moment > last.moment or (one.seen_at >= last.seen_at and one.moment > last.moment - 2.0)
 
 
-def _left_between(items: Iterable[Item], one: Item, other: Item) -> bool:
+def _left_between(kept: Iterable[Observation], one: Observation, other: Observation) -> bool:
     """Whether the deal made another change between two hooks, so that they are two changes."""
-    first, last = sorted((one["t"], other["t"]))
-    return any(i["t"] is not None and first <= i["t"] <= last and not _alike(i, other) for i in items)
+    first, last = sorted((one.at or 0.0, other.at or 0.0))
+    return any(i.at is not None and first <= i.at <= last and not _alike(i, other) for i in kept)
 
 
-def _other_between(items: Iterable[Item], one: Item, other: Item) -> bool:
-    first, last = sorted((_place(one), _place(other)))
-    return any(first < _place(i) < last and not _alike(i, other) for i in items)
+def _other_between(kept: Iterable[Observation], one: Observation, other: Observation) -> bool:
+    first, last = sorted((one.moment, other.moment))
+    return any(first < i.moment < last and not _alike(i, other) for i in kept)
 
 
-def judge_all(
-    before: list[Item], witnesses: Sequence[Observation], now: float, keep_new: bool
-) -> tuple[list[Item], list[Verdict]]:
+def classify_all(
+    before: Sequence[Observation], observations: Sequence[Observation], now: float, keep_new: bool
+) -> tuple[list[Observation], list[Verdict]]:
     """The same for several; verdicts in the order given. keep_new: whether what is new is kept.
 
     They are looked at in the order of their times: what the deal did in between is then known as far as it can be.
     """
-    order = sorted(range(len(witnesses)), key=lambda i: (witnesses[i].at or witnesses[i].seen_at, i))
-    items = before
+    order = sorted(range(len(observations)), key=lambda i: (observations[i].at or observations[i].seen_at, i))
+    kept = list(before)
     verdicts: dict[int, Verdict] = {}
     for index in order:
-        after, verdict = judge(items, witnesses[index], now)
+        after, verdict = classify(kept, observations[index], now)
         verdicts[index] = verdict
         if keep_new or not isinstance(verdict, New):
-            items = after
-    return items, [verdicts[index] for index in range(len(witnesses))]
+            kept = after
+    return kept, [verdicts[index] for index in range(len(observations))]

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from service.amocrm.stage_changes.match import Observation
+from service.amocrm.stage_changes.seen import Changes
+
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
 
-NAMESPACE, TOLD = "echoes", "changes"
+NAMESPACE = "echoes"
 LAST_FEW = 8
 """So many of our own changes are kept per deal."""
 
@@ -28,33 +31,21 @@ class OwnChange:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The last change of stage that amoCRM told us of. at: seconds since the epoch, by amoCRM's clock."""
-
-    status_id: int
-    old_status_id: int | None
-    pipeline_id: int
-    at: float
-
-
-@dataclass(frozen=True)
 class Known:
     """The last changes of a deal: the last that we asked for, the last of ours that amoCRM confirmed, and the last that
     amoCRM told us of, if that is none of ours and none is later."""
 
     asked: OwnChange | None = None
     ours: OwnChange | None = None
-    theirs: Seen | None = None
+    theirs: Observation | None = None
 
 
 class OwnChanges:
-    """In memory by deal id: namespace "echoes" has our own changes, the last few, oldest first; namespace "changes" has
-    what hooks and the log of events told, as items {"p", "o", "n", "t"}: pipeline, old and new stage, time or None.
-    The latter is only read here."""
+    """By deal id: our own changes, the last few, oldest first."""
 
     def __init__(self, key_values: KeyValues, now: Callable[[], float]) -> None:
         self._key_values = key_values
-        self._now = now
+        self._seen = Changes(key_values, now)
 
     def keep(self, changes: Mapping[int, OwnChange]) -> None:
         """Remember these changes by deal id, in place of what was said of the same deliveries. To be called before a
@@ -71,13 +62,13 @@ class OwnChanges:
         """What is known of these deals; each of them is in the answer."""
         keys = [str(lead_id) for lead_id in lead_ids]
         own = self._key_values.get_many(NAMESPACE, keys)
-        told = self._key_values.get_many(TOLD, keys)
+        told = self._seen.last(lead_ids)
         found = {}
         for lead_id, key in zip(lead_ids, keys, strict=True):
             ours = self._read(own.get(key))
             last = next((one for one in reversed(ours) if one.sure), None)
-            seen = _last_told(told.get(key))
-            if seen is not None and last is not None and (seen.status_id == last.status_id or seen.at < last.at):
+            seen = told.get(lead_id)
+            if seen and last and (seen.new == last.status_id or (seen.at or 0.0) < last.at):
                 seen = None  # it is our own change, or older
             found[lead_id] = Known(ours[-1] if ours else None, last, seen)
         return found
@@ -95,15 +86,3 @@ class OwnChanges:
     @staticmethod
     def _read(entry: Any) -> list[OwnChange]:
         return [OwnChange(**one) for one in entry.value] if entry is not None else []
-
-
-def _last_told(entry: Any) -> Seen | None:
-    """The latest change that came with a time and both stages."""
-    value = entry.value if entry is not None else None
-    items = value.get("items", []) if isinstance(value, Mapping) else value
-    found = [
-        Seen(int(one["n"]), int(one["o"]), int(one["p"]), float(one["t"]))
-        for one in (items if isinstance(items, list) else [])
-        if isinstance(one, Mapping) and all(one.get(name) is not None for name in ("n", "o", "p", "t"))
-    ]
-    return max(found, key=lambda one: one.at, default=None)

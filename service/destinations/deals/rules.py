@@ -70,9 +70,9 @@ def _since_moved_back(lead: Lead, pipeline: Pipeline, known: Known, received_at:
     back = Verdict(
         "moved_back", f"somebody moved the deal back to {name} after this event; the next lesson moves it on"
     )
-    if theirs is not None and theirs.status_id == lead.status_id and theirs.old_status_id is not None:
-        if is_further(pipeline, theirs.old_status_id, theirs.status_id):
-            return back if received_at <= theirs.at else Verdict("move")
+    if theirs is not None and theirs.new == lead.status_id and theirs.old is not None:
+        if is_further(pipeline, theirs.old, theirs.new):
+            return back if received_at <= (theirs.at or 0.0) else Verdict("move")
         return Verdict("move")
     if ours is None or not is_further(pipeline, ours.status_id, lead.status_id):
         return Verdict("move")

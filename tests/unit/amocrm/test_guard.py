@@ -7,7 +7,8 @@ import pytest
 
 from service.amocrm.payloads import Lead, Pipeline, Stage
 from service.amocrm.pipelines import Target
-from service.amocrm.stage_changes.own import Known, OwnChange, Seen
+from service.amocrm.stage_changes.match import Observation
+from service.amocrm.stage_changes.own import Known, OwnChange
 from service.destinations.deals.rules import choose, judge
 
 NEW, ONE, TWO, THREE, WON, LOST = 100, 101, 102, 103, 142, 143
@@ -29,6 +30,10 @@ NOTHING = Known()
 
 def lead(status_id: int = NEW, **changes: Any) -> Lead:
     return Lead(**{"id": 5, "name": "x", "price": Decimal(0), "status_id": status_id, "pipeline_id": 10, **changes})
+
+
+def theirs(new: int, old: int, pipeline_id: int, at: float) -> Observation:
+    return Observation("e", pipeline_id, old, new, at, at)
 
 
 def target(status_id: int, known: bool = True) -> Target:
@@ -108,23 +113,23 @@ class TestMovedBack:
         assert kind(lead(NEW, updated_at=AT + 50), THREE, Known(ours=self.ours), received=AT + 20) == "ask"
 
     def test_a_hook_has_told_when(self) -> None:
-        told = Known(ours=self.ours, theirs=Seen(NEW, TWO, 10, AT + 40))
+        told = Known(ours=self.ours, theirs=theirs(NEW, TWO, 10, AT + 40))
         assert kind(lead(NEW, updated_at=AT + 50), THREE, told, received=AT + 39) == "moved_back"
         assert kind(lead(NEW, updated_at=AT + 50), THREE, told, received=AT + 41) == "move"
 
     def test_a_hook_tells_also_of_deals_that_we_never_moved(self) -> None:
-        told = Known(theirs=Seen(NEW, ONE, 10, AT))
+        told = Known(theirs=theirs(NEW, ONE, 10, AT))
         assert kind(lead(NEW), TWO, told, received=AT - 1) == "moved_back"
         assert kind(lead(NEW), TWO, told, received=AT + 1) == "move"
 
     def test_a_reopened_deal_counts_as_moved_back(self) -> None:
-        told = Known(theirs=Seen(NEW, LOST, 10, AT))
+        told = Known(theirs=theirs(NEW, LOST, 10, AT))
         assert kind(lead(NEW), TWO, told, received=AT - 1) == "moved_back"
 
     def test_a_move_forward_by_a_manager_holds_nothing_up(self) -> None:
-        told = Known(theirs=Seen(ONE, NEW, 10, AT))
+        told = Known(theirs=theirs(ONE, NEW, 10, AT))
         assert kind(lead(ONE), TWO, told, received=AT - 1) == "move"
 
     def test_a_hook_about_another_stage_says_nothing(self) -> None:
-        told = Known(theirs=Seen(NEW, ONE, 10, AT))
+        told = Known(theirs=theirs(NEW, ONE, 10, AT))
         assert kind(lead(ONE), TWO, told, received=AT - 1) == "move"

@@ -1,4 +1,4 @@
-"""One change, one record: which witnesses tell of the same change of stage."""
+"""One change, one record: which observations tell of the same change of stage."""
 
 import itertools
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.amocrm.stage_changes.match import PATIENCE, New, Observation, Same, Verdict, Wait, judge, pairs
+from service.amocrm.stage_changes.match import PATIENCE, New, Observation, Same, Verdict, Wait, classify, pairs
 from service.amocrm.stage_changes.seen import Changes
 from tests.unit.erp.fakes import Clock, KeyValues
 
@@ -26,18 +26,18 @@ def logged(old: int, new: int, at: float, seen: float | None = None, number: str
     return Observation(event, PIPELINE, old, new, at, at if seen is None else seen, api_id=number or f"log-{event}")
 
 
-def told(*witnesses: Observation, late: float = PATIENCE + 1) -> list[Verdict]:
+def told(*observations: Observation, late: float = PATIENCE + 1) -> list[Verdict]:
     """The verdicts when they come one after the other, each looked at `late` seconds after it came."""
-    items: list[dict[str, Any]] = []
+    kept: list[Observation] = []
     verdicts = []
-    for one in witnesses:
-        items, verdict = judge(items, one, one.seen_at + late)
+    for one in observations:
+        kept, verdict = classify(kept, one, one.seen_at + late)
         verdicts.append(verdict)
     return verdicts
 
 
-def records(*witnesses: Observation) -> int:
-    return sum(isinstance(one, New) for one in told(*witnesses))
+def records(*observations: Observation) -> int:
+    return sum(isinstance(one, New) for one in told(*observations))
 
 
 def test_there_and_back_and_there_again_is_three() -> None:
@@ -160,10 +160,10 @@ def test_a_time_long_past_is_no_time_to_place_a_hook_by() -> None:
 
 @st.composite
 def lives(draw: st.DrawFn) -> tuple[int, list[Observation]]:
-    """A deal's true changes, and what reaches us of them: (how many there were, witnesses in the order they come)."""
+    """A deal's true changes, and what reaches us of them: (how many, observations in the order they come)."""
     moves = draw(st.lists(st.tuples(st.sampled_from([0, 1, 1, 3, 20, 55, 70]), st.sampled_from([A, B, C])), max_size=9))
     stage, at, count = A, T, 0
-    witnesses: list[tuple[float, Observation]] = []
+    observations: list[tuple[float, Observation]] = []
     seen_times: set[tuple[int, int, float]] = set()
     for wait, new in moves:
         at += wait
@@ -171,13 +171,13 @@ def lives(draw: st.DrawFn) -> tuple[int, list[Observation]]:
             continue
         count += 1
         times = st.floats(0, 600)
-        witnesses.append((draw(times), logged(stage, new, at, T + 1000)))
+        observations.append((draw(times), logged(stage, new, at, T + 1000)))
         time = at + draw(st.sampled_from([-1, 0, 0, 1]))
         seen_times.add((stage, new, time))
         for _ in range(draw(st.sampled_from([0, 1, 1, 2, 3]))):
-            witnesses.append((draw(times), hook(stage, new, time, T + 1000)))
+            observations.append((draw(times), hook(stage, new, time, T + 1000)))
         stage = new
-    return count, [one for _, one in sorted(witnesses, key=lambda pair: pair[0])]
+    return count, [one for _, one in sorted(observations, key=lambda pair: pair[0])]
 
 
 @settings(max_examples=400, deadline=None)
@@ -185,13 +185,13 @@ def lives(draw: st.DrawFn) -> tuple[int, list[Observation]]:
 def test_records_are_the_true_changes_where_the_log_is_complete(
     life: tuple[int, list[Observation]], patient: bool
 ) -> None:
-    count, witnesses = life
-    items: list[dict[str, Any]] = []
+    count, observations = life
+    kept: list[Observation] = []
     made = 0
-    for place, one in enumerate(witnesses):
-        items, verdict = judge(items, one, T + 1000 + (PATIENCE + 1 if patient else 0))
+    for place, one in enumerate(observations):
+        kept, verdict = classify(kept, one, T + 1000 + (PATIENCE + 1 if patient else 0))
         if isinstance(verdict, Wait):
-            items, verdict = judge(items, one, T + 1000 + PATIENCE + 1)
+            kept, verdict = classify(kept, one, T + 1000 + PATIENCE + 1)
         made += isinstance(verdict, New)
         assert made <= count, f"too many after {place + 1}"
     assert made == count
@@ -199,13 +199,13 @@ def test_records_are_the_true_changes_where_the_log_is_complete(
 
 @settings(max_examples=100, deadline=None)
 @given(lives(), st.data())
-def test_witnesses_that_come_twice_change_nothing(life: tuple[int, list[Observation]], data: st.DataObject) -> None:
-    count, witnesses = life
+def test_observations_that_come_twice_change_nothing(life: tuple[int, list[Observation]], data: st.DataObject) -> None:
+    count, observations = life
     clock = Clock(T + 1000 + PATIENCE + 1)
     changes = Changes(KeyValues(clock), clock)
     verdicts: dict[str, Verdict] = {}
-    for one in witnesses:
-        for again in (one, data.draw(st.sampled_from([one, *witnesses]))):
+    for one in observations:
+        for again in (one, data.draw(st.sampled_from([one, *observations]))):
             if again is one or again.event_id in verdicts:
                 [verdict] = changes.settle(1, [again])
                 assert verdicts.setdefault(again.event_id, verdict) == verdict
@@ -215,11 +215,11 @@ def test_witnesses_that_come_twice_change_nothing(life: tuple[int, list[Observat
 @settings(max_examples=100, deadline=None)
 @given(lives())
 def test_noting_first_and_settling_the_rest_makes_no_difference(life: tuple[int, list[Observation]]) -> None:
-    count, witnesses = life
+    count, observations = life
     clock = Clock(T + 1000 + PATIENCE + 1)
     changes = Changes(KeyValues(clock), clock)
     made = 0
-    for one in witnesses:
+    for one in observations:
         if one.api_id and isinstance(changes.note(1, [one])[0], Same):
             continue
         made += isinstance(changes.settle(1, [one])[0], New)
@@ -256,7 +256,7 @@ def test_deals_of_long_ago_are_forgotten() -> None:
     assert changes.sweep() == 1
 
 
-def test_a_deal_keeps_a_bounded_number_of_witnesses() -> None:
+def test_a_deal_keeps_a_bounded_number_of_observations() -> None:
     clock = Clock()
     key_values = KeyValues(clock)
     changes = Changes(key_values, clock)
@@ -285,3 +285,15 @@ def test_hooks_alone_are_enough_where_none_is_lost(moves: list[tuple[int, int]],
     changes = Changes(KeyValues(clock), clock)
     own = {one.event_id for one, verdict in zip(hooks, changes.settle(1, hooks), strict=True) if verdict == New()}
     assert len(own) == count
+
+
+def test_what_0_1_0_kept_is_read_and_written_in_the_same_form() -> None:
+    clock = Clock(T + 100)
+    key_values = KeyValues(clock)
+    row = {"e": "one", "p": 7, "o": A, "n": B, "t": T, "s": T, "a": "", "v": "own", "of": "one", "x": False}
+    key_values.put("changes", "1", [row])
+    changes = Changes(key_values, clock)
+    assert changes.settle(1, [hook(A, B, T, event="two")]) == [Same("one")]
+    assert key_values.kept["changes", "1"].value[0] == row
+    last = changes.last([1, 2])
+    assert list(last) == [1] and (last[1].old, last[1].new, last[1].at) == (A, B, T)

@@ -9,7 +9,7 @@ from outbox.decision import Tried
 from outbox.message import Delivery, Json
 from outbox.outcome import Outcome, Stopping
 from outbox.shared import Lease
-from outbox.store import Store
+from outbox.store import Lanes
 
 EXCHANGES = 20
 """How many requests are kept with one attempt: the newest."""
@@ -20,13 +20,13 @@ class LaneContext:
 
     def __init__(
         self,
-        store: Store,
+        lanes: Lanes,
         lease: Lease,
         batch: Sequence[Delivery],
         stopping: Callable[[], bool],
         settled: Callable[[Mapping[int, Outcome]], None],
     ) -> None:
-        self._store = store
+        self._lanes = lanes
         self._lease = lease
         self._stopping = stopping
         self._settled = settled
@@ -38,14 +38,14 @@ class LaneContext:
     def begin(self, delivery_ids: Sequence[int]) -> None:
         if self._stopping():
             raise Stopping
-        self._store.lanes.begin(self._lease, delivery_ids)
+        self._lanes.begin(self._lease, delivery_ids)
         with self._mutex:
             self._begun.update(delivery_ids)
 
     def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Json]) -> None:
         with self._mutex:
-            for one in delivery_ids:
-                kept = self._exchanges.setdefault(one, [])
+            for delivery_id in delivery_ids:
+                kept = self._exchanges.setdefault(delivery_id, [])
                 kept.append(exchange)
                 del kept[:-EXCHANGES]
 
@@ -55,4 +55,6 @@ class LaneContext:
 
     def tried(self) -> Tried:
         with self._mutex:
-            return Tried({one: tuple(kept) for one, kept in self._exchanges.items()}, frozenset(self._begun))
+            return Tried(
+                {delivery_id: tuple(kept) for delivery_id, kept in self._exchanges.items()}, frozenset(self._begun)
+            )

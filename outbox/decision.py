@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from outbox.message import Delivery, Json, Result, State
+from outbox.message import Delivery, Json, Reason, Result, State
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, PauseKind, Skipped
 from outbox.retry import next_attempt
 
@@ -52,7 +52,7 @@ class Decision:
     succeeded: bool = False
 
 
-def judge(
+def decide(
     batch: Sequence[Delivery],
     outcomes: Mapping[int, Outcome],
     run: Run,
@@ -62,88 +62,88 @@ def judge(
 ) -> Decision:
     """What becomes of these rows, which all have an outcome, in their order. random: numbers in [0, 1)."""
     results: list[Result] = []
-    verdict = Decision((), run)
+    decision = Decision((), run)
     for row in batch:
-        result, verdict = _one(row, outcomes[row.id], verdict, now, random, tried)
+        result, decision = _decide_row(row, outcomes[row.id], decision, now, random, tried)
         results.append(result)
-    if verdict.kind is PauseKind.CAUSE and verdict.error is not None:
+    if decision.kind is PauseKind.CAUSE and decision.error is not None:
         here = {row.id for row in batch}
-        cause = verdict.error.params["cause"]
-        results = list(spare(replace(verdict, results=tuple(results)), str(cause), now).results)
-        revive = tuple(one for one in verdict.run.dead if one not in here)
-        verdict = replace(verdict, revive=revive, run=replace(verdict.run, cause="", dead=()))
-    return replace(verdict, results=tuple(results))
+        cause = decision.error.params["cause"]
+        results = list(spare(replace(decision, results=tuple(results)), str(cause), now).results)
+        revive = tuple(dead for dead in decision.run.dead if dead not in here)
+        decision = replace(decision, revive=revive, run=replace(decision.run, cause="", dead=()))
+    return replace(decision, results=tuple(results))
 
 
-def _one(
-    row: Delivery, outcome: Outcome, verdict: Decision, now: float, random: Callable[[], float], tried: Tried
+def _decide_row(
+    row: Delivery, outcome: Outcome, decision: Decision, now: float, random: Callable[[], float], tried: Tried
 ) -> tuple[Result, Decision]:
-    run = verdict.run
+    run = decision.run
     shown = tuple(tried.exchanges.get(row.id, ()))
     if isinstance(outcome, Later):
-        return later(row, outcome, now, shown), verdict
+        return later(row, outcome, now, shown), decision
     if not isinstance(outcome, DeliveryError):
         run = replace(run, outage=None, outages=False, cause="", dead=(), alone=_without(run.alone, row.id))
-        verdict = replace(verdict, run=run, answered=True, succeeded=True)
-        return success(row, outcome, shown), _end_outage(verdict)
+        decision = replace(decision, run=run, answered=True, succeeded=True)
+        return success(row, outcome, shown), _end_outage(decision)
     if outcome.pause is not None:
-        if verdict.kind is not PauseKind.CAUSE:
-            verdict = replace(verdict, kind=outcome.pause, error=outcome)
-        return paused(row, outcome, shown), verdict
+        if decision.kind is not PauseKind.CAUSE:
+            decision = replace(decision, kind=outcome.pause, error=outcome)
+        return paused(row, outcome, shown), decision
     if outcome.outage and (run.outages or run.outage not in (None, row.id)):
-        verdict = replace(verdict, run=replace(run, outages=True))
-        if verdict.kind in (None, PauseKind.OUTAGE):
-            verdict = replace(verdict, kind=PauseKind.OUTAGE, error=outcome)
-        return paused(row, outcome, shown, interrupted=row.id in tried.begun), verdict
+        decision = replace(decision, run=replace(run, outages=True))
+        if decision.kind in (None, PauseKind.OUTAGE):
+            decision = replace(decision, kind=PauseKind.OUTAGE, error=outcome)
+        return paused(row, outcome, shown, interrupted=row.id in tried.begun), decision
     if outcome.outage:
-        verdict = replace(verdict, run=replace(run, outage=row.id))
+        decision = replace(decision, run=replace(run, outage=row.id))
     elif outcome.cause != "internal":
-        verdict = _end_outage(replace(verdict, run=replace(run, outage=None, outages=False), answered=True))
+        decision = _end_outage(replace(decision, run=replace(run, outage=None, outages=False), answered=True))
     result = failure(
         row, outcome, now, random(), shown, interrupted=outcome.cause == "internal" and row.id in tried.begun
     )
     if result.state == State.DEAD:
-        verdict = _count(verdict, row, outcome)
-    return result, verdict
+        decision = _count(decision, row, outcome)
+    return result, decision
 
 
-def _end_outage(verdict: Decision) -> Decision:
-    return replace(verdict, kind=None, error=None) if verdict.kind is PauseKind.OUTAGE else verdict
+def _end_outage(decision: Decision) -> Decision:
+    return replace(decision, kind=None, error=None) if decision.kind is PauseKind.OUTAGE else decision
 
 
-def _count(verdict: Decision, row: Delivery, error: DeliveryError) -> Decision:
+def _count(decision: Decision, row: Delivery, error: DeliveryError) -> Decision:
     """One more that died of this cause. A student who is not found is no sign of a fault that all share."""
-    run = replace(verdict.run, alone=_without(verdict.run.alone, row.id))
+    run = replace(decision.run, alone=_without(decision.run.alone, row.id))
     if error.code == "not_found":
-        return replace(verdict, run=run)
+        return replace(decision, run=run)
     dead = (*run.dead, row.id) if run.cause == error.cause else (row.id,)
-    verdict = replace(verdict, run=replace(run, cause=error.cause, dead=dead))
+    decision = replace(decision, run=replace(run, cause=error.cause, dead=dead))
     if len(dead) < SERIES:
-        return verdict
+        return decision
     whole = DeliveryError(
         f"{SERIES} deliveries running failed for the same cause: {error.message}",
         cause="same_cause",
         params={**error.params, "cause": error.cause, "params": error.params},
         status=error.status,
     )
-    return replace(verdict, kind=PauseKind.CAUSE, error=whole)
+    return replace(decision, kind=PauseKind.CAUSE, error=whole)
 
 
-def spare(verdict: Decision, cause: str, now: float) -> Decision:
-    """The same verdict, but what would have died of this cause waits, as the destination pauses because of it."""
+def spare(decision: Decision, cause: str, now: float) -> Decision:
+    """The same, but what would have died of this cause waits, as the destination pauses because of it."""
     results = tuple(
         replace(result, state=State.PENDING, outcome="failed", due_at=now, counts=False)
         if result.state == State.DEAD and result.cause == cause
         else result
-        for result in verdict.results
+        for result in decision.results
     )
-    if verdict.run.cause == cause:
-        verdict = replace(verdict, run=replace(verdict.run, cause="", dead=()))
-    return replace(verdict, results=results)
+    if decision.run.cause == cause:
+        decision = replace(decision, run=replace(decision.run, cause="", dead=()))
+    return replace(decision, results=results)
 
 
-def _without(ids: tuple[int, ...], one: int) -> tuple[int, ...]:
-    return tuple(other for other in ids if other != one)
+def _without(ids: tuple[int, ...], delivery_id: int) -> tuple[int, ...]:
+    return tuple(other for other in ids if other != delivery_id)
 
 
 def give_back(row: Delivery) -> Result:
@@ -211,7 +211,7 @@ def failure(
         _told(row, error, exchanges, interrupted),
         state=State.DEAD if due is None else State.PENDING,
         outcome="dead" if due is None else "failed",
-        reason=f"{code}: {error.message}",
+        reason=Reason.of(code, error.message),
         due_at=due,
         counts=True,
     )

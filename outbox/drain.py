@@ -16,7 +16,7 @@ from outbox.context import LaneContext
 from outbox.message import Delivery, Json, Result, State, StoreUnavailable
 from outbox.outcome import Delivered, DeliveryError, Destination, LeaseLost, Outcome, PauseKind, Skipped, Stopping
 from outbox.shared import Lease
-from outbox.store import Store
+from outbox.store import LaneStore
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Lane:
 
     def __init__(
         self,
-        store: Store,
+        store: LaneStore,
         destination: Destination,
         owner: str,
         *,
@@ -83,7 +83,7 @@ class Lane:
     def run_pass(self) -> PassResult:
         """Claim once and deliver what was claimed. Raises LeaseLost, StoreUnavailable; needs `acquire` before."""
         assert self.lease is not None
-        pauses.heed_settings(self.store, self.name, self.destination.fingerprint)
+        pauses.heed_settings(self.store.key_values, self.store.lanes, self.name, self.destination.fingerprint)
         if self.destination.missing():
             return PassResult()
         paused = pauses.read(self.store.key_values, self.name)
@@ -99,9 +99,9 @@ class Lane:
         )
         if not batch:
             return PassResult(next_due=self.store.lanes.next_due(self.name))
-        work = BatchRun(self, self.lease, batch, paused, probe)
-        work.run()
-        return PassResult(claimed=len(batch), stuck=work.given_back == len(batch) and not self.stopping())
+        run = BatchRun(self, self.lease, batch, paused, probe)
+        run.run()
+        return PassResult(claimed=len(batch), stuck=run.given_back == len(batch) and not self.stopping())
 
     # -- the loop of a worker
 
@@ -217,7 +217,7 @@ class BatchRun:
     def _deliver(self, part: Sequence[Delivery]) -> None:
         # Once a pause has begun nothing more leaves, even where the destination is still at work on its batch.
         context = LaneContext(
-            self.store,
+            self.store.lanes,
             self.lease,
             part,
             lambda: self.rested or self.lane.stopping(),
@@ -244,23 +244,23 @@ class BatchRun:
         if not rows:
             return
         now = self.lane.now()
-        found = decision.judge(rows, outcomes, self.run_state, now, self.lane.random, context.tried())
+        decided = decision.decide(rows, outcomes, self.run_state, now, self.lane.random, context.tried())
         if self.spared:
-            found = decision.spare(found, self.spared, now)
+            decided = decision.spare(decided, self.spared, now)
         begins = None
-        if found.kind and found.error is not None:
-            before = None if found.succeeded else self.paused
-            begins = pauses.next_pause(before, found.error, found.kind, now, self.lane.random())
+        if decided.kind and decided.error is not None:
+            before = None if decided.succeeded else self.paused
+            begins = pauses.next_pause(before, decided.error, decided.kind, now, self.lane.random())
             if self.probe and begins.until is not None:
                 # The next probe takes another row, if there is one: this one may be what is wrong.
-                found = replace(found, results=tuple(put_off(one, begins.until) for one in found.results))
-        self.store.lanes.record(self.lease, found.results, found.revive)
-        self._done(found.results)
-        self._remember(found.run)
-        self._end_pause(found)
+                decided = replace(decided, results=tuple(put_off(result, begins.until) for result in decided.results))
+        self.store.lanes.record(self.lease, decided.results, decided.revive)
+        self._done(decided.results)
+        self._remember(decided.run)
+        self._end_pause(decided)
         if begins is not None:
             self._begin_pause(begins)
-        if found.kind is PauseKind.CAUSE:
+        if decided.kind is PauseKind.CAUSE:
             self.spared = str(begins.params["cause"]) if begins else ""
 
     def _known(self, outcome: Outcome | None, outcomes: Mapping[int, Outcome]) -> bool:
@@ -309,11 +309,11 @@ class BatchRun:
         fault = DeliveryError(words, cause="internal", params={"detail": words})
         self._settle(rows, {row.id: fault for row in rows}, context)
 
-    def _end_pause(self, found: decision.Decision) -> None:
+    def _end_pause(self, decided: decision.Decision) -> None:
         paused = self.paused
         if paused is None or paused.kind is PauseKind.OPERATOR:
             return
-        if found.succeeded or (found.answered and paused.kind is PauseKind.OUTAGE):
+        if decided.succeeded or (decided.answered and paused.kind is PauseKind.OUTAGE):
             pauses.lift(self.store.key_values, self.lane.name, paused)
             self.paused = None
 

@@ -36,6 +36,25 @@ NOWHERE = "-"
 """The destination of the one row of an event that has nothing to deliver."""
 
 
+class Reason(str):
+    """Why a delivery stands as it does: a code, and after ": " words for a person. The text is what is stored and
+    shown; it is put together and taken apart here and nowhere else."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, code: str, words: str = "") -> Reason:
+        return cls(f"{code}: {words}" if words else code)
+
+    @property
+    def code(self) -> str:
+        return self.partition(":")[0].strip()
+
+    @property
+    def words(self) -> str:
+        return self.partition(":")[2].strip()
+
+
 @dataclass(frozen=True)
 class Dedupe:
     """How an event is recognised when it is sent again.
@@ -140,7 +159,7 @@ class Delivery:
     destination: str
     key: str | None
     state: State
-    reason: str
+    reason: Reason
     cause: str
     reference: str
     due_at: float

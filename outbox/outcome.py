@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from outbox.message import Delivery, Json
+from outbox.message import Delivery, Json, Reason
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Nothing to do, a success. reason begins with its code: "already_further: the deal is on Won".
+    """Nothing to do, a success. reason: see message.Reason.
 
     by: the id of the delivery that made this one needless; both are recorded in one transaction.
     """
@@ -125,9 +125,8 @@ class DeliveryError(Exception):
         self.person = person
 
     @property
-    def reason(self) -> str:
-        """The row's reason: the code, then words."""
-        return f"{self.code}: {self.message}"
+    def reason(self) -> Reason:
+        return Reason.of(self.code, self.message)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,17 @@
-"""Pauses of a destination, kept in the store's memory: who began one, why, until when, and how it ends."""
+"""Pauses of a destination, kept in the key-value store: who began one, why, until when, and how it ends."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
-from outbox.message import Json
+from outbox.message import Json, Reason
 from outbox.outcome import DeliveryError, PauseKind
 from outbox.retry import pause_seconds
 from outbox.shared import KeyValues
-from outbox.store import Store
+from outbox.store import Lanes, Store
 
-PAUSE = "pause"  # namespaces of the memory, each with one entry per destination
+PAUSE = "pause"  # namespaces of the key-value store, each with one entry per destination
 RUN = "run"
 FINGERPRINT = "fingerprint"
 
@@ -20,8 +20,8 @@ FINGERPRINT = "fingerprint"
 class Paused:
     """A pause as stored. until: seconds since the epoch, None: until somebody acts. step: how many running, from 1.
 
-    reason: a code, then words. who: the operator who pressed the button, "" for one that began by itself.
-    version: of the memory's entry, so that nobody ends a pause that another has put in its place.
+    reason: see message.Reason. who: the operator who pressed the button, "" for one that began by itself.
+    version: of the stored entry, so that nobody ends a pause that another has put in its place.
     """
 
     kind: PauseKind
@@ -78,7 +78,13 @@ def lift(key_values: KeyValues, destination: str, paused: Paused) -> bool:
 def pause(store: Store, destination: str, who: str, reason: str = "") -> None:
     """An operator's pause: nothing goes out until somebody resumes."""
     paused = Paused(
-        PauseKind.OPERATOR, None, f"operator: {reason or who}", "operator", store.now(), who=who, params={"who": who}
+        PauseKind.OPERATOR,
+        None,
+        Reason.of("operator", reason or who),
+        "operator",
+        store.now(),
+        who=who,
+        params={"who": who},
     )
     value = asdict(paused)
     store.key_values.put(PAUSE, destination, {k: v for k, v in value.items() if k != "version"})
@@ -94,17 +100,17 @@ def resume(store: Store, destination: str, who: str) -> int:
     return count
 
 
-def heed_settings(store: Store, destination: str, fingerprint: str) -> bool:
+def heed_settings(key_values: KeyValues, lanes: Lanes, destination: str, fingerprint: str) -> bool:
     """Lift the pauses that new settings or tokens may have mended. -> whether they were new."""
-    entry = store.key_values.get(FINGERPRINT, destination)
+    entry = key_values.get(FINGERPRINT, destination)
     if entry is not None and entry.value == fingerprint:
         return False
     if entry is not None:
-        paused = read(store.key_values, destination)
+        paused = read(key_values, destination)
         if paused is None or not paused.kind.rules.outlives_settings:
-            store.key_values.delete(RUN, [destination])
+            key_values.delete(RUN, [destination])
             if paused is not None:
-                lift(store.key_values, destination, paused)
-            store.lanes.make_due(destination)
-    store.key_values.put(FINGERPRINT, destination, fingerprint)
+                lift(key_values, destination, paused)
+            lanes.make_due(destination)
+    key_values.put(FINGERPRINT, destination, fingerprint)
     return entry is not None

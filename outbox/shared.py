@@ -1,4 +1,4 @@
-"""The three plain things that a store lends to destinations: memory, leases and rates, shared by all processes."""
+"""What a store lends to destinations: key-value store, leases and rate limiter, shared by all processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from outbox.message import Json
 
 @dataclass(frozen=True)
 class Entry:
-    """One value of the memory. version grows by one with each write; updated_at is in seconds since the epoch."""
+    """One value as stored. version grows by one with each write; updated_at is in seconds since the epoch."""
 
     value: Json
     version: int

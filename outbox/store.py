@@ -126,10 +126,23 @@ class Maintenance(Protocol):
         """
 
     def forget(self, email: str, who: str) -> int:
-        """Erase a person: events, deliveries, attempts, memory entries of this e-mail. -> how many events."""
+        """Erase a person: events, deliveries, attempts, key-value entries of this e-mail. -> how many events."""
 
     def checkpoint(self) -> None:
         """Move the log into the database (embedded engine); called by one process only."""
+
+
+class LaneStore(Protocol):
+    """The parts that the drain of one destination is given."""
+
+    @property
+    def lanes(self) -> Lanes: ...
+    @property
+    def key_values(self) -> KeyValues: ...
+    @property
+    def leases(self) -> Leases: ...
+
+    def now(self) -> float: ...
 
 
 class Store(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from outbox.message import NOWHERE, Conflict, Dedupe, NewDelivery, NewEvent, Receipt, State
+from outbox.message import NOWHERE, Conflict, Dedupe, NewDelivery, NewEvent, Reason, Receipt, State
 from outbox.sql.database import Database, Transaction
 from outbox.sql.rows import BIGGEST, encode, marks
 
@@ -88,14 +88,14 @@ def delivery_row(event: NewEvent, delivery: NewDelivery, now: float) -> tuple[An
     ended = delivery.state != State.PENDING
     cause = delivery.cause
     if delivery.state == State.DEAD and not cause:
-        cause = delivery.reason.partition(":")[0]
+        cause = Reason(delivery.reason).code
     return (
         event.id,
         event.name,
         delivery.destination,
         delivery.key,
         delivery.state.value,
-        delivery.reason,
+        str(delivery.reason),
         cause,
         max(now, event.not_before or now),
         event.not_before,

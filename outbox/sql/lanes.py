@@ -152,7 +152,7 @@ def record_one(db: Transaction, lease: Lease, result: Result, now: float) -> Non
         "fence": None,
     }
     if result.outcome not in (None, "paused"):
-        columns |= {"reason": result.reason, "cause": result.cause, "interrupted": int(result.interrupted)}
+        columns |= {"reason": str(result.reason), "cause": result.cause, "interrupted": int(result.interrupted)}
     elif result.interrupted or (result.outcome is None and is_open(db, result.delivery_id)):
         columns["interrupted"] = 1  # it goes back, and nobody knows what became of what was sent
     if result.reference:

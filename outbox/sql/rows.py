@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from outbox.message import Attempt, Delivery, Event, Json, State
+from outbox.message import Attempt, Delivery, Event, Json, Reason, State
 from outbox.sql.database import Reader, Row
 
 BIGGEST = 2**63 - 1
@@ -33,7 +33,7 @@ def delivery(row: Row) -> Delivery:
         destination=row["destination"],
         key=row["key"],
         state=State(row["state"]),
-        reason=row["reason"],
+        reason=Reason(row["reason"]),
         cause=row["cause"],
         reference=row["reference"],
         due_at=row["due_at"],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.message import OPEN_STATES, State, new_id
+from outbox.message import OPEN_STATES, Reason, State, new_id
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 
@@ -38,3 +38,18 @@ def test_every_state_is_drawn_and_explained(path: str) -> None:
     for state in State:
         assert state.value in drawing[1], state
         assert re.search(rf"^\| `{state.value}` \|", text, re.MULTILINE), state
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("already_further: the deal is on Won", "already_further", "the deal is on Won"),
+        ("not_routed", "not_routed", ""),
+        ("refused: 400: no such stage", "refused", "400: no such stage"),
+        ("", "", ""),
+    ],
+)
+def test_a_reason_is_a_code_and_words_in_one_text(text: str, code: str, words: str) -> None:
+    reason = Reason(text)
+    assert (reason.code, reason.words) == (code, words)
+    assert reason == text == Reason.of(code, words)

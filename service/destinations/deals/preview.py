@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from outbox.message import Delivery
+from outbox.message import Delivery, Reason
 from outbox.outcome import DeliveryError, Outcome, Skipped
 from service.amocrm import AmocrmAccount
 from service.amocrm.client import AmocrmClient
@@ -164,7 +164,8 @@ class Previewer:
     def _nothing(self, outcome: object, target: Target) -> Preview:
         verdict, words = "not_found", "nothing was found"
         if isinstance(outcome, Skipped):
-            verdict, _, words = outcome.reason.partition(": ")
+            reason = Reason(outcome.reason)
+            verdict, words = reason.code, reason.words
         elif isinstance(outcome, DeliveryError):
             verdict, words = outcome.code, outcome.message
         return Preview(

@@ -117,7 +117,7 @@ def done(delivery: Delivery) -> str:
     """What was done there, or why nothing was, in a few words."""
     if delivery.state == State.SKIPPED:
         stage = delivery.facts.get("from_name")
-        if delivery.reason.startswith("already_further") and stage:
+        if delivery.reason.code == "already_further" and stage:
             return _("already on “%(stage)s”", stage=stage)
         return words.reason_words(delivery.reason)
     if delivery.state == State.DEAD:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_babel import gettext as _
 from flask_babel import pgettext
 
-from outbox.message import Delivery, State
+from outbox.message import Delivery, Reason, State
 
 LATE = 5 * 60.0
 """Seconds after which somebody who waits is worth a colour."""
@@ -83,7 +83,7 @@ def chip(delivery: Delivery, now: float, pause: str = "", not_set_up: bool = Fal
 
 def reason_words(reason: str) -> str:
     """Why a delivery was not needed, or what became of it, by the code that its reason begins with."""
-    code, _colon, rest = reason.partition(":")
+    told = Reason(reason)
     known = {
         "already_further": _("the deal is already further"),
         "already_there": _("the deal is already on this stage"),
@@ -100,4 +100,4 @@ def reason_words(reason: str) -> str:
         "ambiguous": _("it is not certain whether it arrived"),
         "unreadable": _("it could not be read"),
     }
-    return known.get(code.strip()) or rest.strip() or code.strip()
+    return known.get(told.code) or told.words or told.code

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.decision import Decision, Run, Tried, judge
+from outbox.decision import Decision, Run, Tried, decide
 from outbox.message import Delivery, State
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, PauseKind, Skipped
 from outbox.pauses import Paused, next_pause
@@ -39,11 +39,11 @@ def row(number: int, **fields: Any) -> Delivery:
 
 def judged(*outcomes: Outcome, run: Run = Run(), tried: Tried = Tried(), **fields: Any) -> Decision:  # noqa: B008
     batch = [row(number, **fields) for number in range(1, len(outcomes) + 1)]
-    return judge(batch, dict(enumerate(outcomes, 1)), run, 100.0, lambda: 0.0, tried)
+    return decide(batch, dict(enumerate(outcomes, 1)), run, 100.0, lambda: 0.0, tried)
 
 
-def states(verdict: Decision) -> list[State]:
-    return [result.state for result in verdict.results]
+def states(decision: Decision) -> list[State]:
+    return [result.state for result in decision.results]
 
 
 def test_every_kind_of_outcome_has_its_result() -> None:

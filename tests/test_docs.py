@@ -110,6 +110,13 @@ def test_each_command_is_told(language: str, app: Flask) -> None:
     assert not missing, f"{language}/commands.md does not tell of {missing}"
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_sender_is_told(language: str) -> None:
+    text = text_of(language, "senders.md")
+    missing = [path.name for path in (FOLDER / "senders").iterdir() if path.is_file() and f"/{path.name})" not in text]
+    assert not missing
+
+
 def pages(language: str) -> set[str]:
     return {path.name for path in (FOLDER / language).glob("*.md")}
 

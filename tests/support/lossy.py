@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 class LossyProxy:
     """Passes requests on to `target`, and hangs up on the first `lose` of them once the target has answered.
 
-    held: while it is set, no answer goes back (none is lost by that).
+    busy: how many requests, before those, are answered 503 and go no further.
+    go: while it is clear, no answer goes back.
     """
 
-    def __init__(self, target: str, lose: int = 0) -> None:
-        self.target, self.lose = target, lose
+    def __init__(self, target: str, lose: int = 0, busy: int = 0) -> None:
+        self.target, self.lose, self.busy = target, lose, busy
         self.statuses: list[int] = []  # of the target's answers, lost or not
         self.bodies: list[bytes] = []
         self.go = threading.Event()
@@ -27,6 +28,13 @@ class LossyProxy:
 
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                with lock:
+                    busy, proxy.busy = proxy.busy > 0, proxy.busy - 1
+                if busy:
+                    self.send_response(503)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 to = urlsplit(proxy.target)
                 connection = http.client.HTTPConnection(to.hostname or "", to.port, timeout=30)
                 names = {name: value for name, value in self.headers.items() if name.lower() != "connection"}

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from sandbox import certificates
 from sandbox.amocrm.account import Account
 from sandbox.amocrm.hooks import Hooks
 from sandbox.amocrm.oauth import OAuth
@@ -24,7 +25,8 @@ class Sandbox:
     """A running sandbox: `with Sandbox() as s: requests.get(s.url)`.
 
     `port` 0 takes a free one. `port_erp` opens a second door to the same world, so that the ERP has an address of its
-    own. The control API answers only under loopback names, `host` and `control_hosts`. Any knob may
+    own. The control API answers only under loopback names, `host` and `control_hosts`. With
+    `tls_folder` each port speaks HTTPS too, and is a proxy for amoCRM's names; clients trust its `ca.pem`. Any knob may
     be given by name, as in `Sandbox(rotation="lenient")`; raises ValueError for an unknown one.
     """
 
@@ -36,13 +38,15 @@ class Sandbox:
         state_file: str | Path | None = None,
         clock: Clock | None = None,
         control_hosts: Iterable[str] = (),
+        tls_folder: str | Path | None = None,
         **knobs: Any,
     ) -> None:
         self.clock = clock or Clock()
         self.world = World(self.clock, Path(state_file) if state_file else None, **knobs)
-        self._servers = [Server(self.world, host, port)]
+        tls = certificates.context(Path(tls_folder)) if tls_folder else None
+        self._servers = [Server(self.world, host, port, tls)]
         if port_erp is not None:
-            self._servers.append(Server(self.world, host, port_erp))
+            self._servers.append(Server(self.world, host, port_erp, tls))
         self.url = f"http://{host}:{self._servers[0].port}"
         self.erp_url = f"http://{host}:{self._servers[-1].port}/api/rest.php"
         self.world.base = self.url

@@ -1,4 +1,4 @@
-"""`python -m sandbox`: runs the sandbox until it is told to stop."""
+"""`python -m sandbox` and `flask sandbox`: runs the sandbox until it is told to stop."""
 
 import argparse
 import signal
@@ -8,20 +8,22 @@ from types import FrameType
 from sandbox import Sandbox
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+def main(arguments: list[str] | None = None, name: str = "python -m sandbox") -> None:
+    """Raises SystemExit with a reason when it cannot listen."""
+    parser = argparse.ArgumentParser(prog=name, description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8099, help="0 takes a free one")
     parser.add_argument("--port-erp", type=int, help="a second port, for the ERP")
     parser.add_argument(
         "--control-host", action="append", default=[], help="another name under which /_sandbox/ answers; repeatable"
     )
+    parser.add_argument("--tls", metavar="FOLDER", help="speak HTTPS too, by certificates kept or made there")
     parser.add_argument("--state-file", help="keeps tokens, deals and records over a restart")
     parser.add_argument("--redirect-uri", help="where the consent page sends the browser back to")
     rotation = parser.add_mutually_exclusive_group()
     rotation.add_argument("--strict-rotation", dest="rotation", action="store_const", const="strict")
     rotation.add_argument("--lenient-rotation", dest="rotation", action="store_const", const="lenient")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     knobs = {name: getattr(options, name) for name in ("rotation", "redirect_uri") if getattr(options, name)}
     stop = threading.Event()
 
@@ -32,7 +34,13 @@ def main() -> None:
     signal.signal(signal.SIGINT, on_signal)
     try:
         sandbox = Sandbox(
-            options.host, options.port, options.port_erp, options.state_file, None, options.control_host, **knobs
+            options.host,
+            options.port,
+            options.port_erp,
+            options.state_file,
+            control_hosts=options.control_host,
+            tls_folder=options.tls,
+            **knobs,
         )
     except OSError as error:
         raise SystemExit(f"sandbox: cannot listen on {options.host}:{options.port}: {error}") from error

@@ -28,6 +28,18 @@ def parse(text: str) -> dict[str, Any]:
     return root
 
 
+def as_data(node: Any, name: str = "") -> Any:
+    """Nested form values as the JSON that they stand for: keys counted from 0 are an array, and digits under a number's
+    name are a number."""
+    if isinstance(node, dict):
+        places = [str(place) for place in range(len(node))]
+        if node and list(node) == places:
+            return [as_data(child) for child in node.values()]
+        return {key: as_data(child, key) for key, child in node.items()}
+    is_number = name in ("id", "price") or name.endswith(("_id", "_at", "_by", "_till"))
+    return int(node) if is_number and node.isdecimal() else node
+
+
 def flatten(name: str, value: Any) -> Iterator[tuple[str, str]]:
     """Pairs of bracket key and text for a nested value; None is an empty text."""
     if isinstance(value, dict):

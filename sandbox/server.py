@@ -1,6 +1,7 @@
 """The HTTP server: takes a request through limits, faults and services, and books it in the log."""
 
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from sandbox import control, effects, page
 from sandbox.amocrm import routes
 from sandbox.erp import rest
-from sandbox.wire import Request, Response, as_html
+from sandbox.wire import Request, Response, as_html, gateway_page
 
 if TYPE_CHECKING:
     from sandbox.world import World
@@ -77,11 +78,15 @@ def _act(world: "World", request: Request, part: str) -> Response:
 
 def _note_refresh(world: "World", request: Request, note: dict[str, Any]) -> None:
     try:
-        token = request.json().get("refresh_token")
+        token = request.data().get("refresh_token")
     except (ValueError, AttributeError):
         return
     if token:
         note["successor_used"] = world.oauth.successor_used(token)
+
+
+TLS_HANDSHAKE = b"\x16"
+PLAYED = (".amocrm.ru", ".amocrm.com", ".kommo.com")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -95,11 +100,54 @@ class Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         address = urlsplit(self.path)
-        length = int(self.headers.get("Content-Length") or 0)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(length) if length else b""
-        request = Request(self.command, address.path or "/", address.query, headers, body)
+        try:
+            body = self._body()
+        except ValueError:
+            self.close_connection = True
+            self._send(Answer(gateway_page(400)))
+            return
+        secure = isinstance(self.connection, ssl.SSLSocket)
+        request = Request(self.command, address.path or "/", address.query, headers, body, secure)
         self._send(answer(self.server.world, request))
+
+    def _body(self) -> bytes:
+        """The body by its length or in chunks. Raises ValueError when neither can be read."""
+        if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
+            length = int(self.headers.get("Content-Length") or 0)
+            return self.rfile.read(length) if length else b""
+        pieces = []
+        while size := int(self.rfile.readline(1024).split(b";")[0], 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline(1024)
+        while self.rfile.readline(65_537).strip():
+            continue
+        return b"".join(pieces)
+
+    def setup(self) -> None:
+        """A connection that begins as TLS does is taken as such, on the same port."""
+        tls = self.server.tls
+        if tls and self.request.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE:
+            self.request = self.server.secured(self.request, tls)
+        super().setup()
+
+    def finish(self) -> None:
+        super().finish()
+        if isinstance(self.request, ssl.SSLSocket):
+            self.request.close()
+
+    def do_CONNECT(self) -> None:
+        """As a client's proxy, for amoCRM's own names only: whatever is asked of them is answered here."""
+        host = self.path.rpartition(":")[0]
+        if self.server.tls is None or not host.endswith(PLAYED):
+            self.close_connection = True
+            self._send(Answer(gateway_page(403)))
+            return
+        self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        self.wfile.flush()
+        super().finish()
+        self.setup()
+        self.close_connection = False
 
     do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = do_HEAD = _handle
 
@@ -149,9 +197,10 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, world: "World", host: str, port: int) -> None:
+    def __init__(self, world: "World", host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.world = world
-        self._connections: set[Any] = set()
+        self.tls = tls
+        self._connections: dict[Any, Any] = {}
         self._change = threading.Condition()
         super().__init__((host, port), Handler)
         self._thread = threading.Thread(
@@ -167,13 +216,25 @@ class Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._change:
-            self._connections.add(request)
+            self._connections[request] = request
         super().process_request(request, client_address)
+
+    def secured(self, request: Any, tls: ssl.SSLContext) -> ssl.SSLSocket:
+        """The connection as TLS, ended by `close` like any other."""
+        made = tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        with self._change:
+            self._connections[request] = made
+        try:
+            made.do_handshake()
+        except OSError:
+            made.close()
+            raise
+        return made
 
     def shutdown_request(self, request: Any) -> None:
         super().shutdown_request(request)
         with self._change:
-            self._connections.discard(request)
+            self._connections.pop(request, None)
             self._change.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -186,7 +247,7 @@ class Server(ThreadingHTTPServer):
         self.shutdown()
         self._thread.join()
         with self._change:
-            for connection in self._connections:
+            for connection in self._connections.values():
                 try:
                     connection.shutdown(socket.SHUT_RDWR)
                 except OSError:

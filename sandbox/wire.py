@@ -20,6 +20,7 @@ class Request:
     raw_query: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    secure: bool = False
 
     @property
     def query(self) -> dict[str, Any]:
@@ -38,6 +39,12 @@ class Request:
             return json.loads(self.body.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise BadJSON(str(error)) from error
+
+    def data(self) -> Any:
+        """The body as JSON, or a form with bracket keys as the same data. Raises BadJSON."""
+        if "x-www-form-urlencoded" in self.headers.get("content-type", "") and self.body[:1] not in (b"{", b"["):
+            return forms.as_data(forms.parse(self.body.decode("utf-8", "replace")))
+        return self.json()
 
     def parsed(self) -> Any:
         """The body for the log: JSON, else a form, else its text."""

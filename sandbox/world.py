@@ -16,6 +16,7 @@ from sandbox.amocrm.limits import Limits
 from sandbox.amocrm.oauth import OAuth
 from sandbox.amocrm.pipelines import Pipeline, Stage, new_pipeline
 from sandbox.amocrm.problems import problem, unauthorized
+from sandbox.amocrm.records import Record
 from sandbox.clock import Clock
 from sandbox.erp.tables import Tables
 from sandbox.faults import Faults
@@ -46,6 +47,7 @@ class World:
         self.log = RequestLog(clock)
         self.stopping = threading.Event()
         self._knobs = knobs
+        self._asked = threading.local()
         self._state_file = state_file
         self._dirty = threading.Event()
         self._save_cost = 0.0
@@ -56,6 +58,15 @@ class World:
         if state_file:
             self._saver = threading.Thread(target=self._save_now_and_then, name="sandbox-saver", daemon=True)
             self._saver.start()
+
+    @property
+    def link_base(self) -> str:
+        """Where links lead: to the address that this thread's request came to."""
+        return getattr(self._asked, "base", self.base)
+
+    def answering(self, request: Request) -> None:
+        scheme = "https" if request.secure else "http"
+        self._asked.base = f"{scheme}://{request.host}" if request.host else self.base
 
     @property
     def netloc(self) -> str:
@@ -183,6 +194,7 @@ class World:
             "pipelines": [asdict(pipeline) for pipeline in account.pipelines.values()],
             "changes": [asdict(change) for change in account.changes],
             "custom_fields": account.custom_fields,
+            "records": [asdict(record) for record in account.records.values()],
             "last_id": account.last_id,
             "oauth": self.oauth.dump(),
             "hooks": self.hooks.dump(),
@@ -202,6 +214,7 @@ class World:
             account.pipelines[row["id"]] = Pipeline(**{**row, "stages": stages})
         account.changes = [_change(row) for row in data["changes"]]
         account.custom_fields = data["custom_fields"]
+        account.records = {row["id"]: Record(**row) for row in data.get("records", [])}
         account.last_id = data["last_id"]
         account.reindex()
         self.oauth.load(data["oauth"])

@@ -3,12 +3,15 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox import defaults
 from sandbox.amocrm.pipelines import INCOMING_TYPE, LOST_SORT, Pipeline, Stage, new_pipeline
 from sandbox.amocrm.search import SearchIndex, matches
 from sandbox.clock import Clock
+
+if TYPE_CHECKING:
+    from sandbox.amocrm.records import Record
 
 
 @dataclass(slots=True)
@@ -75,6 +78,7 @@ class Account:
         self.pipelines: dict[int, Pipeline] = {}
         self.changes: list[Change] = []
         self.custom_fields: dict[str, int] = {}
+        self.records: dict[int, Record] = {}
         self.users = {defaults.ADMIN_USER_ID: True, defaults.GONE_USER_ID: False}
         self.index = SearchIndex()
         self.last_id = 40_000_000

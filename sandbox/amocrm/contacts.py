@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox import defaults
 from sandbox.amocrm.account import Contact
+from sandbox.amocrm.directory import EMAIL_FIELD, PHONE_FIELD
 from sandbox.amocrm.lists import ids, in_range, listing, order_by, page_of, wanted
-from sandbox.amocrm.problems import hal, not_found
-from sandbox.amocrm.rows import Faulty, read_rows, refusal
+from sandbox.amocrm.problems import hal, not_found, problem
+from sandbox.amocrm.rows import Faulty, Row, expect_int, read_rows, refusal
 from sandbox.wire import Request, Response
 
 if TYPE_CHECKING:
     from sandbox.world import World
 
-EMAIL_FIELD, PHONE_FIELD = 904_103, 904_101
 CODES = {"EMAIL": "emails", "PHONE": "phones"}
 
 
@@ -42,7 +42,7 @@ def contact_row(world: "World", contact: Contact, with_leads: bool) -> dict[str,
     if contact.emails:
         fields.append(multitext(EMAIL_FIELD, "Email", "EMAIL", contact.emails))
     fields += text_fields(world, contact.fields)
-    base = world.base
+    base = world.link_base
     embedded: dict[str, Any] = {"tags": [], "companies": []}
     if with_leads:
         embedded["leads"] = [
@@ -88,7 +88,9 @@ def list_contacts(world: "World", request: Request) -> Response:
     if "order" in query:
         rows = order_by(query, rows, ("id", "updated_at"))
     with_leads = "leads" in wanted(query)
-    return listing(request, world.base, "contacts", rows, page, limit, lambda row: contact_row(world, row, with_leads))
+    return listing(
+        request, world.link_base, "contacts", rows, page, limit, lambda row: contact_row(world, row, with_leads)
+    )
 
 
 def get_contact(world: "World", request: Request, contact_id: int) -> Response:
@@ -126,27 +128,94 @@ def named_fields(world: "World", other: list[tuple[Any, str]]) -> dict[str, str]
     return {names[field_id]: text for field_id, text in other}
 
 
+WRITABLE = {
+    "name",
+    "first_name",
+    "last_name",
+    "custom_fields_values",
+    "responsible_user_id",
+    "created_by",
+    "updated_by",
+    "created_at",
+    "updated_at",
+    "_embedded",
+}
+
+
+def contact_changes(world: "World", row: Row) -> dict[str, Any]:
+    """What a row sets: name, emails, phones, fields. Raises Faulty."""
+    if row.surplus:
+        raise Faulty(sorted(row.surplus)[0], "FieldNotExpected", "This field was not expected.")
+    for name in ("name", "first_name", "last_name"):
+        if not isinstance(row.data.get(name, ""), str):
+            raise Faulty(name, "InvalidType", "This value should be of type string.")
+    for name in ("created_at", "updated_at", "created_by", "updated_by"):
+        expect_int(row.data, name)
+    user = expect_int(row.data, "responsible_user_id")
+    if user is not None and not world.account.users.get(user):
+        raise Faulty("responsible_user_id", "NotSupportedChoice", "The value you selected is not a valid choice.")
+    known, other = read_fields(row.data.get("custom_fields_values"))
+    changes: dict[str, Any] = {**known, "fields": named_fields(world, other)}
+    name = row.data.get("name") or " ".join(
+        row.data[part] for part in ("first_name", "last_name") if row.data.get(part)
+    )
+    return {**changes, "name": name} if name else changes
+
+
+def written(world: "World", rows: list[tuple[Row, Contact]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": contact.id,
+            "name": contact.name,
+            "updated_at": contact.updated_at,
+            "request_id": row.request_id,
+            "_links": {"self": {"href": f"{world.link_base}/api/v4/contacts/{contact.id}"}},
+        }
+        for row, contact in rows
+    ]
+
+
 def add_contacts(world: "World", request: Request) -> Response:
     """POST: an array of contacts; all are added or none."""
-    rows = read_rows(request, {"name", "first_name", "last_name", "custom_fields_values", "responsible_user_id"})
     plans, faults = [], []
-    for row in rows:
+    for row in read_rows(request, WRITABLE):
         try:
-            if row.surplus:
-                raise Faulty(sorted(row.surplus)[0], "FieldNotExpected", "This field was not expected.")
-            if not isinstance(row.data.get("name", ""), str):
-                raise Faulty("name", "InvalidType", "This value should be of type string.")
-            known, other = read_fields(row.data.get("custom_fields_values"))
-            names = (row.data.get("first_name"), row.data.get("last_name"))
-            name = row.data.get("name") or " ".join(str(part) for part in names if part)
-            plans.append((row, name, known, named_fields(world, other)))
+            plans.append((row, contact_changes(world, row)))
         except Faulty as fault:
             faults.append((row, fault))
     if faults:
         return refusal(world, faults)
-    answer = []
-    for row, name, known, fields in plans:
-        contact = world.account.add_contact(name, known.get("emails"), known.get("phones"), fields)
-        link = f"{world.base}/api/v4/contacts/{contact.id}"
-        answer.append({"id": contact.id, "request_id": row.request_id, "_links": {"self": {"href": link}}})
-    return hal({"_links": {"self": {"href": f"{world.base}/api/v4/contacts"}}, "_embedded": {"contacts": answer}})
+    add = world.account.add_contact
+    made = [
+        (row, add(change.get("name", ""), change.get("emails"), change.get("phones"), change["fields"]))
+        for row, change in plans
+    ]
+    answers = [{name: row[name] for name in ("id", "request_id", "_links")} for row in written(world, made)]
+    links = {"self": {"href": f"{world.link_base}/api/v4/contacts"}}
+    return hal({"_links": links, "_embedded": {"contacts": answers}})
+
+
+def patch_contacts(world: "World", request: Request, contact_id: int | None = None) -> Response:
+    """PATCH of a batch, or of one contact by an object: fields that are not named stay."""
+    account = world.account
+    if contact_id is not None and contact_id not in account.contacts:
+        return problem(404, "Entity not found")
+    plans, faults = [], []
+    for row in read_rows(request, WRITABLE, contact_id):
+        try:
+            number = expect_int(row.data, "id")
+            contact = account.contacts.get(number) if number is not None else None
+            if contact is None:
+                raise Faulty("id", "NotSupportedChoice", "Entity not found")
+            plans.append((row, contact, contact_changes(world, row)))
+        except Faulty as fault:
+            faults.append((row, fault))
+    if faults:
+        return refusal(world, faults)
+    for _, contact, changes in plans:
+        account.edit_contact(contact.id, **{**changes, "fields": {**contact.fields, **changes["fields"]}})
+    answers = written(world, [(row, contact) for row, contact, _ in plans])
+    if contact_id is not None:
+        return hal({name: value for name, value in answers[0].items() if name != "request_id"})
+    links = {"self": {"href": f"{world.link_base}/api/v4/contacts"}}
+    return hal({"_links": links, "_embedded": {"contacts": answers}})

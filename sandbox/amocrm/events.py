@@ -29,11 +29,11 @@ def event_row(world: "World", change: Change) -> dict[str, Any]:
         "value_after": stage_value(change.after) if moved else [],
         "value_before": stage_value(change.before) if moved else [],
         "account_id": defaults.ACCOUNT_ID,
-        "_links": {"self": {"href": f"{world.base}/api/v4/events/{change.id}"}},
+        "_links": {"self": {"href": f"{world.link_base}/api/v4/events/{change.id}"}},
         "_embedded": {
             "entity": {
                 "id": change.entity_id,
-                "_links": {"self": {"href": f"{world.base}/api/v4/leads/{change.entity_id}"}},
+                "_links": {"self": {"href": f"{world.link_base}/api/v4/leads/{change.entity_id}"}},
             }
         },
     }
@@ -55,4 +55,4 @@ def list_events(world: "World", request: Request) -> Response:
         if "entity_id" in chosen:
             numbers = ids(chosen["entity_id"], "filter[entity_id]") or set()
             rows = [row for row in rows if row.entity_id in numbers]
-    return listing(request, world.base, "events", rows, page, limit, lambda row: event_row(world, row))
+    return listing(request, world.link_base, "events", rows, page, limit, lambda row: event_row(world, row))

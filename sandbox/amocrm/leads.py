@@ -43,7 +43,7 @@ LOSS_REASONS = {4_203_748, 4_203_751}
 
 
 def deal_row(world: "World", deal: Deal, with_contacts: bool) -> dict[str, Any]:
-    base = world.base
+    base = world.link_base
     nested: dict[str, Any] = {
         "tags": [{"id": 60_001 + index, "name": tag, "color": None} for index, tag in enumerate(deal.tags)],
         "companies": [],
@@ -138,7 +138,7 @@ def list_leads(world: "World", request: Request) -> Response:
     if "order" in query:
         rows = order_by(query, rows, ("id", "updated_at", "created_at"))
     people = "contacts" in extras
-    return listing(request, world.base, "leads", rows, page, limit, lambda row: deal_row(world, row, people))
+    return listing(request, world.link_base, "leads", rows, page, limit, lambda row: deal_row(world, row, people))
 
 
 def get_lead(world: "World", request: Request, lead_id: int) -> Response:
@@ -239,13 +239,13 @@ def patch_leads(world: "World", request: Request, lead_id: int | None = None) ->
             "id": deal.id,
             "updated_at": deal.updated_at,
             "request_id": row.request_id,
-            "_links": {"self": {"href": f"{world.base}/api/v4/leads/{deal.id}"}},
+            "_links": {"self": {"href": f"{world.link_base}/api/v4/leads/{deal.id}"}},
         }
         for row, deal, _, _ in good
     ]
     if lead_id is not None:
         return hal({name: value for name, value in answers[0].items() if name != "request_id"})
-    return hal({"_links": {"self": {"href": f"{world.base}/api/v4/leads"}}, "_embedded": {"leads": answers}})
+    return hal({"_links": {"self": {"href": f"{world.link_base}/api/v4/leads"}}, "_embedded": {"leads": answers}})
 
 
 def embedded(row: Row, name: str) -> list[dict[str, Any]]:
@@ -287,6 +287,6 @@ def add_leads(world: "World", request: Request) -> Response:
             tags,
             by=0,
         )
-        link = {"self": {"href": f"{world.base}/api/v4/leads/{deal.id}"}}
+        link = {"self": {"href": f"{world.link_base}/api/v4/leads/{deal.id}"}}
         answers.append({"id": deal.id, "request_id": row.request_id, "_links": link})
-    return hal({"_links": {"self": {"href": f"{world.base}/api/v4/leads"}}, "_embedded": {"leads": answers}})
+    return hal({"_links": {"self": {"href": f"{world.link_base}/api/v4/leads"}}, "_embedded": {"leads": answers}})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def access_token(world: "World", request: Request) -> Response:
     """Reference: https://www.amocrm.ru/developers/content/oauth/oauth"""
     try:
-        data = request.json()
+        data = request.data()
     except BadJSON:
         data = None
     if not isinstance(data, dict):

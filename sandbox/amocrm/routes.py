@@ -4,9 +4,8 @@ import secrets
 from typing import TYPE_CHECKING
 
 from sandbox import defaults
-from sandbox.amocrm import contacts, events, leads, oauth_pages, webhooks
-from sandbox.amocrm.lists import wanted
-from sandbox.amocrm.problems import Refused, hal, not_found, problem, unauthorized
+from sandbox.amocrm import complex, contacts, directory, events, leads, oauth_pages, records, webhooks
+from sandbox.amocrm.problems import NOTHING, Refused, hal, not_found, problem, unauthorized
 from sandbox.wire import Request, Response
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ def _api(world: "World", request: Request) -> Response:
     unpaid = world.settings.unpaid
     if unpaid == "all" or (unpaid == "writes" and request.method != "GET"):
         return problem(402, "Аккаунт не оплачен")
+    world.answering(request)
     with world.lock:
         return _route(world, request)
 
@@ -58,7 +58,7 @@ def _route(world: "World", request: Request) -> Response:
     number = int(parts[-1]) if parts[-1].isdecimal() else None
     match method, parts:
         case "GET", ["account"]:
-            return account(world, request)
+            return directory.account(world, request)
         case "GET", ["contacts"]:
             return contacts.list_contacts(world, request)
         case "GET", ["contacts", _] if number is not None:
@@ -69,11 +69,11 @@ def _route(world: "World", request: Request) -> Response:
             return leads.list_leads(world, request)
         case "GET", ["leads", "pipelines"]:
             rows = sorted(world.account.pipelines.values(), key=lambda row: row.sort)
-            data = [row.as_json(defaults.ACCOUNT_ID, world.base) for row in rows]
+            data = [row.as_json(defaults.ACCOUNT_ID, world.link_base) for row in rows]
             return hal({"_total_items": len(data), "_embedded": {"pipelines": data}})
         case "GET", ["leads", "pipelines", _] if number is not None:
             row = world.account.pipelines.get(number)
-            return hal(row.as_json(defaults.ACCOUNT_ID, world.base)) if row else not_found(world)
+            return hal(row.as_json(defaults.ACCOUNT_ID, world.link_base)) if row else not_found(world)
         case "GET", ["leads", _] if number is not None:
             return leads.get_lead(world, request, number)
         case "PATCH", ["leads"]:
@@ -82,32 +82,87 @@ def _route(world: "World", request: Request) -> Response:
             return leads.patch_leads(world, request, number)
         case "POST", ["leads"]:
             return leads.add_leads(world, request)
+        case "POST", ["leads", "complex"]:
+            return complex.add_complex(world, request)
+        case "GET", ["leads", "pipelines", pipeline_id, "statuses"] if pipeline_id.isdecimal():
+            row = world.account.pipelines.get(int(pipeline_id))
+            statuses = row.as_json(defaults.ACCOUNT_ID, world.link_base)["_embedded"] if row else None
+            return hal({"_total_items": len(statuses["statuses"]), "_embedded": statuses}) if statuses else NOTHING
+        case "PATCH", ["contacts"]:
+            return contacts.patch_contacts(world, request)
+        case "PATCH", ["contacts", _] if number is not None:
+            return contacts.patch_contacts(world, request, number)
+        case "GET", ["users"]:
+            return directory.users(world, request)
+        case "GET", ["users", _] if number is not None:
+            return directory.users(world, request, number)
+        case _, ["companies" | "tasks", *_]:
+            return _records(world, request, parts[0], parts[1:])
+        case "GET", [("leads" | "contacts") as owner, "custom_fields"]:
+            return directory.custom_fields(world, request, owner)
+        case "GET", [("leads" | "contacts") as owner, "custom_fields", _] if number is not None:
+            return directory.custom_fields(world, request, owner, number)
+        case "GET", [("leads" | "contacts") as owner, "tags"]:
+            return directory.tags(world, request, owner)
+        case _, [("leads" | "contacts") as owner, "notes", *rest]:
+            return _notes(world, request, owner, None, rest)
+        case _, [("leads" | "contacts") as owner, entity, "notes", *rest] if entity.isdecimal():
+            return _notes(world, request, owner, int(entity), rest)
+        case _, [("leads" | "contacts") as owner, entity, ("links" | "link" | "unlink")] if entity.isdecimal():
+            return _links(world, request, owner, int(entity), parts[-1])
         case "GET", ["events"]:
             return events.list_events(world, request)
         case "GET" | "POST" | "DELETE", ["webhooks"]:
             return webhooks.webhooks(world, request)
-        case _, ["account" | "contacts" | "leads" | "events" | "webhooks", *_]:
+        case _, ["account" | "contacts" | "leads" | "users" | "events" | "webhooks", *_]:
             return problem(405, "Method not allowed")
     return problem(404, "Not found")
 
 
-def account(world: "World", request: Request) -> Response:
-    """The cheapest test of a connection."""
-    data = {
-        "id": defaults.ACCOUNT_ID,
-        "name": "Школа (песочница)",
-        "subdomain": world.settings.subdomain,
-        "created_at": 1_700_000_000,
-        "created_by": 0,
-        "updated_at": 1_700_000_000,
-        "updated_by": 0,
-        "current_user_id": defaults.ADMIN_USER_ID,
-        "country": "RU",
-        "currency": "RUB",
-        "currency_symbol": "₽",
-        "is_unsorted_on": True,
-        "_links": {"self": {"href": f"{world.base}/api/v4/account"}},
-    }
-    if "is_api_filter_enabled" in wanted(request.query):
-        data["is_api_filter_enabled"] = world.settings.filters_enabled
-    return hal(data)
+def _records(world: "World", request: Request, kind: str, rest: list[str]) -> Response:
+    """Companies and tasks."""
+    match request.method, rest:
+        case "GET", []:
+            return records.list_records(world, request, kind)
+        case "POST", []:
+            return records.add_records(world, request, kind)
+        case "PATCH", []:
+            return records.patch_records(world, request, kind)
+        case "GET", [number] if number.isdecimal():
+            return records.get_record(world, kind, int(number))
+        case "PATCH", [number] if number.isdecimal():
+            return records.patch_records(world, request, kind, int(number))
+        case "GET", ["custom_fields"] if kind == "companies":
+            return directory.custom_fields(world, request, kind)
+        case "GET", ["custom_fields", number] if kind == "companies" and number.isdecimal():
+            return directory.custom_fields(world, request, kind, int(number))
+        case "GET", ["tags"] if kind == "companies":
+            return directory.tags(world, request, kind)
+        case _, ["notes", *more] if kind == "companies":
+            return _notes(world, request, kind, None, more)
+        case _, [number, "notes", *more] if kind == "companies" and number.isdecimal():
+            return _notes(world, request, kind, int(number), more)
+        case _, [number, ("links" | "link" | "unlink")] if kind == "companies" and number.isdecimal():
+            return _links(world, request, kind, int(number), rest[-1])
+    return problem(405, "Method not allowed")
+
+
+def _notes(world: "World", request: Request, owner: str, entity_id: int | None, rest: list[str]) -> Response:
+    match request.method, rest:
+        case "GET", []:
+            return records.list_records(world, request, "notes", owner, entity_id)
+        case "POST", []:
+            return records.add_records(world, request, "notes", owner, entity_id)
+        case "GET", [number] if number.isdecimal():
+            return records.get_record(world, "notes", int(number))
+        case "PATCH", [number] if number.isdecimal():
+            return records.patch_records(world, request, "notes", int(number))
+    return problem(405, "Method not allowed")
+
+
+def _links(world: "World", request: Request, owner: str, entity_id: int, action: str) -> Response:
+    if (request.method, action) == ("GET", "links"):
+        return complex.links(world, request, owner, entity_id)
+    if request.method == "POST" and action != "links":
+        return complex.change_links(world, request, owner, entity_id, joined=action == "link")
+    return problem(405, "Method not allowed")

@@ -34,7 +34,7 @@ class Row:
 def read_rows(request: Request, allowed: set[str], single: int | None = None) -> list[Row]:
     """The rows of a body, an array, or with `single` (an id from the path) one object. Raises Refused(400)."""
     try:
-        data = request.json()
+        data = request.data()
     except BadJSON:
         raise Refused(problem(400, "Request body should contain a valid JSON.")) from None
     if single is not None:

@@ -35,7 +35,7 @@ def hook_row(world: "World", hook: Hook) -> dict[str, Any]:
         "sort": 1,
         "disabled": hook.disabled,
         "settings": hook.settings,
-        "_links": {"self": {"href": f"{world.base}/api/v4/webhooks"}},
+        "_links": {"self": {"href": f"{world.link_base}/api/v4/webhooks"}},
     }
 
 
@@ -50,7 +50,7 @@ def webhooks(world: "World", request: Request) -> Response:
         rows = [hook_row(world, hook) for hook in hooks.subscriptions.values() if only in (None, hook.destination)]
         return hal({"_total_items": len(rows), "_embedded": {"webhooks": rows}}) if rows else NOTHING
     try:
-        data = request.json()
+        data = request.data()
     except BadJSON:
         data = None
     destination = data.get("destination") if isinstance(data, dict) else None

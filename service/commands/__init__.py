@@ -9,10 +9,11 @@ from service.commands.amocrm import find_lead, pipelines
 from service.commands.check import check
 from service.commands.lessons import complete_lesson
 from service.commands.outbox import outbox
+from service.commands.sandbox import sandbox
 from service.commands.tokens import tokens
 from service.commands.webhook import webhook
 
 
 def register(app: Flask) -> None:
-    for command in (check, pipelines, find_lead, complete_lesson, outbox, tokens, webhook):
+    for command in (check, pipelines, find_lead, complete_lesson, outbox, sandbox, tokens, webhook):
         app.cli.add_command(command)

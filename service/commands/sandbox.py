@@ -7,9 +7,10 @@ import click
 
 @click.command("sandbox", add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def sandbox(arguments: tuple[str, ...]) -> None:
+@click.pass_context
+def sandbox(context: click.Context, arguments: tuple[str, ...]) -> None:
     """Play amoCRM and the ERP until stopped; takes what `python -m sandbox --help` tells."""
     # Here, so that a service without the sandbox's folder still has its other commands.
     from sandbox.__main__ import main
 
-    main(list(arguments), "flask sandbox")
+    main(list(arguments), context.command_path)

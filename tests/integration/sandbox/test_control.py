@@ -15,6 +15,7 @@ import requests
 from sandbox import Sandbox, control, defaults
 from sandbox.presets import PRESETS
 from sandbox.settings import Settings
+from tests.support.processes import bare_environ
 
 ROOT = Path(__file__).parents[3]
 DOCS = [ROOT / "docs" / "sandbox.md", ROOT / "docs" / "ru" / "sandbox.md"]
@@ -207,3 +208,23 @@ def test_another_name_can_be_allowed_and_amocrm_itself_answers_under_any() -> No
         assert requests.get(f"{sandbox.url}/_sandbox/settings", headers=named, timeout=10).status_code == 200
         answer = requests.get(f"{sandbox.url}/api/v4/account", headers={"Host": "school.amocrm.ru"}, timeout=10)
         assert answer.status_code == 401
+
+
+def test_flask_sandbox_is_the_same_and_needs_no_account(tmp_path: Any) -> None:
+    flask = [sys.executable, "-m", "flask", "--app", "wsgi", "sandbox"]
+    environment = bare_environ(DATABASE_URL=f"sqlite:///{tmp_path}/dealpost.db")
+    help_text = subprocess.run(
+        [*flask, "--help"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert "flask sandbox" in help_text.stdout.splitlines()[0]
+    assert "--tls" in help_text.stdout
+    process = subprocess.Popen(
+        [*flask, "--port", "0", "--lenient-rotation"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    line = process.stdout.readline()
+    try:
+        url = line.removeprefix("sandbox listening on ").strip()
+        assert requests.get(f"{url}/_sandbox/settings", timeout=10).json()["rotation"] == "lenient"
+    finally:
+        assert stop(process) == 0

@@ -32,7 +32,17 @@ KINDS = {
     "tasks": Kind(
         ("text", "complete_till"),
         COMMON
-        | {"text", "complete_till", "entity_id", "entity_type", "task_type_id", "duration", "is_completed", "result"},
+        | {
+            "text",
+            "complete_till",
+            "entity_id",
+            "entity_type",
+            "task_type_id",
+            "duration",
+            "is_completed",
+            "result",
+            "_embedded",
+        },
         {"group_id": 0, "entity_id": None, "entity_type": None, "duration": 0, "is_completed": False, "task_type_id": 1}
         | {"result": []},
     ),
@@ -123,7 +133,9 @@ def checked(world: "World", kind: str, row: Row, new: bool) -> dict[str, Any]:
         if name in row.data and not isinstance(row.data[name], str):
             raise Faulty(name, "InvalidType", "This value should be of type string.")
     for name in ("complete_till", "entity_id", "task_type_id", "created_at", "updated_at"):
-        expect_int(row.data, name, nullable=True)
+        number = expect_int(row.data, name, nullable=True)
+        if number is not None:
+            row.data[name] = number
     user = expect_int(row.data, "responsible_user_id")
     if user is not None and not world.account.users.get(user):
         raise Faulty("responsible_user_id", "NotSupportedChoice", "The value you selected is not a valid choice.")

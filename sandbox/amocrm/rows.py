@@ -69,10 +69,14 @@ def refusal(world: "World", faults: list[tuple[Row, Faulty]]) -> Response:
 
 
 def expect_int(data: dict[str, Any], name: str, nullable: bool = False) -> int | None:
-    """The whole number under that name, None when absent. Raises Faulty for texts, floats and booleans."""
+    """The whole number under that name, None when absent; a time may have a point and a nought. Raises Faulty for
+    texts, other floats and booleans."""
     value = data.get(name)
     if name not in data or (value is None and nullable):
         return None
+    if isinstance(value, float) and value.is_integer() and name.endswith(("_at", "_till")):
+        # Python's datetime.timestamp() goes out as 1790000000.0, and clients that send it are in use.
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise Faulty(name, "InvalidType", "This value should be of type int.")
     return value

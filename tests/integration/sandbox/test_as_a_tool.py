@@ -252,3 +252,10 @@ def test_it_is_a_proxy_for_amocrms_names_and_for_no_others(tmp_path: Any) -> Non
             for other in ("https://example.com/", "https://amocrm.ru.evil.example/"):
                 with pytest.raises(requests.exceptions.ProxyError):
                     session.get(other, **options)
+
+
+def test_a_time_may_end_in_a_nought_as_pythons_does_and_nothing_else_may(box: Any) -> None:
+    assert box.post("/api/v4/tasks", [{"text": "a", "complete_till": 1_790_000_000.0}]).status_code == 200
+    assert box.rows("/api/v4/tasks", "tasks")[0]["complete_till"] == 1_790_000_000
+    assert box.post("/api/v4/tasks", [{"text": "a", "complete_till": 1_790_000_000.5}]).status_code == 400
+    assert box.patch(f"/api/v4/leads/{first_deal(box).id}", {"price": 5.0}).status_code == 400

@@ -31,6 +31,7 @@ class Workers:
             **sandbox.env,
             "DEALPOST_ENV_FILE": "/dev/null",
             "SANDBOX": "1",
+            "ALLOW_EPHEMERAL": "1",  # a temporary folder may lie in memory
             "DATABASE_URL": f"sqlite:///{folder}/bench.db",
             "AMOCRM_RPS": str(RPS),
             "LOG_FORMAT": "text",

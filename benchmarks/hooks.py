@@ -31,6 +31,7 @@ def environ(folder: str, sandbox_url: str, port: int) -> dict[str, str]:
         **defaults.SETTINGS(sandbox_url),
         "DEALPOST_ENV_FILE": "/dev/null",
         "SANDBOX": "1",
+        "ALLOW_EPHEMERAL": "1",  # a temporary folder may lie in memory
         "DATABASE_URL": f"sqlite:///{folder}/hooks.db",
         "API_KEYS": f"bench:{API_KEY}",
         "PORT": str(port),

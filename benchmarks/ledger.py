@@ -88,6 +88,7 @@ class _Run:
             **sandbox.env,
             "DEALPOST_ENV_FILE": "/dev/null",
             "SANDBOX": "1",
+            "ALLOW_EPHEMERAL": "1",  # a temporary folder may lie in memory
             "DATABASE_URL": f"sqlite:///{folder}/ledger.db",
             "API_KEYS": f"ledger:{API_KEY}",
             "PORT": str(self.port),

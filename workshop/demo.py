@@ -195,6 +195,7 @@ def show(pace: float, within: float, lines: bool) -> int:
             **sandbox.env,
             "DEALPOST_ENV_FILE": os.devnull,
             "SANDBOX": "1",
+            "ALLOW_EPHEMERAL": "1",  # a temporary folder may lie in memory
             "DATABASE_URL": f"sqlite:///{folder}/demo.db",
             "PORT": str(port),
             "API_KEYS": f"demo:{key}",

@@ -42,7 +42,7 @@ def main() -> int:
     if web.port != wanted:
         print(f"\nPort {wanted} is taken by another program: this run takes {web.port}.", flush=True)
     made = missing_keys(settings, home / "run.env")
-    environ = {**os.environ, **made, "PORT": str(web.port)}
+    environ = {**os.environ, **made, "PORT": str(web.port), "WORKER_IN_WEB": "0"}  # it starts the worker itself
     sandbox = None
     if practising:
         sandbox = Practice(home, next_free_port(web.port + 1), f"http://localhost:{web.port}")

@@ -1,5 +1,6 @@
 """The worker process: `python scheduler.py`. Ends cleanly on SIGTERM and Ctrl-C; HUP: reads the settings anew."""
 
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,8 @@ def main() -> int:
     try:
         settings = read_settings()
         logs.configure(settings)
+        if settings.database_hint:
+            logging.getLogger("scheduler").warning("DATABASE_URL: %s", settings.database_hint)
         worker = Worker(create_app(settings))
     except CANNOT_START as error:
         print(said_plainly(error), file=sys.stderr, flush=True)

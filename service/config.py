@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -105,6 +105,7 @@ class Settings:
     """All settings of the service, checked."""
 
     database_url: str = field(default="", repr=False)
+    unknown: tuple[str, ...] = ()  # names in .env that are no settings
     database_hint: str = ""  # where else a relative path might have been meant
     secret_key: str = field(default="", repr=False)
     token_keys: tuple[str, ...] = field(default=(), repr=False)
@@ -150,11 +151,12 @@ def load(
     read_file: Callable[[str], str] = lambda p: Path(p).read_text(encoding="utf-8-sig"),
     mount_of: Callable[[Path], disks.Mount | None] = _no_mounts,
     faults: Sequence[str] = (),
+    of_file: Sequence[str] = (),
 ) -> Settings:
     """Settings from a mapping such as os.environ.
 
     root: the folder that a relative database path counts from. mount_of: which mount holds a file. faults: what was
-    wrong with the mapping's sources already.
+    wrong with the mapping's sources already. of_file: the names that come from .env, where each should be a setting.
 
     Raises ConfigError naming every fault.
     """
@@ -192,6 +194,7 @@ def load(
         erp=erp,
     )
     allow_ephemeral = read.flag("ALLOW_EPHEMERAL")
+    settings = replace(settings, unknown=tuple(sorted(set(of_file) - read.known)))
     if database_url and settings.on_sqlite and not allow_ephemeral:
         why = disks.wiped(environ, mount_of(settings.database_path))
         if why:

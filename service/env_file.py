@@ -60,11 +60,12 @@ def _fault(binding: Binding) -> str:
     # What does not look like a setting's name may be the rest of a secret.
     name = re.match(r"(?:export\s+)?([A-Z][A-Z0-9_]{2,40})\s*[=:]", text)
     shown = f"{name[1]}: " if name else ""
+    readable = not binding.error and binding.value is not None and NAME.fullmatch(binding.key or "")
+    if not readable and re.match(r"(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*:", text):
+        return f"{shown}a colon stands where = should; expected NAME=value"
     if binding.error and re.match(r"[^=\s]+\s*=\s*[\"']", text):
         return f"{shown}the quote is not closed, or something follows it; expected NAME='value'"
     if binding.error or (binding.key and binding.value is None):
-        if re.match(r"[^=:\s]+\s*:", text):
-            return f"{shown}a colon stands where = should; expected NAME=value"
         return f"{shown}the line cannot be read; expected NAME=value, or # before a remark"
     if binding.key and not NAME.fullmatch(binding.key):
         return "what stands before = is no name of a setting; expected NAME=value"

@@ -26,7 +26,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """
     if environ is None and _held:
         return _held[0]
-    return _load(*read_environ(os.environ if environ is None else environ))
+    return _load(_merged(os.environ if environ is None else environ))
 
 
 def hold_settings() -> Settings:
@@ -35,8 +35,8 @@ def hold_settings() -> Settings:
     Raises config.ConfigError naming every fault; what was held before stays so.
     """
     global _held
-    values, faults = read_environ(os.environ)
-    _held = _load(values, faults), values
+    merged = _merged(os.environ)
+    _held = _load(merged), merged[0]
     return _held[0]
 
 
@@ -58,8 +58,13 @@ def environ_at_start() -> Mapping[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def read_environ(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """-> the environment's and the file's values in one, and what is wrong with the file."""
+def read_environ(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment's and the file's values in one, as far as they can be read."""
+    return _merged(given)[0]
+
+
+def _merged(given: Mapping[str, str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """-> the environment's and the file's values in one; what is wrong with the file; the names in it"""
     named = given.get("DEALPOST_ENV_FILE", "").strip()
     file = Path(named or ROOT / ".env")
     from_file: dict[str, str] = {}
@@ -72,11 +77,12 @@ def read_environ(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     elif file.is_dir() or (named and not file.exists()):
         faults = [f"{file}: it is no file; expected settings there, or DEALPOST_ENV_FILE without a value"]
     # an empty value is an unset one, so it does not hide what .env says
-    return {**from_file, **{name: value for name, value in given.items() if value.strip()}}, faults
+    return {**from_file, **{name: value for name, value in given.items() if value.strip()}}, faults, list(from_file)
 
 
-def _load(values: Mapping[str, str], faults: list[str]) -> Settings:
-    return with_keys(load(values, root=ROOT, mount_of=mount_of, faults=faults))
+def _load(merged: tuple[dict[str, str], list[str], list[str]]) -> Settings:
+    values, faults, of_file = merged
+    return with_keys(load(values, root=ROOT, mount_of=mount_of, faults=faults, of_file=of_file))
 
 
 def mount_of(file: Path) -> disks.Mount | None:

@@ -57,10 +57,12 @@ class SettingsReader:
 
     def __init__(self, environ: Mapping[str, str], read_file: Callable[[str], str]) -> None:
         self.environ, self.read_file = environ, read_file
+        self.known: set[str] = set()
         self.faults: list[str] = []
 
     def raw(self, name: str) -> str:
         """The value as it was given, without spaces and quotes round it; "" when unset or plainly an example."""
+        self.known |= {name, f"{name}_FILE"} if name in SECRETS else {name}
         value = unquoted(self.environ.get(name, ""))
         path = unquoted(self.environ.get(f"{name}_FILE", "")) if name in SECRETS else ""
         if path and not value:

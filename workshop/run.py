@@ -111,7 +111,7 @@ class Practice:
         chosen = SETTINGS(self.url, redirect_uri=self.redirect_uri)
         # Practice stays off a database server, which may hold real events.
         database = (
-            read_environ(os.environ)[0].get("DATABASE_URL") if given.on_sqlite else ""
+            read_environ(os.environ).get("DATABASE_URL") if given.on_sqlite else ""
         ) or "sqlite:///var/dealpost.db"
         practice = {"SANDBOX": "1", "ALLOW_EPHEMERAL": "1", "DATABASE_URL": database, "PUBLIC_URL": self.here}
         return {**chosen, **practice, **PAST_PROXIES}

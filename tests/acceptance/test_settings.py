@@ -83,11 +83,15 @@ def test_a_settings_file_that_is_not_there_is_no_empty_one(start: Any, tmp_path:
     assert "it is no file" in start(WEB, b"", DEALPOST_ENV_FILE=str(tmp_path)).text
 
 
-def test_check_tells_of_short_secrets_and_of_where_three_slashes_lead(start: Any, tmp_path: pathlib.Path) -> None:
+def test_check_tells_of_short_secrets_unknown_names_and_where_three_slashes_lead(
+    start: Any, tmp_path: pathlib.Path
+) -> None:
     url = f"sqlite:///{'../' * len(FOLDER.parts)}{tmp_path.relative_to('/')}/relative.db"
-    said = start(CHECK, b"API_KEYS=shop:key-one-1\n", DATABASE_URL=url).text
+    said = start(CHECK, b"API_KEYS=shop:key-one-1\nAMOCRM_SUBDOMIAN=school\nlocale=ru\n", DATABASE_URL=url).text
     assert "three slashes count from the project's folder" in said
     assert "API_KEYS: short" in said
+    assert "AMOCRM_SUBDOMIAN: no setting of this name" in said
+    assert "locale: no setting of this name" in said
 
 
 def test_commands_take_the_named_file_and_take_it_literally(tmp_path: pathlib.Path) -> None:

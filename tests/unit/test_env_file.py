@@ -53,6 +53,8 @@ def test_a_mark_at_the_beginning_and_line_ends_of_windows_do_not_matter() -> Non
         ("CRM_API_PASSWORD='hunter2' too", "the quote is not closed, or something follows"),
         ("CRM_API_PASSWORD: hunter2", "CRM_API_PASSWORD: a colon stands where = should"),
         ("CRM_API_PASSWORD:hunter2", "CRM_API_PASSWORD: a colon stands where = should"),
+        ("CRM_API_URL:https://x/?key=hunter2", "CRM_API_URL: a colon stands where = should"),
+        ("export CRM_API_KEY: hunter2", "CRM_API_KEY: a colon stands where = should"),
         ("CRM_API_PASSWORD hunter2", "cannot be read"),
         ("hunter2", "cannot be read"),
         ("set CRM_API_PASSWORD=hunter2", "cannot be read"),

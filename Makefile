@@ -4,13 +4,13 @@ PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 # For every system and every Python from 3.11 on, not only for the one that this runs on.
 COMPILE := $(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-TYPED := outbox service sandbox workshop benchmarks tests wsgi.py scheduler.py
+TYPED := outbox service sandbox workshop benchmarks chaos tests wsgi.py scheduler.py
 # Two at a time; ARGS="-n 0" for one after the other, as a debugger needs it.
 TWO := -n 2 --dist loadfile
 FAST := tests/unit tests/integration tests/test_architecture.py tests/test_translations.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test-fast test test-clients check format lint types bench lock translations setup setup-dev
+.PHONY: help run demo test-fast test test-clients check format lint types bench chaos lock translations setup setup-dev
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ types: setup-dev ## Check the types
 
 bench: setup-dev ## Measure what docs/benchmarks.md tells
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
+
+chaos: setup-dev ## Break it on purpose and count what was lost (ARGS="--seconds 300 --seed 7", ENGINE=postgres)
+	@ENGINE=$(ENGINE) $(VENV_PYTHON) -m chaos $(ARGS)
 
 lock: setup-dev ## Pin requirements.in and requirements-dev.in anew, with hashes (ARGS=--upgrade for newer ones)
 	@$(COMPILE) $(ARGS) --output-file requirements.txt requirements.in

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from outbox.decision import Tried
+from outbox.failpoints import failpoint
 from outbox.message import Delivery, Json
 from outbox.outcome import Outcome, Stopping
 from outbox.shared import Lease
@@ -28,6 +29,7 @@ class LaneContext:
     ) -> None:
         self._lanes = lanes
         self._lease = lease
+        self._lane = lease.name.partition(":")[2]
         self._stopping = stopping
         self._settled = settled
         self._mutex = threading.Lock()
@@ -38,7 +40,9 @@ class LaneContext:
     def begin(self, delivery_ids: Sequence[int]) -> None:
         if self._stopping():
             raise Stopping
+        failpoint(f"{self._lane}-before-begin")
         self._lanes.begin(self._lease, delivery_ids)
+        failpoint(f"{self._lane}-after-begin")
         with self._mutex:
             self._begun.update(delivery_ids)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from outbox import decision, pauses
 from outbox.context import LaneContext
+from outbox.failpoints import failpoint
 from outbox.message import Delivery, Json, Result, State, StoreUnavailable
 from outbox.outcome import Delivered, DeliveryError, Destination, LeaseLost, Outcome, PauseKind, Skipped, Stopping
 from outbox.shared import Lease
@@ -99,6 +100,7 @@ class Lane:
         )
         if not batch:
             return PassResult(next_due=self.store.lanes.next_due(self.name))
+        failpoint(f"{self.name}-after-claim")
         run = BatchRun(self, self.lease, batch, paused, probe)
         run.run()
         return PassResult(claimed=len(batch), stuck=run.given_back == len(batch) and not self.stopping())
@@ -254,7 +256,9 @@ class BatchRun:
             if self.probe and begins.until is not None:
                 # The next probe takes another row, if there is one: this one may be what is wrong.
                 decided = replace(decided, results=tuple(put_off(result, begins.until) for result in decided.results))
+        failpoint(f"{self.lane.name}-after-send")
         self.store.lanes.record(self.lease, decided.results, decided.revive)
+        failpoint(f"{self.lane.name}-after-record")
         self._done(decided.results)
         self._remember(decided.run)
         self._end_pause(decided)

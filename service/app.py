@@ -12,6 +12,7 @@ from flask.globals import request_ctx
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from outbox import failpoints as outbox_failpoints
 from outbox.engines import open_store
 from outbox.store import Store
 from service import commands, heartbeat, logs, problem_json
@@ -19,6 +20,7 @@ from service.authentication import ApiKeys
 from service.config import ConfigError, Settings
 from service.current import Dealpost
 from service.environment import read_settings
+from service.failpoints import failpoint
 from service.operator import api, auth, connect, health, language, pages
 from service.sources import amocrm_webhook, events, inngest, lessons
 from service.sources.context import EXTENSION, SourceContext
@@ -40,6 +42,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     Raises config.ConfigError naming every fault.
     """
     settings = settings or read_settings()
+    if settings.sandbox:
+        outbox_failpoints.listen(failpoint)
     if store is None:
         try:
             store = open_store(settings.database_url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from outbox.failpoints import failpoint
 from outbox.masking import masked_email
 from outbox.message import State
 from outbox.sql.database import Database, Transaction
@@ -77,6 +78,7 @@ class Maintenance:
                     params = (name["destination"], state.value, older_than, limit - len(ids))
                     ids += [row["id"] for row in db.rows(sql, params)]
             delete(db, ids)
+            failpoint("prune-before-commit")
             db.execute("DELETE FROM counters WHERE n = 0")
             self._upkeep.shrink(db)
         return len(ids)
@@ -106,6 +108,7 @@ class Maintenance:
             db.execute(sql, (email, len(end) - 1, end))
             sql = f"UPDATE actions SET detail = '{{\"forgotten\":true}}' WHERE {db.contains('lower(detail)')}"
             db.execute(sql, (email,))
+            failpoint("forget-before-commit")
             write_action(db, self.database.now(), who, "forget", count, {"email": masked_email(email)})
         return count
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from outbox.failpoints import failpoint
 from outbox.message import DISCARDABLE, NOWHERE, RESENDABLE, Json, State
 from outbox.queries import Changed, Filter
 from outbox.sql import filters
@@ -43,6 +44,7 @@ class Operations:
             count = 0
             for sql in steps:
                 count = sum(change(db, sql, part, states, now) for part in chunks(ids))
+            failpoint("bulk-before-commit")
             if count or not where.ids:
                 write_action(db, now, who, what, count, shown(where))
         return count

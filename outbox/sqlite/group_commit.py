@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from outbox.failpoints import failpoint
 from outbox.message import Conflict, NewEvent, Receipt, StoreUnavailable
 from outbox.sql.intake import EVENT, KNOWN, Ready, add, add_deliveries, insert, ready
 from outbox.sqlite.connection import PROGRAMMING, Connection, SqliteDatabase, unavailable
@@ -94,7 +95,9 @@ class GroupCommit:
                 with queue.mutex:
                     group = take(queue, time.monotonic())
                 if group:
+                    failpoint("intake-before-insert")
                     self._commit(group)
+                    failpoint("intake-after-commit")
         except BaseException as error:
             with queue.mutex:
                 if not item.taken:
@@ -139,6 +142,7 @@ class GroupCommit:
                 db.rollback()
                 return False
             add_deliveries(db, events, now)
+            failpoint("intake-before-commit")
             db.execute("COMMIT")
         except sqlite3.OperationalError:
             db.rollback()

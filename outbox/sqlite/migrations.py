@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from outbox.failpoints import failpoint
 from outbox.sqlite.connection import SqliteDatabase, unavailable
 
 migrations = Migrations("outbox")
@@ -163,6 +164,7 @@ def migrate(database: SqliteDatabase) -> None:
         db.execute("BEGIN IMMEDIATE")
         try:
             migrations.apply(db)
+            failpoint("migration-before-commit")
             db.execute("COMMIT")
         except BaseException:
             db.rollback()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from outbox.failpoints import failpoint
 from outbox.message import StoreUnavailable
 from outbox.sql.database import Transaction
 from outbox.sqlite.connection import SqliteDatabase, unavailable
@@ -33,6 +34,7 @@ class Upkeep:
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             with unavailable(self.database.path):
                 self.database.connection().execute("VACUUM INTO ?", (part,))
+            failpoint("backup-before-rename")
             os.replace(part, path)
         except OSError as error:
             raise StoreUnavailable(f"{path}: {error.strerror}") from error
@@ -41,7 +43,9 @@ class Upkeep:
         """Nobody commits meanwhile: versions of SQLite up to 3.51.2 may otherwise corrupt the log."""
         other = self.database.watcher()
         with self.database.write(), unavailable(self.database.path):
+            failpoint("checkpoint-before")
             other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            failpoint("checkpoint-after")
 
     def shrink(self, db: Transaction) -> None:
         db.rows("PRAGMA incremental_vacuum(1000)")

@@ -94,7 +94,7 @@ def fork(work: Callable[[], None]) -> int:
 def use(told: Told, seed: int, point: str = "") -> None:
     """Read the account and renew the tokens, over and over."""
     if point:
-        os.environ["DEALPOST_FAILPOINT"] = point
+        os.environ |= {"SANDBOX": "1", "DEALPOST_FAILPOINT": point}
     chance = random.Random(seed)
     account = account_of(told)
     while True:

@@ -1,0 +1,56 @@
+"""`make chaos`: break Dealpost on purpose for a while, and tell what was lost. Exit code 1 unless nothing was."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import random
+import signal
+import sys
+import tempfile
+
+from chaos.run import run
+from chaos.shim import available
+
+BROKEN = {"": ("scheduler.py",), "lease": ("-m", "chaos.worker_without_lease")}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=300.0, help="how long things break (default: 300)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="repeats the same troubles")
+    parser.add_argument("--engine", choices=("sqlite", "postgres"), default=os.environ.get("ENGINE") or "sqlite")
+    parser.add_argument("--break", dest="broken", choices=tuple(BROKEN), default="", help="leave out a safeguard")
+    parser.add_argument("--long-stop", action="store_true", help="at the end stop a worker for 35 real seconds")
+    asked = parser.parse_args()
+    if not available():
+        parser.error("gcc was not found: the clock that jumps is built with it (apt install gcc libc6-dev)")
+    url = ""
+    if asked.engine == "postgres":
+        url = os.environ.get("DATABASE_URL", "")
+        if not url.startswith(("postgres://", "postgresql://")):
+            parser.error("--engine postgres needs DATABASE_URL, the address of an empty PostgreSQL database")
+    # As Ctrl-C: what was started is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    print(f"seed {asked.seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="dealpost-chaos-") as folder:
+        try:
+            report = run(
+                pathlib.Path(folder),
+                asked.seconds,
+                asked.seed,
+                database_url=url,
+                worker=BROKEN[asked.broken],
+                long_stop=asked.long_stop,
+                tell=lambda line: print(f"  {line}", flush=True),
+            )
+        except KeyboardInterrupt:
+            print("stopped; nothing was judged", flush=True)
+            return 130
+    print(report.table(), flush=True)
+    return 0 if report.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""One run: open the house, send and break for a while, let it come to rest, judge."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chaos.house import WORKERS, House
+from chaos.judge import Verdict, judge, read_books
+from chaos.other_side import OtherSide
+from chaos.producers import Producers
+from chaos.trouble import Trouble
+from outbox.engines import open_store
+from service.environment import read_settings
+
+TAKEN_OVER = re.compile("another worker has taken over")
+QUIET = 150.0
+"""Seconds in which all that is due has to be done once nothing is broken any more."""
+
+
+@dataclass
+class Report:
+    """What a run saw. deeds: what was done to the house. faults: why the run cannot be trusted."""
+
+    seed: int
+    seconds: float
+    acknowledged: int
+    refused: dict[str, int]
+    moved: int
+    records: int
+    deeds: Counter[str]
+    takeovers: int
+    ambiguous: int
+    verdict: Verdict
+    faults: list[str]
+
+    @property
+    def proves(self) -> list[str]:
+        """What did not happen though it must, for the run to prove anything."""
+        counts = {
+            "kills": self.deeds["killed"],
+            "lease takeovers": self.takeovers,
+            "ambiguous answers": self.ambiguous,
+            "acknowledged": self.acknowledged,
+        }
+        return [what for what, count in counts.items() if not count]
+
+    @property
+    def good(self) -> bool:
+        return self.verdict.clean and not self.faults and not self.proves
+
+    def table(self) -> str:
+        verdict = self.verdict
+        rows: list[tuple[str, object]] = [
+            ("seed", self.seed),
+            ("seconds", f"{self.seconds:.0f}"),
+            ("acknowledged events", self.acknowledged),
+            ("requests without a 2xx", ", ".join(f"{n} x {s}" for s, n in sorted(self.refused.items())) or 0),
+            ("deals moved by a manager", self.moved),
+            ("records in the ERP", self.records),
+            *((what, count) for what, count in sorted(self.deeds.items())),
+            ("lease takeovers seen by the loser", self.takeovers),
+            ("ambiguous answers", self.ambiguous),
+            ("acknowledged minus effects", len(verdict.missing)),
+            ("ERP doubles", len(verdict.doubles)),
+            ("backward moves", len(verdict.backward)),
+            ("order violations", len(verdict.disorder)),
+            ("stuck", len(verdict.stuck)),
+        ]
+        lines = [f"{what:<36} {value}" for what, value in rows]
+        for name in ("missing", "doubles", "backward", "disorder", "stuck"):
+            lines += [f"  {name}: {words}" for words in getattr(verdict, name)[:5]]
+        lines += [f"  {fault}" for fault in self.faults]
+        if self.proves:
+            lines.append(f"This run proved nothing: no {', no '.join(self.proves)}.")
+        lines.append("clean" if self.good else "NOT CLEAN")
+        return "\n".join(lines)
+
+
+def run(
+    folder: pathlib.Path,
+    seconds: float,
+    seed: int,
+    *,
+    database_url: str = "",
+    worker: Sequence[str] = ("scheduler.py",),
+    long_stop: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Everything that is written is in `folder`; no process outlives the call, however it ends."""
+    began = time.monotonic()
+    house = House(folder, database_url=database_url, worker=worker)
+    try:
+        house.open()
+        house.ask("PATCH", "settings", {"time_scale": 600.0, "random_seed": seed})
+        _wait_for_first_look(house)
+        producers = Producers(house, seed, seconds, students=max(10, int(seconds / 2)))
+        trouble, other_side = Trouble(house, producers, seed, tell, long_stop), OtherSide(house, seed)
+        producers.start()
+        trouble.start()
+        other_side.start()
+        time.sleep(seconds)
+        trouble.stop()
+        other_side.stop()
+        tell("quiet now")
+        waiting = _rest(house, producers, tell)
+        acted = house.ask("GET", "log?acted=1&limit=1000000")["entries"]
+        books = read_books(house.ask)
+        return Report(
+            seed=seed,
+            seconds=time.monotonic() - began,
+            acknowledged=producers.book.count,
+            refused=producers.book.refused,
+            moved=producers.book.moved,
+            records=sum(books.records.values()),
+            deeds=trouble.done + Counter({"faults of the other side": other_side.done}),
+            takeovers=sum(len(TAKEN_OVER.findall(house.log(name))) for name in WORKERS),
+            ambiguous=sum(1 for entry in acted if entry["fault"]),
+            verdict=judge(producers.book, books, waiting),
+            faults=[one for one in (*producers.book.unexpected[:5], trouble.fault, other_side.fault) if one],
+        )
+    finally:
+        house.close()
+
+
+def _wait_for_first_look(house: House) -> None:
+    """Until the worker has marked where amoCRM's log begins: what was before that is the account's past."""
+    store = open_store(read_settings(house.environ).database_url)
+    try:
+        house.wait(lambda: store.key_values.get("reconcile", "position"), 60, "nobody looks at amoCRM's log")
+    finally:
+        store.close()
+
+
+def _rest(house: House, producers: Producers, tell: Callable[[str], None]) -> list[str]:
+    """Nothing is broken any more, and time passes quickly, so that whatever waits is due. -> what still waits."""
+    if not house.alive("web"):
+        house.start_web()
+    for name in WORKERS:
+        house.kill(name)
+        house.start_worker(name)  # one that starts looks at once for what no hook told of
+    producers.stop(20)
+    end = time.monotonic() + QUIET
+    calm = 0
+    found: list[str] = []
+    while time.monotonic() < end and calm < 5:
+        house.shim.jump(20.0)
+        time.sleep(1.0)
+        found = _waiting(house)
+        idle = house.ask("POST", "hooks/wait", {"timeout": 1, "retries": True})["idle"]
+        calm = calm + 1 if idle and not found else 0
+        if not calm:
+            tell("; ".join(found) or "hooks are on their way")
+    return found if idle else [*found, "hooks of the sandbox are still on their way"]
+
+
+def _waiting(house: House) -> list[str]:
+    answer = house.api("/api/outbox")
+    if answer is None:
+        return ["the service does not answer /api/outbox"]
+    found = []
+    for name, one in answer["destinations"].items():
+        for state in ("pending", "sending", "dead"):
+            if count := one["states"].get(state, 0):
+                pause = (one["pause"] or {}).get("reason", "")
+                found.append(f"{count} {state} for {name}{f', paused: {pause}' if pause else ''}")
+    return found

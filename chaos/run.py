@@ -101,9 +101,11 @@ def run(
         producers = Producers(house, seed, seconds, students=max(10, int(seconds / 2)))
         trouble, other_side = Trouble(house, producers, seed, tell, long_stop), OtherSide(house, seed)
         producers.start()
+        end = time.monotonic() + seconds
+        trouble.wake_too_late()  # before any pause, so that what it is about surely comes to pass
         trouble.start()
         other_side.start()
-        time.sleep(seconds)
+        time.sleep(max(0.0, end - time.monotonic()))
         trouble.stop()
         other_side.stop()
         tell("quiet now")

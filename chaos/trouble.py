@@ -70,7 +70,6 @@ class Trouble:
             # Each kind once, in an order of chance, and then as they come: a short run meets all of them.
             first = [deed for _, deed in self._deeds]
             self._chance.shuffle(first)
-            first.append(self.wake_too_late)
             weights = [weight for weight, _ in self._deeds]
             while not self._over.is_set():
                 deed = first.pop() if first else self._chance.choices([one for _, one in self._deeds], weights)[0]

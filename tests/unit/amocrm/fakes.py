@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from outbox.message import Delivery, State
-from outbox.shared import Entry, Lease
+from outbox.shared import Leases
 from service.amocrm import AmocrmAccount
 from service.config import Amocrm
 from service.destinations.deals import Deals
 from service.network.http import NoAnswer, Reply
+from tests.support.key_values import WatchedKeyValues
 
 KEY_1 = "Zk3vQ1p0cU5mS2d4bXJ6a0xwT3dFaHlOc0tqVGZHaUI="
 KEY_2 = "YTlLbW5Qc1R2WHlaMTIzNDU2Nzg5MGFiY2RlZmdoaWo="
@@ -32,77 +33,6 @@ class Clock:
     def wait(self, seconds: float) -> None:
         self.waited.append(seconds)
         self.at += seconds
-
-
-class FakeMemory:
-    """outbox.shared.KeyValues. Values go through JSON, as in an engine. broken: raised by the next writes."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.now = now
-        self.kept: dict[tuple[str, str], Entry] = {}
-        self.broken: list[Exception] = []
-
-    def get(self, namespace: str, key: str) -> Entry | None:
-        return self.kept.get((namespace, key))
-
-    def get_many(self, namespace: str, keys: Sequence[str]) -> dict[str, Entry]:
-        return {key: entry for key in keys if (entry := self.get(namespace, key)) is not None}
-
-    def items(self, namespace: str) -> dict[str, Entry]:
-        return {key: entry for (space, key), entry in self.kept.items() if space == namespace}
-
-    def put(self, namespace: str, key: str, value: Any, version: int | None = None) -> int | None:
-        if self.broken:
-            raise self.broken.pop(0)
-        before = self.kept.get((namespace, key))
-        stored = before.version if before else 0
-        if version is not None and version != stored:
-            return None
-        self.kept[namespace, key] = Entry(json.loads(json.dumps(value)), stored + 1, self.now())
-        return stored + 1
-
-    def put_many(self, namespace: str, values: Mapping[str, Any]) -> None:
-        for key, value in values.items():
-            self.put(namespace, key, value)
-
-    def delete(self, namespace: str, keys: Sequence[str]) -> None:
-        for key in keys:
-            self.kept.pop((namespace, key), None)
-
-    def drop(self, namespace: str, key: str, version: int) -> bool:
-        before = self.kept.get((namespace, key))
-        if before is None or before.version != version:
-            return False
-        del self.kept[namespace, key]
-        return True
-
-
-class FakeLeases:
-    """outbox.shared.Leases, by the given clock."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.now = now
-        self.held: dict[str, Lease] = {}
-        self.fence = 0
-
-    def acquire(self, name: str, owner: str, seconds: float) -> Lease | None:
-        held = self.held.get(name)
-        if held is not None and held.until > self.now() and held.owner != owner:
-            return None
-        self.fence += 1
-        self.held[name] = Lease(name, owner, self.fence, self.now() + seconds)
-        return self.held[name]
-
-    def renew(self, lease: Lease, seconds: float) -> Lease | None:
-        held = self.held.get(lease.name)
-        if held is None or held.fence != lease.fence or held.until <= self.now():
-            return None
-        self.held[lease.name] = Lease(lease.name, lease.owner, lease.fence, self.now() + seconds)
-        return self.held[lease.name]
-
-    def release(self, lease: Lease) -> None:
-        if self.held.get(lease.name) is not None and self.held[lease.name].fence == lease.fence:
-            del self.held[lease.name]
 
 
 class FakeRates:
@@ -186,8 +116,8 @@ class House:
         **changes: Any,
     ) -> None:
         self.clock: Clock = other.clock if other else Clock()
-        self.key_values: FakeMemory = other.key_values if other else FakeMemory(self.clock)
-        self.leases: FakeLeases = other.leases if other else FakeLeases(self.clock)
+        self.key_values: WatchedKeyValues = other.key_values if other else WatchedKeyValues(self.clock)
+        self.leases: Leases = self.key_values.leases
         self.rate_limiter = FakeRates()
         self.http = FakeHttp(answer)
         self.slept: list[float] = []

@@ -1,14 +1,12 @@
 """Stand-ins in memory for what the ERP side is lent: the store's memory, a context, deals of amoCRM, an ERP."""
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from outbox.message import Delivery, State
 from outbox.outcome import Stopping
-from outbox.shared import Entry
 
 
 class Clock:
@@ -17,41 +15,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class KeyValues:
-    """Values are copied in and out, as if they went through JSON."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self.kept: dict[tuple[str, str], Entry] = {}
-        self.before_put: Callable[[], None] = lambda: None
-
-    def get(self, namespace: str, key: str) -> Entry | None:
-        return copy.deepcopy(self.kept.get((namespace, key)))
-
-    def get_many(self, namespace: str, keys: Sequence[str]) -> dict[str, Entry]:
-        return {key: entry for key in keys if (entry := self.get(namespace, key))}
-
-    def items(self, namespace: str) -> dict[str, Entry]:
-        return {key: copy.deepcopy(entry) for (space, key), entry in self.kept.items() if space == namespace}
-
-    def put(self, namespace: str, key: str, value: Any, version: int | None = None) -> int | None:
-        self.before_put()
-        old = self.kept.get((namespace, key))
-        stored = old.version if old else 0
-        if version is not None and version != stored:
-            return None
-        self.kept[namespace, key] = Entry(copy.deepcopy(value), stored + 1, self._now())
-        return stored + 1
-
-    def put_many(self, namespace: str, values: Mapping[str, Any]) -> None:
-        for key, value in values.items():
-            self.put(namespace, key, value)
-
-    def delete(self, namespace: str, keys: Sequence[str]) -> None:
-        for key in keys:
-            self.kept.pop((namespace, key), None)
 
 
 class DeliveryContext:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from service.amocrm.stage_changes.match import PATIENCE, New, Observation, Same, Verdict, Wait, classify, pairs
 from service.amocrm.stage_changes.seen import Changes
-from tests.unit.erp.fakes import Clock, KeyValues
+from tests.support.key_values import WatchedKeyValues
+from tests.unit.erp.fakes import Clock
 
 T = 1_800_000_000.0
 PIPELINE, A, B, C = 7, 10, 20, 30
@@ -46,7 +47,7 @@ def test_there_and_back_and_there_again_is_three() -> None:
 
 def test_there_and_back_and_there_again_is_three_whatever_the_order_within_one_pass() -> None:
     clock = Clock(T + 10)
-    changes = Changes(KeyValues(clock), clock)
+    changes = Changes(WatchedKeyValues(clock), clock)
     verdicts = changes.settle(1, [hook(A, B, T), hook(A, B, T + 10, T), hook(B, A, T + 5)])
     assert verdicts == [New(), New(), New()]
 
@@ -202,7 +203,7 @@ def test_records_are_the_true_changes_where_the_log_is_complete(
 def test_observations_that_come_twice_change_nothing(life: tuple[int, list[Observation]], data: st.DataObject) -> None:
     count, observations = life
     clock = Clock(T + 1000 + PATIENCE + 1)
-    changes = Changes(KeyValues(clock), clock)
+    changes = Changes(WatchedKeyValues(clock), clock)
     verdicts: dict[str, Verdict] = {}
     for one in observations:
         for again in (one, data.draw(st.sampled_from([one, *observations]))):
@@ -217,7 +218,7 @@ def test_observations_that_come_twice_change_nothing(life: tuple[int, list[Obser
 def test_noting_first_and_settling_the_rest_makes_no_difference(life: tuple[int, list[Observation]]) -> None:
     count, observations = life
     clock = Clock(T + 1000 + PATIENCE + 1)
-    changes = Changes(KeyValues(clock), clock)
+    changes = Changes(WatchedKeyValues(clock), clock)
     made = 0
     for one in observations:
         if one.api_id and isinstance(changes.note(1, [one])[0], Same):
@@ -228,7 +229,7 @@ def test_noting_first_and_settling_the_rest_makes_no_difference(life: tuple[int,
 
 def test_two_processes_that_write_at_once_both_count() -> None:
     clock = Clock(T + 100)
-    key_values = KeyValues(clock)
+    key_values = WatchedKeyValues(clock)
     changes = Changes(key_values, clock)
     other = iter([hook(B, A, T + 5)])
 
@@ -248,7 +249,7 @@ def test_pairs_of_nothing() -> None:
 
 def test_deals_of_long_ago_are_forgotten() -> None:
     clock = Clock()
-    changes = Changes(KeyValues(clock), clock)
+    changes = Changes(WatchedKeyValues(clock), clock)
     changes.settle(1, [hook(A, B, T)])
     clock.now += 13 * 86400
     changes.settle(2, [hook(A, B, T)])
@@ -258,7 +259,7 @@ def test_deals_of_long_ago_are_forgotten() -> None:
 
 def test_a_deal_keeps_a_bounded_number_of_observations() -> None:
     clock = Clock()
-    key_values = KeyValues(clock)
+    key_values = WatchedKeyValues(clock)
     changes = Changes(key_values, clock)
     for _ in range(450):
         clock.now += 100
@@ -282,14 +283,14 @@ def test_hooks_alone_are_enough_where_none_is_lost(moves: list[tuple[int, int]],
     hooks += random.sample(hooks, count // 2)
     random.shuffle(hooks)
     clock = Clock(T + 1000 + PATIENCE + 1)
-    changes = Changes(KeyValues(clock), clock)
+    changes = Changes(WatchedKeyValues(clock), clock)
     own = {one.event_id for one, verdict in zip(hooks, changes.settle(1, hooks), strict=True) if verdict == New()}
     assert len(own) == count
 
 
 def test_what_0_1_0_kept_is_read_and_written_in_the_same_form() -> None:
     clock = Clock(T + 100)
-    key_values = KeyValues(clock)
+    key_values = WatchedKeyValues(clock)
     row = {"e": "one", "p": 7, "o": A, "n": B, "t": T, "s": T, "a": "", "v": "own", "of": "one", "x": False}
     key_values.put("changes", "1", [row])
     changes = Changes(key_values, clock)

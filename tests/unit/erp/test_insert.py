@@ -12,8 +12,9 @@ from service.destinations.records.erp import InsertContext, Record, Saved
 from service.destinations.records.rukovoditel.client import Client
 from service.destinations.records.rukovoditel.insert import Rukovoditel, key_of
 from service.network.http import Http
+from tests.support.key_values import WatchedKeyValues
 from tests.unit.erp.erp import KEY, PASSWORD, USER, Erp
-from tests.unit.erp.fakes import Clock, KeyValues
+from tests.unit.erp.fakes import Clock
 
 
 class House:
@@ -21,7 +22,7 @@ class House:
 
     def __init__(self, **settings: Any) -> None:
         self.clock = Clock()
-        self.key_values = KeyValues(self.clock)
+        self.key_values = WatchedKeyValues(self.clock)
         self.erp = Erp()
         defaults = {"url": "https://erp.example/api/rest.php", "key": KEY, "username": USER, "password": PASSWORD}
         self.settings = Settings(**{**defaults, **settings})

@@ -15,7 +15,8 @@ from service.destinations.records.missed_changes import (
     Found,
     MissedChanges,
 )
-from tests.unit.erp.fakes import Clock, KeyValues
+from tests.support.key_values import WatchedKeyValues
+from tests.unit.erp.fakes import Clock
 
 T = 1_800_000_000
 
@@ -34,7 +35,7 @@ class Row:
 class House:
     def __init__(self) -> None:
         self.clock = Clock(T)
-        self.key_values = KeyValues(self.clock)
+        self.key_values = WatchedKeyValues(self.clock)
         self.changes = Changes(self.key_values, self.clock)
         self.log: list[Row] = []
         self.asked: list[tuple[int, int]] = []

@@ -13,7 +13,8 @@ from service.config import Amocrm as Settings
 from service.destinations.records.changes import StageChanges
 from service.destinations.records.destination import BUDGET, Records
 from service.destinations.records.erp import InsertContext, Record, Saved
-from tests.unit.erp.fakes import Amocrm, Clock, Contact, DeliveryContext, KeyValues, Lead, change, delivery
+from tests.support.key_values import WatchedKeyValues
+from tests.unit.erp.fakes import Amocrm, Clock, Contact, DeliveryContext, Lead, change, delivery
 
 T = 1_800_000_000.0
 
@@ -64,7 +65,7 @@ class House:
         **settings: Any,
     ) -> None:
         self.clock = Clock(T)
-        self.key_values = KeyValues(self.clock)
+        self.key_values = WatchedKeyValues(self.clock)
         self.erp = Erp(self.clock)
         self.amocrm = amocrm or Amocrm({number: Lead(number) for number in range(1, 400)})
         self.amocrm.own_changes = OwnChanges(self.key_values, self.clock)  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from flask_babel import force_locale, ngettext
 from flask_babel import gettext as _
 
 from outbox.store import Store
-from service.causes import CAUSES
+from service.causes import CAUSES, N_
 from service.config import Settings
 from service.current import current
 
@@ -105,11 +105,6 @@ class Alerts:
                     logger.error("An alert did not reach anybody; check ALERT_URLS")
             except Exception as error:
                 logger.error("An alert could not be sent: %s", type(error).__name__)
-
-
-def N_(text: str) -> str:
-    """Mark a text for the catalogue."""
-    return text
 
 
 TITLES: dict[str, tuple[str, str]] = {

@@ -22,7 +22,6 @@ class Cause:
     means: str  # what that means for deals and students, and what happens by itself
     who: str  # who mends it
     todo: str  # what to do; "" where nothing is to be done
-    needs_person: bool = True  # False: passes by itself
 
 
 NOBODY = N_("nobody, it passes by itself")
@@ -67,21 +66,18 @@ CAUSES: dict[str, Cause] = {
         ),
         NOBODY,
         "",
-        needs_person=False,
     ),
     "amocrm_down": Cause(
         N_("amoCRM does not answer"),
         N_("We try again by ourselves; nothing is lost and nothing needs to be done."),
         NOBODY,
         "",
-        needs_person=False,
     ),
     "amocrm_unreadable": Cause(
         N_("amoCRM answers with something unreadable"),
         N_("Usually a short fault on amoCRM's side. We try again by ourselves."),
         NOBODY,
         "",
-        needs_person=False,
     ),
     "amocrm_unpaid": Cause(
         N_("The amoCRM account is not paid"),
@@ -161,14 +157,12 @@ CAUSES: dict[str, Cause] = {
         N_("We try again by ourselves. An empty answer 500 usually means a wrong user, password or right."),
         NOBODY,
         "",
-        needs_person=False,
     ),
     "erp_unreadable": Cause(
         N_("The ERP answers with something unreadable"),
         N_("We try again by ourselves. An empty answer 500 usually means a wrong user, password or right."),
         ERP_ADMIN,
         "",
-        needs_person=False,
     ),
     "erp_not_set_up": Cause(
         N_("The ERP is not set up yet"),
@@ -181,7 +175,6 @@ CAUSES: dict[str, Cause] = {
         N_("We wait a few seconds for what the deal did in between, so that no record is made twice."),
         NOBODY,
         "",
-        needs_person=False,
     ),
     # --- ours
     "operator": Cause(
@@ -201,7 +194,6 @@ CAUSES: dict[str, Cause] = {
         N_("The delivery was taken up again by itself."),
         NOBODY,
         "",
-        needs_person=False,
     ),
     "unreadable_hook": Cause(
         N_("A webhook of amoCRM could not be read"),

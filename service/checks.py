@@ -124,7 +124,7 @@ def _amocrm(dealpost: Dealpost) -> Iterator[Check]:
         return
     account = dealpost.wiring.amocrm
     status = account.tokens.status()
-    if status.state in ("connected", "long_lived"):
+    if status.usable:
         until = _("good until %(time)s", time=iso(status.expires_at)) if status.expires_at else ""
         yield Check(_("amoCRM, access"), OK, ", ".join(filter(None, (status.state, until))))
     else:

@@ -32,7 +32,7 @@ def token_status() -> None:
             [_("detail"), status.detail],
         ]
     )
-    if status.state not in ("connected", "long_lived"):
+    if not status.usable:
         sys.exit(1)
 
 

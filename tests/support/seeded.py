@@ -12,6 +12,8 @@ from outbox.engines import open_store
 from outbox.message import Delivery, NewDelivery, NewEvent, Result, State
 from outbox.outcome import Destination, Outcome, PauseKind
 from outbox.store import Store
+from service.amocrm.oauth.tokens import TokenStatus
+from service.amocrm.rate_limit import Pace
 from service.version import VERSION
 
 NOON = 1_795_260_968.0  # Saturday, 21 November 2026, 14:36:08 in Moscow
@@ -72,7 +74,7 @@ class Wired:
 
     def __post_init__(self) -> None:
         now = self.store.now()
-        self.token = self.token or SimpleNamespace(
+        self.token = self.token or TokenStatus(
             state="connected",
             expires_at=now + 15 * HOUR,
             refresh_expires_at=now + 89 * DAY + HOUR,
@@ -86,6 +88,7 @@ class Wired:
         )
 
         self.amocrm = SimpleNamespace(
+            pace=Pace(self.store.rate_limiter, self.store.key_values, self.store.now, 6.0, lambda _seconds: None),
             pipelines=SimpleNamespace(
                 all=lambda **_: [SimpleNamespace(id=PIPELINE, name=FUNNEL[0])], target=self._target
             ),
@@ -428,7 +431,7 @@ class World:
             params={"seconds": seconds},
         )
         pauses.begin(self.store.key_values, "amocrm", paused)
-        self.store.key_values.put("pace", "amocrm", {"factor": 0.5})
+        self.store.key_values.put("pace", "amocrm", {"factor": 0.5, "since": NOON, "until": NOON})
 
     def trying(self) -> int:
         """A lesson that amoCRM's outage has kept for five attempts. -> its delivery."""

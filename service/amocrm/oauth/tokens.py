@@ -63,6 +63,11 @@ class TokenStatus:
     account_name: str = ""
     detail: str = ""
 
+    @property
+    def usable(self) -> bool:
+        """Whether requests can be sent with it."""
+        return self.state in ("connected", "long_lived")
+
 
 class TokenOwner:
     """Gives out access tokens. Safe to use from any thread and any number of processes over one store.

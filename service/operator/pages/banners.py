@@ -13,7 +13,7 @@ Banner = tuple[str, str, str, str, tuple[str, str] | None]
 
 def school(dealpost: Dealpost) -> str:
     """The account's name, else its address's first part; "" while there is none."""
-    return str(getattr(dealpost.wiring.token_status(), "account_name", "") or dealpost.settings.amocrm.subdomain)
+    return dealpost.wiring.token_status().account_name or dealpost.settings.amocrm.subdomain
 
 
 def banners(dealpost: Dealpost, now: float, may_change: bool) -> list[Banner]:

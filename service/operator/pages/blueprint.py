@@ -7,17 +7,18 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, g, get_flashed_messages, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, g, get_flashed_messages, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 
-from outbox.message import State
+from outbox.message import Delivery, Event, State
 from outbox.queries import Filter
-from service.current import current
+from service.current import Dealpost, current
 from service.operator import words
 from service.operator.auth import OPERATOR, csrf, operator_required, user_now, viewer_required
 from service.operator.pages import banners
+from service.operator.pages.filters import MAX_ROW_ID
 from service.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -133,3 +134,13 @@ def known() -> dict[str, Any]:
 def pretty_json(value: Any) -> str:
     """Readable, whole numbers exact."""
     return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def find_or_404(delivery_id: int) -> tuple[Dealpost, Delivery, Event]:
+    """The delivery that an address names, with its event."""
+    dealpost = current()
+    delivery = dealpost.store.reading.delivery(delivery_id) if delivery_id <= MAX_ROW_ID else None
+    event = dealpost.store.reading.event(delivery.event_id) if delivery else None
+    if delivery is None or event is None:
+        abort(404)
+    return dealpost, delivery, event

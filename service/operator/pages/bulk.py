@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from babel.lists import format_list
 from flask import flash, request, url_for
-from flask_babel import get_locale, ngettext
 from flask_babel import gettext as _
+from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from outbox.message import DISCARDABLE, RESENDABLE, Delivery
-from outbox.outcome import DeliveryError
 from outbox.queries import Changed
 from service.current import Dealpost, current
 from service.operator import words
@@ -26,11 +24,6 @@ from service.routing import AMOCRM
 ACTS = ("retry", "discard")
 LOOKED_AT = 1000
 """Of so many at most the confirmation tells what will happen to each kind, and the progress is followed."""
-
-SAMPLE = 50
-"""So many at most are looked up in amoCRM for the question: one reading, while somebody waits."""
-
-NAMED = 3
 
 ALLOWED = {"retry": RESENDABLE, "discard": DISCARDABLE}
 
@@ -44,7 +37,7 @@ class Line:
     note: str = ""
 
 
-def _asked(args: Any, now: float) -> tuple[str, filters.Query]:
+def asked(args: Any, now: float) -> tuple[str, filters.Query]:
     """What is to be done and with which; ticked rows narrow, unless all that match were meant."""
     act = args.get("act", "retry")
     act = act if act in ACTS else "retry"
@@ -70,7 +63,7 @@ def confirm() -> Response:
     """The question, with the number; nothing happens yet."""
     dealpost = current()
     now = dealpost.store.now()
-    act, query = _asked(request.args, now)
+    act, query = asked(request.args, now)
     if query.where.max_id is None:
         newest = dealpost.store.reading.find(query.where, 1).rows
         query = filters.Query(replace(query.where, max_id=newest[0].id if newest else 0), query.values)
@@ -128,94 +121,6 @@ def lines(dealpost: Dealpost, looked: Sequence[Delivery], act: str, count: int =
     return found
 
 
-@bp.get("/confirm/preview")
-def foresee_many() -> Response:
-    """What would happen to each deal, looked up without doing it."""
-    dealpost = current()
-    now = dealpost.store.now()
-    _act, query = _asked(request.args, now)
-    looked = dealpost.store.reading.find(query.where, LOOKED_AT).rows if query.where.states else ()
-    count = dealpost.store.reading.count(query.where) if query.where.states else 0
-    found, fault = foreseen(dealpost, looked, count)
-    asked: dict[str, Any] = request.args.to_dict(flat=False)
-    return show(
-        "preview_many.html",
-        "pages.deliveries",
-        lines=found,
-        fault=fault,
-        title=destinations.title(AMOCRM, dealpost),
-        at=words.clock(now),
-        again=url_for("pages.foresee_many", **asked),
-        back=url_for("pages.confirm", **asked),
-    )
-
-
-def foreseen(dealpost: Dealpost, looked: Sequence[Delivery], count: int) -> tuple[list[Line], str]:
-    """(what will happen, by deals that move and deals that stay; in words why that could not be looked up, or "").
-
-    looked: the newest of these `count`. Only the first of those for amoCRM are looked up, in one go; of the others
-    the count is told.
-    """
-    sample = [delivery for delivery in looked if delivery.destination == AMOCRM][:SAMPLE]
-    try:
-        found = dealpost.wiring.previewer.previews(sample)
-    except DeliveryError as error:
-        return lines(dealpost, looked, "retry", count), words.cause_title(error.cause, error.params)
-    moves: Counter[str] = Counter()
-    stay: dict[str, list[tuple[str, str]]] = {}
-    moved: set[tuple[int | None, str]] = set()
-    for delivery in sample:
-        if (seen := found.get(delivery.id)) is None:
-            continue
-        name = seen.contact_name or delivery_row.person(delivery)
-        if seen.verdict == "move" and (seen.lead_id, seen.to_name) not in moved:
-            moves[seen.to_name] += 1
-            moved.add((seen.lead_id, seen.to_name))
-        else:
-            further = seen.verdict == "already_further" and seen.from_name
-            stage = seen.from_name if further else seen.to_name if seen.verdict == "move" else ""
-            why = _("already on “%(stage)s”", stage=stage) if stage else words.reason_words(seen.verdict)
-            stay.setdefault("not_found" if seen.verdict == "not_found" else "", []).append((why, name))
-    told = [
-        Line(count, ngettext("deal moves to the stage “%(stage)s”", "deals move to the stage “%(stage)s”", count,
-                             stage=stage))
-        for stage, count in moves.most_common()
-    ]  # fmt: skip
-    if left := stay.get(""):
-        text = ngettext("deal stays where it is", "deals stay where they are", len(left))
-        told.append(Line(len(left), text, _whys(left)))
-    if nobody := stay.get("not_found"):
-        text = ngettext("student has no deal in amoCRM yet", "students have no deal in amoCRM yet", len(nobody))
-        told.append(Line(len(nobody), text, _names([name for _why, name in nobody])))
-    others = [delivery for delivery in looked if delivery.destination != AMOCRM]
-    told += lines(dealpost, others, "retry") if others else []
-    unseen = count - len(others) - len(found)
-    if unseen:
-        text = ngettext("more was not looked up", "more were not looked up", unseen)
-        note = _("Only the first %(num)s are looked up. The others are judged alike when they go out.", num=SAMPLE)
-        told.append(Line(unseen, text, note if len(found) >= SAMPLE else ""))
-    return told, ""
-
-
-def _whys(left: Sequence[tuple[str, str]]) -> str:
-    """Each reason with the names of those whom it concerns."""
-    reasons: dict[str, list[str]] = {}
-    for why, name in left:
-        reasons.setdefault(why, []).append(name)
-    return "; ".join(
-        _("%(who)s: %(why)s", who=_names(names), why=why)
-        for why, names in sorted(reasons.items(), key=lambda pair: -len(pair[1]))[:3]
-    )
-
-
-def _names(names: Sequence[str]) -> str:
-    """Up to three names, and how many more there are."""
-    known = list(dict.fromkeys(names))
-    if len(known) > NAMED:
-        return _("%(names)s and %(num)s more", names=", ".join(known[:NAMED]), num=words.number(len(known) - NAMED))
-    return str(format_list(known, locale=get_locale() or "en"))
-
-
 def _stage(known: Mapping[int, stages.Lesson], delivery: Delivery) -> tuple[str, bool]:
     """(the stage that a lesson's deal is meant to reach, whether it is gone)."""
     lesson = known.get(words.lesson_of(delivery.data, delivery.facts)) if delivery.destination == AMOCRM else None
@@ -237,7 +142,7 @@ def _takes(dealpost: Dealpost, looked: Sequence[Delivery], count: int) -> str:
 def do_many() -> Response:
     """Exactly the rows that were shown and counted; if they changed meanwhile, the question is asked anew."""
     dealpost = current()
-    act, query = _asked(request.form, dealpost.store.now())
+    act, query = asked(request.form, dealpost.store.now())
     expected = _figure(request.form.get("expected"))
     where = query.where
     if where.max_id is None or expected < 0 or not where.states:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from flask import flash, request
 from flask_babel import gettext as _
@@ -15,6 +14,7 @@ from outbox.message import State
 from outbox.outcome import DeliveryError, PauseKind
 from outbox.queries import Filter
 from service import checks
+from service.amocrm.oauth.tokens import TokenStatus
 from service.current import Dealpost, current
 from service.job_results import JobResults
 from service.operator import words
@@ -72,7 +72,7 @@ def connections() -> Response:
 
 def _headline(
     statuses: Mapping[str, destinations.DestinationStatus],
-    token: Any,
+    token: TokenStatus,
     gone: list[stages.Lesson],
     dead: int,
     hook: tuple[str, str, str, str] | None,
@@ -81,7 +81,7 @@ def _headline(
     if amocrm.missing:
         head = _("%(destination)s is not set up yet.", destination=amocrm.title)
         return Headline("quiet", "plug", head, _("Events are accepted and wait for it."), "", "bare")
-    if token.state not in ("connected", "long_lived"):
+    if not token.usable:
         head = _("%(destination)s has to be connected.", destination=amocrm.title)
         return Headline("bad", "alert", head, _("Everything waits and goes out by itself after that."), "", "reconnect")
     if gone:
@@ -114,33 +114,32 @@ def _headline(
     return Headline("ok", "tick", _("Everything is connected."), _("Nothing has to be done here."), "", "well")
 
 
-def _connected(destination: destinations.DestinationStatus, token: Any, now: float) -> tuple[str, str, str]:
+def _connected(destination: destinations.DestinationStatus, token: TokenStatus, now: float) -> tuple[str, str, str]:
     if destination.missing or destination.rest:
         return destination.state(now)
-    if destination.name == AMOCRM and token.state not in ("connected", "long_lived"):
+    if destination.name == AMOCRM and not token.usable:
         return "alert", "bad", _("Not connected")
     return "tick", "ok", _("Connected")
 
 
-def _access(token: Any, now: float) -> tuple[str, float, str]:
+def _access(token: TokenStatus, now: float) -> tuple[str, float, str]:
     """(what is left, as a part of a day's access, note) of the access token."""
-    if token.state not in ("connected", "long_lived"):
+    if not token.usable:
         return _("none"), 0.0, ""
     if token.expires_at is None:
         return _("does not expire"), 1.0, _("A long-lived access")
     left = token.expires_at - now
-    following = getattr(token, "next_refresh", None)
     note = ""
     if token.state == "long_lived":
         note = _("Lasts until %(day)s, then a new one is needed", day=words.day(token.expires_at, now))
-    elif following:
-        note = _("Renews itself, next time %(time)s", time=words.at_when(following, now))
+    elif token.next_refresh:
+        note = _("Renews itself, next time %(time)s", time=words.at_when(token.next_refresh, now))
     whole = 365 * 86400.0 if token.state == "long_lived" else 86400.0
     return _("%(time)s left", time=words.rough_words(left)), left / whole, note
 
 
-def _permission(token: Any, now: float) -> tuple[str, float, str] | None:
-    until = getattr(token, "refresh_expires_at", None)
+def _permission(token: TokenStatus, now: float) -> tuple[str, float, str] | None:
+    until = token.refresh_expires_at
     if until is None or token.state != "connected":
         return None
     left = until - now
@@ -148,11 +147,10 @@ def _permission(token: Any, now: float) -> tuple[str, float, str] | None:
     return _("%(time)s left", time=words.rough_words(left)), left / (90 * 86400.0), note
 
 
-def _connected_by(token: Any) -> str:
-    name = getattr(token, "who", "")
-    if name == "settings":
+def _connected_by(token: TokenStatus) -> str:
+    if token.who == "settings":
         return _("connected by the settings")
-    return _("connected by %(who)s", who=name) if name else ""
+    return _("connected by %(who)s", who=token.who) if token.who else ""
 
 
 def _hook_figures(dealpost: Dealpost, now: float) -> panels.Source | None:

@@ -68,7 +68,7 @@ def _of_a_database(error: BaseException) -> bool:
 
 def _store_answers() -> bool:
     try:
-        current().store.key_values.items("pause")
+        current().wiring.pauses()
     except Exception:
         return False
     return True

@@ -61,9 +61,7 @@ def pace(dealpost: Dealpost, destination: DestinationStatus) -> tuple[float, flo
     if destination.name != AMOCRM:
         return None
     usual = dealpost.settings.amocrm.rps
-    entry = dealpost.store.key_values.get("pace", AMOCRM)
-    factor = entry.value.get("factor", 1.0) if entry and isinstance(entry.value, Mapping) else 1.0
-    return dealpost.store.rate_limiter.used(AMOCRM, MINUTE) / MINUTE, usual * min(1.0, float(factor)), usual
+    return dealpost.store.rate_limiter.used(AMOCRM, MINUTE) / MINUTE, dealpost.wiring.amocrm.pace.per_second(), usual
 
 
 def access_words(dealpost: Dealpost, destination: DestinationStatus, now: float) -> tuple[str, str]:
@@ -73,12 +71,11 @@ def access_words(dealpost: Dealpost, destination: DestinationStatus, now: float)
     if destination.name != AMOCRM:
         return _("does not expire"), ""
     token = dealpost.wiring.token_status()
-    if token.state not in ("connected", "long_lived"):
+    if not token.usable:
         return _("not connected"), _("connect on the page “Connections”")
     if token.expires_at is None:
         return _("does not expire"), ""
-    following = getattr(token, "next_refresh", None)
-    note = _("renews itself %(time)s", time=words.at_when(following, now)) if following else ""
+    note = _("renews itself %(time)s", time=words.at_when(token.next_refresh, now)) if token.next_refresh else ""
     return _left(token.expires_at, now), note
 
 

@@ -21,6 +21,7 @@ from service.operator.words.states import (
     chip,
     is_late,
     reason_words,
+    sentence,
     state_word,
     states_word,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "reason_words",
     "rough",
     "rough_words",
+    "sentence",
     "short_day",
     "since_when",
     "source_title",

@@ -101,3 +101,9 @@ def reason_words(reason: str) -> str:
         "unreadable": _("it could not be read"),
     }
     return known.get(told.code) or told.words or told.code
+
+
+def sentence(text: str) -> str:
+    """With a capital at its beginning and a full stop at its end; names of programs stay small."""
+    text = text[:1].upper() + text[1:] if not text.startswith("amo") else text
+    return text if not text or text.endswith((".", "!", "?")) else text + "."

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -216,7 +217,7 @@ def test_an_unconfigured_destination_is_named_while_its_rows_wait(world: seeded.
 def test_lost_access_is_told_also_while_nothing_waits(world: seeded.World) -> None:
     world.house()
     wired = seeded.Wired(world.store)
-    wired.token.state = "reconnect"
+    wired.token = replace(wired.token, state="reconnect")
     visitor = Visitor(application(world, wired).test_client())
     text = visitor.text("/outbox")
     assert "amoCRM has to be connected again." in text and "Nothing waits so far." in text

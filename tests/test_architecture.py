@@ -3,10 +3,13 @@
 import ast
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
+
+from service import config, create_app
+from service.sources.context import source_context
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
 
@@ -106,14 +109,18 @@ def core_knows_nobody(module: Module) -> Iterator[str]:
         yield from sorted(module.touches & {"os.environ", "os.getenv", "os.environb"})
 
 
-def sources_never_see_destinations(module: Module) -> Iterator[str]:
-    """No request of a platform or of amoCRM waits for another system."""
+def sources_reach_nobody(module: Module) -> Iterator[str]:
+    """No request of a platform or of amoCRM waits for another system: what a way in is given cannot reach one."""
     if within(module.name, "service.sources"):
-        yield from module.takes("service.destinations", "service.wiring", "service.operator")
+        yield from module.takes("service.destinations", "service.amocrm", "service.network", "service.operator")
+        yield from module.takes("service.wiring", "service.current", "service.app", "service.jobs", "service.worker")
+        if module.name != "service.sources.context":  # by its type nobody gets at anything else
+            yield from module.takes("flask.current_app")
+            yield from sorted(one for one in module.touches if one.startswith("flask.globals.request_ctx.app"))
 
 
 def operator_goes_through_wiring(module: Module) -> Iterator[str]:
-    """The page reaches a destination only by service.wiring."""
+    """The page reaches a destination only by the wiring that it is handed."""
     if within(module.name, "service.operator"):
         yield from module.takes("service.destinations")
 
@@ -135,6 +142,35 @@ def own_destination(name: str) -> str:
     parts = name.split(".")
     shared = len(parts) < 3 or (FOLDER / "service" / "destinations" / f"{parts[2]}.py").is_file()
     return "" if shared else parts[2]
+
+
+def amocrm_is_a_library(module: Module) -> Iterator[str]:
+    """service/amocrm knows what amoCRM is, and neither who uses it nor Flask."""
+    if within(module.name, "service.amocrm"):
+        yield from module.takes("flask", "outbox.store", "outbox.drain")
+
+
+FLOORS = [
+    ("outbox",),
+    ("service.config", "service.routing", "service.secrets"),
+    ("service.network",),
+    ("service.amocrm",),
+    ("service.destinations", "service.sources"),
+    ("service.operator",),
+    ("service.wiring", "service.app", "service.commands", "service.jobs", "service.worker"),
+]
+"""From the ground up. What stands in none of them is shared by several."""
+
+
+def floor_of(name: str) -> int | None:
+    return next((at for at, floor in enumerate(FLOORS) if any(within(name, one) for one in floor)), None)
+
+
+def imports_go_down(module: Module) -> Iterator[str]:
+    """Nobody imports from a floor above their own, and nobody but main programs imports those who know everybody."""
+    own = floor_of(module.name)
+    if own is not None:
+        yield from sorted(one for one in module.imports if (other := floor_of(one)) is not None and other > own)
 
 
 def sql_stays_in_the_engines(module: Module) -> Iterator[str]:
@@ -173,9 +209,11 @@ def time_and_chance_are_arguments(module: Module) -> Iterator[str]:
 
 WALLS = [
     core_knows_nobody,
-    sources_never_see_destinations,
+    sources_reach_nobody,
     operator_goes_through_wiring,
     destinations_stand_alone,
+    amocrm_is_a_library,
+    imports_go_down,
     sql_stays_in_the_engines,
     network_has_one_door,
     pure_modules_touch_nothing,
@@ -210,10 +248,26 @@ BREACHES = [
     (core_knows_nobody, "outbox.store", "import os\nhome = os.environ['HOME']"),
     (core_knows_nobody, "outbox.store", "from os import getenv\ngetenv('X')"),
     (core_knows_nobody, "outbox.store", "import importlib\nimportlib.import_module('service.config')"),
-    (sources_never_see_destinations, "service.sources.events", "from service.destinations import amocrm"),
-    (sources_never_see_destinations, "service.sources.events", "from ..destinations.amocrm import client"),
-    (sources_never_see_destinations, "service.sources.events", "from .. import destinations"),
-    (sources_never_see_destinations, "service.sources.events", "from service import wiring"),
+    (sources_reach_nobody, "service.sources.events", "from service.destinations import amocrm"),
+    (sources_reach_nobody, "service.sources.events", "from ..destinations.amocrm import client"),
+    (sources_reach_nobody, "service.sources.events", "from .. import destinations"),
+    (sources_reach_nobody, "service.sources.events", "from service import wiring"),
+    (sources_reach_nobody, "service.sources.events", "from service.current import current"),
+    (sources_reach_nobody, "service.sources.events", "from service.amocrm.client import AmocrmClient"),
+    (sources_reach_nobody, "service.sources.events", "from service.network import http"),
+    (sources_reach_nobody, "service.sources.events", "from flask import current_app"),
+    (
+        sources_reach_nobody,
+        "service.sources.events",
+        "from flask.globals import request_ctx\nrequest_ctx.app.extensions['dealpost']",
+    ),
+    (amocrm_is_a_library, "service.amocrm.client", "from flask import current_app"),
+    (amocrm_is_a_library, "service.amocrm.account", "from outbox.store import Store"),
+    (imports_go_down, "service.amocrm.account", "from service.destinations.deals import preview"),
+    (imports_go_down, "service.network.http", "def f():\n    from service.amocrm import client"),
+    (imports_go_down, "service.destinations.deals.destination", "from service import wiring"),
+    (imports_go_down, "service.operator.connect", "from service.wiring import Wiring"),
+    (imports_go_down, "outbox.retry", "from service import routing"),
     (operator_goes_through_wiring, "service.operator.connect", "from service.destinations.amocrm import tokens"),
     (destinations_stand_alone, "service.destinations.deals.destination", "from flask import current_app"),
     (
@@ -259,8 +313,13 @@ def test_a_breach_is_seen(wall, name: str, source: str) -> None:
 ALLOWED = [
     (core_knows_nobody, "outbox.drain", "from outbox.store import Store\nimport threading"),
     (core_knows_nobody, "service.wiring", "import requests, flask"),
-    (sources_never_see_destinations, "service.sources.events", "from service import routing\nfrom . import inbox"),
-    (operator_goes_through_wiring, "service.operator.connect", "from service import wiring"),
+    (sources_reach_nobody, "service.sources.events", "from service import routing\nfrom . import context"),
+    (operator_goes_through_wiring, "service.operator.connect", "from service.current import current"),
+    (sources_reach_nobody, "service.sources.context", "from flask import current_app"),
+    (imports_go_down, "service.destinations.records.changes", "from service.amocrm import AmocrmAccount"),
+    (imports_go_down, "service.current", "from service.wiring import Wiring"),
+    (imports_go_down, "service.app", "from service import commands"),
+    (amocrm_is_a_library, "service.amocrm.webhook", "from service.secrets import is_secret"),
     (
         destinations_stand_alone,
         "service.destinations.deals.destination",
@@ -285,6 +344,155 @@ ALLOWED = [
 @pytest.mark.parametrize(("wall", "name", "source"), ALLOWED)
 def test_what_is_meant_passes(wall, name: str, source: str) -> None:
     assert not list(wall(read(name, source)))
+
+
+# --- no circles -------------------------------------------------------------------------------------------------------
+
+
+def edges(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """Who imports whom, by name, also inside functions; not what is imported for types alone, which runs nothing."""
+    found: dict[str, set[str]] = {}
+    for name, source in sources.items():
+        tree = ast.parse(source)
+        guards = [
+            node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        ]
+        typing = {inner for guard in guards for inner in ast.walk(guard)}
+        nodes = [
+            node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) and node not in typing
+        ]
+        asked = set()
+        for node in nodes:
+            base = getattr(node, "module", None) or ""
+            for alias in node.names:
+                whole = f"{base}.{alias.name}".strip(".")
+                asked.add(whole if whole in sources else base)
+        found[name] = {one for one in asked if one in sources and one != name}
+    return found
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[str]:
+    """Modules from which a way leads back to themselves."""
+
+    def comes_back(start: str) -> bool:
+        seen: set[str] = set()
+        waiting = list(graph[start])
+        while waiting:
+            one = waiting.pop()
+            if one == start:
+                return True
+            if one not in seen:
+                seen.add(one)
+                waiting += graph[one]
+        return False
+
+    return sorted(name for name in graph if comes_back(name))
+
+
+def sources_of_all() -> dict[str, str]:
+    found = {}
+    for path in [*FOLDER.glob("outbox/**/*.py"), *FOLDER.glob("service/**/*.py"), *FOLDER.glob("*.py")]:
+        parts = path.relative_to(FOLDER).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text()
+    return found
+
+
+def test_imports_make_no_circle() -> None:
+    assert circles(edges(sources_of_all())) == []
+
+
+def test_a_circle_is_seen_also_inside_a_function() -> None:
+    looped = {"a": "from b import x", "b": "def f():\n    import c", "c": "from a import y", "d": "import a"}
+    assert circles(edges(looped)) == ["a", "b", "c"]
+
+
+# --- a namespace of the key-value store has one owner -----------------------------------------------------------------
+
+OWNERS = {
+    "account": "service.amocrm.account_facts",
+    "bulk": "service.operator.resends",
+    "changes": "service.amocrm.stage_changes.seen",
+    "choices": "service.amocrm.choices",
+    "directory": "service.destinations.deals.person",
+    "echoes": "service.amocrm.stage_changes.own",
+    "erp-inserts": "service.destinations.records.rukovoditel.recovery",
+    "erp-made": "service.destinations.records.rukovoditel.recovery",
+    "health": "service.status",
+    "jobs": "service.job_results",
+    "oauth_state": "service.operator.consent_links",
+    "pace": "service.amocrm.pace_store",
+    "process": "service.heartbeat",
+    "reconcile": "service.destinations.records.missed_changes",
+    "records": "service.destinations.records.destination",
+    "tokens": "service.amocrm.oauth.token_store",
+}
+CALLS = {"get", "get_many", "put", "put_many", "items", "delete", "drop"}
+
+
+def namespaces(source: str) -> set[str]:
+    """The namespaces that a module names: to a call of the key-value store, or in a constant for them."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            of_store = ast.unparse(node.func.value).endswith("key_values")
+            found |= texts(node.args[0]) if of_store and node.func.attr in CALLS else set()
+        if isinstance(node, ast.Assign):
+            target, value = node.targets[0], node.value
+            names = target.elts if isinstance(target, ast.Tuple) else [target]
+            values = value.elts if isinstance(value, ast.Tuple) and len(value.elts) == len(names) else [value]
+            for name, given in zip(names, values, strict=False):
+                if isinstance(name, ast.Name) and name.id in ("NAMESPACE", "PLACE", "MADE", "OPEN", "TOLD"):
+                    found |= texts(given)
+    return found
+
+
+def texts(node: ast.expr) -> set[str]:
+    first = node.elts[0] if isinstance(node, ast.Tuple) and node.elts else node
+    return {first.value} if isinstance(first, ast.Constant) and isinstance(first.value, str) else set()
+
+
+def test_a_namespace_is_named_by_its_owner_alone() -> None:
+    named = [(space, name) for name, source in sources_of_all().items() for space in namespaces(source)]
+    strangers = [(space, name) for space, name in named if OWNERS.get(space, name) != name]
+    assert not strangers
+    assert {space for space, _ in named} >= OWNERS.keys()
+
+
+@pytest.mark.parametrize(
+    "source", ['store.key_values.get("pace", x)', 'NAMESPACE, KEY = "pace", "x"', 'PLACE = ("pace", "x")',
+               'self._key_values.put("pace", "x", {})']
+)  # fmt: skip
+def test_a_namespace_that_somebody_names_is_seen(source: str) -> None:
+    assert namespaces(source) == {"pace"}
+
+
+# --- what a way in is given -------------------------------------------------------------------------------------------
+
+
+def test_a_way_in_that_calls_amocrm_through_what_it_is_given_fails(tmp_path: pathlib.Path) -> None:
+    settings = config.load({"DATABASE_URL": f"sqlite:///{tmp_path}/dealpost.db", "SECRET_KEY": "q6zW4n1vYdQk0cW7o1nq0m1B3l9v1eJ8"})
+    app = create_app(settings)
+    with app.app_context():
+        context = source_context()
+    for name in ("wiring", "store", "settings", "amocrm", "client"):
+        with pytest.raises(AttributeError):
+            getattr(context, name)
+    app.extensions["dealpost"].store.close()
+
+
+def test_the_type_of_what_a_way_in_is_given_names_nobody_who_reaches_another_machine() -> None:
+    whole = ast.parse((FOLDER / "service/sources/context.py").read_text())
+    [given] = [node for node in whole.body if isinstance(node, ast.ClassDef)]
+    types = {ast.unparse(node.annotation) for node in given.body if isinstance(node, ast.AnnAssign)}
+    assert types == {
+        "Callable[[Sequence[NewEvent], float], list[Receipt]]",
+        "Callable[[], float]",
+        "Callable[[], int | None]",
+        "ApiKeys",
+        "Mapping[int, int]",
+        "tuple[str, ...]",
+        "str",
+    }
 
 
 # --- tests do not sleep -----------------------------------------------------------------------------------------------

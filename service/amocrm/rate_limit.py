@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm.errors import LONGEST_WAIT
+from service.amocrm.pace_store import PaceStore
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues, RateLimiter
@@ -21,11 +22,7 @@ SLOWEST = 1 / 8
 
 
 class Pace:
-    """Hands out the right to send one request. wait(seconds) may raise Stopping.
-
-    What amoCRM asked for is kept in memory, namespace "pace", key "amocrm": {"factor", "since", "until"}: until then
-    (seconds since the epoch) nothing is sent by any process; from `since` on the speed grows from that part to all.
-    """
+    """Hands out the right to send one request. wait(seconds) may raise Stopping."""
 
     def __init__(
         self,
@@ -36,7 +33,7 @@ class Pace:
         wait: Callable[[float], None],
     ) -> None:
         self._rate_limiter = rate_limiter
-        self._key_values = key_values
+        self._store = PaceStore(key_values)
         self._now = now
         self._rps = rps
         self._wait = wait
@@ -76,26 +73,26 @@ class Pace:
 
     def per_second(self) -> float:
         """The speed that holds now, requests a second."""
-        kept = self._kept()
+        kept = self._store.limits()
         return self._rps * self._factor(kept)
 
     def slow_down(self, seconds: float | None) -> None:
         """amoCRM complained: send nothing for so many seconds, then go on at half the speed and grow."""
-        kept = self._kept()
+        kept = self._store.limits()
         now = self._now()
         until = max(now + (seconds or 0.0), float(kept.get("until", 0.0)))
         waiting = float(kept.get("until", 0.0)) > now  # two that were on their way together count once
         factor = float(kept["factor"]) if waiting else max(self._factor(kept) / 2, SLOWEST)
-        self._key_values.put("pace", NAME, {"factor": factor, "since": until, "until": until})
+        self._store.keep_limits(factor, until, until)
 
     def hold(self, seconds: float) -> None:
         """Send nothing for so many seconds: an answer other than 429 asked for that."""
-        kept = self._kept()
+        kept = self._store.limits()
         until = max(self._now() + seconds, float(kept.get("until", 0.0)))
-        self._key_values.put("pace", NAME, {"factor": 1.0, "since": 0.0, **kept, "until": until})
+        self._store.keep_limits(float(kept.get("factor", 1.0)), float(kept.get("since", 0.0)), until)
 
     def _refuse_early(self) -> None:
-        left = float(self._kept().get("until", 0.0)) - self._now()
+        left = float(self._store.limits().get("until", 0.0)) - self._now()
         if 0 < left <= LONGEST_WAIT:  # more than that was written before the clock was set back
             raise DeliveryError(
                 f"amoCRM asked to wait; {left:.0f} s of that are left",
@@ -109,7 +106,3 @@ class Pace:
         factor = float(kept.get("factor", 1.0))
         grown = max(self._now() - float(kept.get("since", 0.0)), 0.0) / RAMP
         return min(1.0, factor + (1.0 - factor) * grown)
-
-    def _kept(self) -> dict[str, Any]:
-        entry = self._key_values.get("pace", NAME)
-        return entry.value if entry is not None and isinstance(entry.value, dict) else {}

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from service.amocrm.client import AmocrmClient
+from service.amocrm.pace_store import PaceStore
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
 
-PLACE = ("pace", "amocrm-forbidden")
 KEPT = 48 * 3600.0
 """Twice the longest pause after a 403; who was not sent by then is forgotten here."""
 
@@ -25,7 +25,7 @@ class Quarantine:
     """The deliveries whose request was answered with 403, in memory until each was sent alone."""
 
     def __init__(self, key_values: KeyValues, now: Callable[[], float]) -> None:
-        self._key_values = key_values
+        self._store = PaceStore(key_values)
         self._now = now
         self.account_is_good = False
         self.added = False
@@ -46,7 +46,7 @@ class Quarantine:
         """These were in a request that was answered with 403."""
         kept = self._kept()
         rows = [*(kept["rows"] if kept else []), *delivery_ids][-1000:]
-        self._key_values.put(*PLACE, {"rows": rows, "checked": 0.0, "since": self._now()})
+        self._store.keep_forbidden(rows, {"checked": 0.0, "since": self._now()})
         self.added = True
 
     def clear(self, delivery_ids: Iterable[int]) -> None:
@@ -57,13 +57,8 @@ class Quarantine:
             self._keep(kept, [one for one in kept["rows"] if one not in done], float(kept["checked"]))
 
     def _kept(self) -> dict[str, Any] | None:
-        entry = self._key_values.get(*PLACE)
-        if entry is None or self._now() - float(entry.value["since"]) > KEPT:
-            return None
-        return dict(entry.value)
+        kept = self._store.forbidden()
+        return None if kept is None or self._now() - float(kept["since"]) > KEPT else kept
 
     def _keep(self, kept: dict[str, Any], rows: list[int], checked: float) -> None:
-        if rows:
-            self._key_values.put(*PLACE, {**kept, "rows": rows, "checked": checked})
-        else:
-            self._key_values.delete(PLACE[0], [PLACE[1]])
+        self._store.keep_forbidden(rows, {"checked": checked, "since": kept["since"]})

@@ -13,6 +13,7 @@ from outbox.message import Delivery
 from outbox.outcome import DeliveryError
 from service.amocrm.client import Rejected
 from service.amocrm.errors import Refused
+from service.amocrm.pace_store import PaceStore
 from service.amocrm.payloads import Lead
 from service.amocrm.pipelines import Target
 from service.amocrm.stage_changes.own import OwnChange, OwnChanges
@@ -31,8 +32,6 @@ SERIES = 5
 
 LOST = 3
 """Lost answers in one pass after which what is left waits for its own retry."""
-
-SIZE = ("pace", "amocrm-batch")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Writer:
         alone: frozenset[int],
     ) -> None:
         self._own_changes = own_changes
-        self._key_values = key_values
+        self._store = PaceStore(key_values)
         self._now = now
         self._context = context
         self._recorder = recorder
@@ -212,13 +211,13 @@ class Writer:
         return OwnChange(target.status_id, move.lead.status_id, target.pipeline_id, self._now(), move.row.id, sure)
 
     def _size(self) -> int:
-        entry = self._key_values.get(*SIZE)
-        if entry is None or not 0 <= self._now() - entry.updated_at < SMALLER_FOR:
+        shrunk = self._store.batch_size()
+        if shrunk is None or not 0 <= self._now() - shrunk[1] < SMALLER_FOR:
             return self._batch
-        return max(1, min(self._batch, int(entry.value["size"])))
+        return max(1, min(self._batch, shrunk[0]))
 
     def _shrink(self, sent: int) -> None:
-        self._key_values.put(*SIZE, {"size": max(1, min(sent, self._size()) // 2)})
+        self._store.keep_batch_size(max(1, min(sent, self._size()) // 2))
 
 
 def change_of(move: Move) -> dict[str, Any]:

@@ -470,7 +470,9 @@ def test_a_namespace_that_somebody_names_is_seen(source: str) -> None:
 
 
 def test_a_way_in_that_calls_amocrm_through_what_it_is_given_fails(tmp_path: pathlib.Path) -> None:
-    settings = config.load({"DATABASE_URL": f"sqlite:///{tmp_path}/dealpost.db", "SECRET_KEY": "q6zW4n1vYdQk0cW7o1nq0m1B3l9v1eJ8"})
+    settings = config.load(
+        {"DATABASE_URL": f"sqlite:///{tmp_path}/dealpost.db", "SECRET_KEY": "q6zW4n1vYdQk0cW7o1nq0m1B3l9v1eJ8"}
+    )
     app = create_app(settings)
     with app.app_context():
         context = source_context()

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import defaults
-from sandbox.amocrm.account import Account, Change, Contact, Deal
+from sandbox.amocrm.account import Account
+from sandbox.amocrm.entities import Change, Contact, Deal
 from sandbox.amocrm.hooks import Hooks
 from sandbox.amocrm.limits import Limits
 from sandbox.amocrm.oauth import OAuth

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sandbox import Sandbox
-from sandbox.amocrm.account import Deal
+from sandbox.amocrm.entities import Deal
 from workshop.calls import answers, call
 from workshop.processes import Crew, free_port
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from sandbox.amocrm.contacts import named_fields, read_fields
-from sandbox.amocrm.leads import WRITABLE, edits, embedded, target
+from sandbox.amocrm.lead_writes import WRITABLE, edits, embedded, target
 from sandbox.amocrm.problems import NOTHING, Refused, hal, problem
 from sandbox.amocrm.records import KINDS, Record, exists
 from sandbox.amocrm.rows import Faulty, read_rows, refusal

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from sandbox import defaults
-from sandbox.amocrm.account import Contact
 from sandbox.amocrm.directory import EMAIL_FIELD, PHONE_FIELD
+from sandbox.amocrm.entities import Contact
 from sandbox.amocrm.lists import ids, in_range, listing, order_by, page_of, wanted
 from sandbox.amocrm.problems import hal, not_found, problem
 from sandbox.amocrm.rows import Faulty, Row, expect_int, read_rows, refusal

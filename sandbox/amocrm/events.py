@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from sandbox import defaults, forms
-from sandbox.amocrm.account import Change
+from sandbox.amocrm.entities import Change
 from sandbox.amocrm.lists import ids, in_range, listing, page_of
 from sandbox.wire import Request, Response
 

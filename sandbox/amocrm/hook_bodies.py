@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from sandbox import defaults
-from sandbox.amocrm.account import Deal
+from sandbox.amocrm.entities import Deal
 
 if TYPE_CHECKING:
     from sandbox.world import World

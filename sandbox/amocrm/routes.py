@@ -4,7 +4,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from sandbox import defaults
-from sandbox.amocrm import complex, contacts, directory, events, leads, oauth_pages, records, webhooks
+from sandbox.amocrm import complex, contacts, directory, events, lead_writes, leads, oauth_pages, records, webhooks
 from sandbox.amocrm.problems import NOTHING, Refused, hal, not_found, problem, unauthorized
 from sandbox.wire import Request, Response
 
@@ -77,11 +77,11 @@ def _route(world: "World", request: Request) -> Response:
         case "GET", ["leads", _] if number is not None:
             return leads.get_lead(world, request, number)
         case "PATCH", ["leads"]:
-            return leads.patch_leads(world, request)
+            return lead_writes.patch_leads(world, request)
         case "PATCH", ["leads", _] if number is not None:
-            return leads.patch_leads(world, request, number)
+            return lead_writes.patch_leads(world, request, number)
         case "POST", ["leads"]:
-            return leads.add_leads(world, request)
+            return lead_writes.add_leads(world, request)
         case "POST", ["leads", "complex"]:
             return complex.add_complex(world, request)
         case "GET", ["leads", "pipelines", pipeline_id, "statuses"] if pipeline_id.isdecimal():

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sandbox import defaults
-from sandbox.amocrm.hooks import Hook
+from sandbox.amocrm.hook_delivery import Hook
 from sandbox.amocrm.problems import NOTHING, hal, no_rights, problem
 from sandbox.wire import BadJSON, Request, Response
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sandbox.amocrm.account import Deal
+from sandbox.amocrm.entities import Deal
 from sandbox.control.registry import route
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sandbox import forms
-from sandbox.amocrm.account import Deal
+from sandbox.amocrm.entities import Deal
 from sandbox.amocrm.hook_bodies import Place
 from sandbox.control.registry import route
 

@@ -365,25 +365,25 @@ class TestWholeAccount:
 def refuse(running: Running, deals: list[int]) -> None:
     """amoCRM refuses these deals' changes, as it does for a deal of a user who is gone."""
     world = running.sandbox.world
-    from sandbox.amocrm import leads, rows
+    from sandbox.amocrm import lead_writes, rows
 
-    original = leads.edits
+    original = lead_writes.edits
 
     def edits(given: Any, row: Any, status_id: int) -> Any:
         if given is world and row.data.get("id") in deals:
             raise rows.Faulty("responsible_user_id", "NotSupportedChoice", "The value is not a valid choice.")
         return original(given, row, status_id)
 
-    leads.edits = edits  # type: ignore[assignment]
+    lead_writes.edits = edits  # type: ignore[assignment]
 
 
 @pytest.fixture(autouse=True)
 def _mend() -> Any:
-    from sandbox.amocrm import leads
+    from sandbox.amocrm import lead_writes
 
-    original = leads.edits
+    original = lead_writes.edits
     yield
-    leads.edits = original
+    lead_writes.edits = original
 
 
 def before(running: Running, act: Callable[[], Any]) -> None:

@@ -48,6 +48,16 @@ def current_subdomain(world: "World", request: Request) -> Response:
     """The one address that a renamed account still answers under its API domain, for a living refresh token."""
     if not world.oauth.knows_refresh(request.headers.get("x-refresh-token", "")):
         return unauthorized()
+    return where(world)
+
+
+def subdomain_by_access(world: "World", request: Request) -> Response:
+    """The same for a good access token, as the official PHP client asks."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return where(world) if scheme == "Bearer" and world.oauth.opens(token) else unauthorized()
+
+
+def where(world: "World") -> Response:
     domain = world.settings.moved_to or world.netloc
     return hal(
         {

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 OPEN = {
     ("POST", "/oauth2/access_token"): oauth_pages.access_token,
     ("GET", "/oauth2/account/current/subdomain"): oauth_pages.current_subdomain,
+    ("GET", "/oauth2/account/subdomain"): oauth_pages.subdomain_by_access,
     ("GET", "/oauth"): oauth_pages.consent,
     ("POST", "/oauth/allow"): oauth_pages.decision,
     ("POST", "/oauth/deny"): oauth_pages.decision,

@@ -109,6 +109,13 @@ def test_a_renamed_account_says_its_new_name_to_a_living_refresh_token(box: Any)
     assert (there.json()["subdomain"], there.json()["id"]) == ("renamed", defaults.ACCOUNT_ID)
 
 
+def test_it_says_so_to_a_good_access_token_too_and_to_nobody_else(box: Any) -> None:
+    box.sandbox.set(subdomain="renamed", moved_to="renamed.localhost:8099")
+    assert box.get("/oauth2/account/subdomain").json()["subdomain"] == "renamed"
+    assert box.call("GET", "/oauth2/account/subdomain", headers={"Authorization": "Bearer x"}).status_code == 401
+    assert box.call("GET", "/oauth2/account/current/subdomain", headers={"X-Refresh-Token": "x"}).status_code == 401
+
+
 @pytest.mark.parametrize(("knobs", "seconds"), [({}, 0), ({"date_offset": -400.0}, -400), ({"clock_offset": 90.0}, 90)])
 def test_the_date_of_an_answer_may_be_off(make_box: Any, knobs: Any, seconds: Any) -> None:
     box = make_box(**knobs)

@@ -10,7 +10,7 @@ RUN .venv/bin/python -m babel.messages.frontend compile --directory service/oper
 FROM python:3.13-slim
 WORKDIR /app
 # No VOLUME here: Docker would make a new nameless one for each container, and the events of the last one would be gone.
-RUN useradd --system --uid 10001 --no-create-home dealpost && install -d -o dealpost -g dealpost -m 0700 var
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin dealpost && install -d -o dealpost -g dealpost -m 0700 var
 COPY --from=build /app/.venv .venv
 COPY gunicorn.conf.py wsgi.py scheduler.py ./
 COPY outbox outbox

@@ -59,7 +59,7 @@ def _settings(dealpost: Dealpost) -> Iterator[Check]:
             _("three slashes count from the project's folder"),
             _("For a path from the root, such as /data, write four: sqlite:////data/dealpost.db"),
         )
-    for name in settings.unknown:
+    for name in () if settings.sandbox else settings.unknown:
         yield Check(name, NOTE, _("no setting of this name"), _("Correct the name in .env, or take the line out."))
     for name in [] if settings.sandbox else short_ones(settings):
         yield Check(name, NOTE, _("short: it could be guessed"), _("Take a longer random value."))

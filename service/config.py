@@ -411,8 +411,9 @@ def _lesson_map(read: SettingsReader) -> dict[int, int]:
 
 
 def _erp(read: SettingsReader) -> Erp:
-    def either(name: str) -> str:
-        return read.text(f"CRM_API_{name}") or read.text(f"ERP_API_{name}")
+    def either(name: str, take: Callable[[str], str] = read.text) -> str:
+        crm, erp = take(f"CRM_API_{name}"), take(f"ERP_API_{name}")
+        return crm or erp
 
     def field_name(name: str, default: str) -> str:
         value = read.text(name, default)
@@ -427,7 +428,7 @@ def _erp(read: SettingsReader) -> Erp:
     if len({name, amount, key}) < 3:
         read.fault("ERP_FIELD_NAME", "name, amount and key share a field", "three different fields")
     return Erp(
-        url=read.address("CRM_API_URL") or read.address("ERP_API_URL"),
+        url=either("URL", read.address),
         key=either("KEY"),
         username=either("USERNAME"),
         password=either("PASSWORD"),

@@ -6,12 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as of_hypothesis
 
 from tests.support import processes
 from tests.support.processes import Finished, Process, Processes
 
 if TYPE_CHECKING:
     from sandbox import Sandbox
+
+
+# No test depends on how fast a machine is.
+of_hypothesis.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+of_hypothesis.load_profile("any machine")
 
 
 def in_ci() -> bool:

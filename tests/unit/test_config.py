@@ -194,6 +194,25 @@ def test_three_slashes_mean_the_project_and_four_the_machine(tmp_path):
     assert str(load({"DATABASE_URL": "sqlite:////data/x.db"}, root=tmp_path).database_path) == "/data/x.db"
 
 
+def test_three_slashes_beside_a_volume_of_that_name_are_refused(tmp_path):
+    def mount_of(file):
+        return Mount("/data", "ext4") if file.is_relative_to("/data") else Mount("/", "ext4")
+
+    with pytest.raises(ConfigError, match=r"/data is a volume; expected four slashes, sqlite:////data/x\.db"):
+        load({"DATABASE_URL": "sqlite:///data/x.db"}, root=tmp_path, mount_of=mount_of)
+    assert load({"DATABASE_URL": "sqlite:////data/x.db"}, root=tmp_path, mount_of=mount_of).database_hint == ""
+    # Elsewhere it is only told; the default, and its neighbours in var/, need no word.
+    hint = load({"DATABASE_URL": "sqlite:///data/x.db"}, root=tmp_path).database_hint
+    assert hint == f"three slashes count from {tmp_path}; sqlite:////data/x.db would be /data/x.db"
+    assert load({"DATABASE_URL": "sqlite:///var/x.db"}, root=tmp_path).database_hint == ""
+
+
+def test_names_in_the_file_that_are_no_settings_are_noted():
+    names = ["CRM_API_KEY", "ERP_API_KEY_FILE", "AMOCRM_STAGE_LESSON_7", "HOST", "WEBHOOK_SECRET_FILE", "PORT_FILE"]
+    environ = dict.fromkeys(names, "") | {"ERP_API_KEY": "x", "CRM_API_KEY": "y", "api_keys": "x"}
+    assert load(environ, of_file=list(environ)).unknown == ("PORT_FILE", "api_keys")
+
+
 # --- the web process --------------------------------------------------------------------------------------------------
 
 

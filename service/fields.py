@@ -133,7 +133,7 @@ class Whole:
         elif isinstance(value, int) and not isinstance(value, bool):
             number = value
         elif isinstance(value, str) and re.search(self._pattern, value):
-            number = int(value)
+            number = int(value.strip())
         if number is None or not self.low <= number <= self.high:
             raise Wrong(f"got {got(value)}, expected a whole number from {self.low} to {self.high}")
         return number
@@ -171,7 +171,7 @@ class Amount:
             return None
         if isinstance(value, str) and re.search(_AMOUNT, value):
             text = value.strip()
-            return value if len(text.partition(".")[2]) <= 2 else str(Decimal(text).quantize(_CENT, ROUND_HALF_UP))
+            return text if len(text.partition(".")[2]) <= 2 else str(Decimal(text).quantize(_CENT, ROUND_HALF_UP))
         if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= self.largest:
             if isinstance(value, int):
                 return value

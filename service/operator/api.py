@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
+from flask_babel import force_locale, get_locale
 from werkzeug.wrappers import Response as AnyResponse
 
 from outbox.message import Attempt, Delivery, State
 from service.current import current
+from service.fields import Schema
 from service.operator.auth import require_reader
-from service.operator.openapi import DESCRIPTION
+from service.operator.openapi import PEOPLE, describe
+from service.operator.openapi.routes import EXAMPLE_LESSON, EXAMPLE_RECORD
+from service.operator.openapi.samples import samples
 from service.problem_json import Refusal
 from service.sources.intake import answer
 from service.status import destinations_now, iso, token_now, workers_now
@@ -81,11 +85,37 @@ def outbox() -> Response:
 
 @bp.get("/openapi.json")
 def description() -> Response:
-    """The API's description for programs. Reference: https://spec.openapis.org/oas/v3.1.0"""
-    return answer(200, DESCRIPTION)
+    """The API's description for programs."""
+    return answer(200, _describe())
 
 
 @bp.get("/docs")
 def docs() -> Response:
-    """The same description for people."""
-    return Response(render_template("api/docs.html", api=DESCRIPTION), content_type="text/html; charset=utf-8")
+    """The same description for people, in the language that `lang` or the browser asks for."""
+    asked = request.args.get("lang", "")
+    with force_locale(asked if asked in LANGUAGES else str(get_locale())):
+        page = render_template(
+            "api/docs.html",
+            api=_describe(),
+            lang=str(get_locale()),
+            languages=LANGUAGES,
+            people=PEOPLE,
+            base=current().settings.public_url or request.host_url.rstrip("/"),
+            samples=SAMPLES,
+        )
+    return Response(page, content_type="text/html; charset=utf-8")
+
+
+LANGUAGES = {"en": "English", "ru": "Русский"}
+SAMPLES = {
+    ("post", "/api/tripwire/complete"): samples("post", "/api/tripwire/complete", EXAMPLE_LESSON),
+    ("post", "/api/events"): samples("post", "/api/events", EXAMPLE_RECORD),
+    ("post", "/e/{event_key}"): samples("post", "/e/{event_key}", [EXAMPLE_RECORD]),
+    ("get", "/api/events/{event_id}"): samples("get", "/api/events/{event_id}"),
+    ("get", "/api/outbox"): samples("get", "/api/outbox"),
+}
+
+
+def _describe() -> Schema:
+    dealpost = current()
+    return describe(current_app, dealpost.settings.amocrm.lesson_map, dealpost.store.now())

@@ -115,7 +115,9 @@ def _sections(unavailable: bool) -> list[tuple[str, str, str]]:
 
 @bp.app_context_processor
 def known() -> dict[str, Any]:
-    """What every template of the page may use."""
+    """What every template of the page may use. Strangers read others, and get no session for it."""
+    if request and request.blueprint in ("api", "connect"):
+        return {"version": VERSION}
     return {
         "words": words,
         "version": VERSION,

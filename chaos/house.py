@@ -86,8 +86,8 @@ class House:
         self.start("sandbox", ["-m", "sandbox", "--port", port], {**self.bare, "PYTHONUNBUFFERED": "1"})
         self.wait(lambda: answers(f"{self.sandbox}/_sandbox"), 30, "the sandbox does not answer")
 
-    def start_web(self) -> None:
-        self.start("web", ["-m", "gunicorn", "wsgi:app"], self.environ)
+    def start_web(self, failpoint: str = "") -> None:
+        self.start("web", ["-m", "gunicorn", "wsgi:app"], {**self.environ, "DEALPOST_FAILPOINT": failpoint})
 
     def start_worker(self, name: str, failpoint: str = "") -> None:
         self.start(name, self.worker, {**self.environ, "DEALPOST_FAILPOINT": failpoint})

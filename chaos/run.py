@@ -152,7 +152,7 @@ def _rest(house: House, producers: Producers, tell: Callable[[str], None]) -> li
     while time.monotonic() < end and calm < 5:
         house.shim.jump(20.0)
         time.sleep(1.0)
-        found = _waiting(house)
+        found = still_waiting(house)
         idle = house.ask("POST", "hooks/wait", {"timeout": 1, "retries": True})["idle"]
         calm = calm + 1 if idle and not found else 0
         if not calm:
@@ -160,7 +160,8 @@ def _rest(house: House, producers: Producers, tell: Callable[[str], None]) -> li
     return found if idle else [*found, "hooks of the sandbox are still on their way"]
 
 
-def _waiting(house: House) -> list[str]:
+def still_waiting(house: House) -> list[str]:
+    """What the service says of deliveries that did not arrive."""
     answer = house.api("/api/outbox")
     if answer is None:
         return ["the service does not answer /api/outbox"]

@@ -99,8 +99,11 @@ def test_commands_take_the_named_file_and_take_it_literally(tmp_path: pathlib.Pa
     (tmp_path / ".env").write_text("DATABASE_URL=sqlite:////nowhere/at/all.db\nAPI_KEYS='other:key-of-the-other'\n")
     file = tmp_path / "named.env"
     file.write_text(f"DATABASE_URL=sqlite:///{tmp_path}/$HOME-${{HOME}}.db\nAPI_KEYS=shop:key-with-${{HOME}}\n")
+    other = tmp_path / "other.env"
+    other.write_text("DATABASE_URL=sqlite:////nowhere/at/all.db\n")
     environ = bare_environ(DEALPOST_ENV_FILE=str(file), PYTHONPATH=str(FOLDER), LOCALE="en")
-    done = run([PYTHON, "-m", "flask", "--app", str(FOLDER / "wsgi.py"), "outbox", "migrate"], environ, cwd=tmp_path)
+    flask = [PYTHON, "-m", "flask", "--env-file", str(other), "--app", str(FOLDER / "wsgi.py")]
+    done = run([*flask, "outbox", "migrate"], environ, cwd=tmp_path)
     assert done.code == 0, done.text
     with sqlite3.connect(tmp_path / "$HOME-${HOME}.db") as made:
         assert made.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0

@@ -10,7 +10,7 @@ TWO := -n 2 --dist loadfile
 FAST := tests/unit tests/integration tests/test_architecture.py tests/test_translations.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test-fast test test-clients check format lint types bench chaos lock translations setup setup-dev
+.PHONY: help run demo test-fast test test-clients check format lint types docs bench chaos lock translations setup setup-dev
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ lint: setup-dev ## Look at format and style
 
 types: setup-dev ## Check the types
 	@$(VENV_PYTHON) -m mypy --strict $(TYPED)
+
+docs: setup ## Build the documentation as a site, in build/docs
+	@$(VENV_PYTHON) -m workshop.docs site
 
 bench: setup-dev ## Measure what docs/benchmarks.md tells
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)

@@ -16,6 +16,7 @@ from service import config, create_app
 from service.version import VERSION
 from tests.support.processes import FOLDER, PYTHON, Finished, Processes, free_port
 from tests.support.processes import run as run_to_end
+from workshop import docs
 
 LANGUAGES = ["docs", "docs/ru"]
 # Set by the host, not by a person.
@@ -78,6 +79,23 @@ def test_each_setting_is_told(language: str) -> None:
     text = text_of(language, "settings.md")
     missing = [name for name in sorted(settings()) if not re.search(rf"\b{name}\b", text)]
     assert not missing, f"{language}/settings.md does not tell of {missing}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_list_of_settings_is_what_the_code_reads(language: str) -> None:
+    page = text_of(language, "settings.md")
+    assert page == docs.with_settings(page, language == "docs/ru"), "run `python -m workshop.docs settings`"
+
+
+def test_the_site_is_whole_and_needs_nobody_else(tmp_path: pathlib.Path) -> None:
+    docs.build_site(tmp_path / "site")
+    pages = list((tmp_path / "site").glob("**/*.html"))
+    assert len(pages) > 60
+    for page in pages:
+        text = page.read_text()
+        assert "<script" not in text and not re.search(r'<(?:link|img|iframe)[^>]+(?:src|href)="(?:https?:)?//', text)
+        for link in re.findall(r'(?:href|src)="(?!https?:|mailto:)([^"#]+)', text):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_each_setting_is_in_the_example() -> None:
@@ -143,6 +161,17 @@ def test_links_lead_somewhere(page: pathlib.Path) -> None:
     links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text())
     lost = [link for link in links if not (page.parent / link).exists()]
     assert not lost
+
+
+def shell_lines(page: pathlib.Path) -> list[str]:
+    """The commands of a page's sh blocks, each whole."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def test_russian_docs_show_the_same_commands() -> None:
+    for name in pages("docs"):
+        assert shell_lines(FOLDER / "docs" / name) == shell_lines(FOLDER / "docs" / "ru" / name), name
 
 
 @pytest.mark.parametrize("page", written(), ids=lambda page: str(page.relative_to(FOLDER)))

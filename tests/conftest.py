@@ -47,6 +47,28 @@ def pytest_make_collect_report() -> Any:
     return report
 
 
+@pytest.fixture(autouse=True)
+def _stores_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Closes what a test leaves open: from Python 3.13 on SQLite warns of that, whenever it is collected."""
+    from outbox.sqlite.connection import SqliteDatabase
+    from outbox.sqlite.memory import MemoryDatabase
+
+    opened: list[SqliteDatabase | MemoryDatabase] = []
+
+    def noting(inner: Callable[..., None]) -> Callable[..., None]:
+        def init(self: Any, *args: Any, **more: Any) -> None:
+            inner(self, *args, **more)
+            opened.append(self)
+
+        return init
+
+    for kind in (SqliteDatabase, MemoryDatabase):
+        monkeypatch.setattr(kind, "__init__", noting(kind.__init__))
+    yield
+    for database in opened:
+        database.close()
+
+
 @pytest.fixture
 def sandbox() -> Iterator["Sandbox"]:
     """An amoCRM account and an ERP, played in this process on a free port."""

@@ -138,14 +138,18 @@ class SqliteDatabase:
             connection = sqlite3.connect(
                 self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=1024
             )
-            connection.row_factory = Row
-            # Versions up to 3.51.2 can corrupt a log that two connections reset at the same instant, so that nobody
-            # moves it into the database but `checkpoint`.
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA journal_size_limit = 67108864")
-            db = Database(connection, execute_plugins=False)
+            try:
+                connection.row_factory = Row
+                # Versions up to 3.51.2 can corrupt a log that two connections reset at the same instant, so that nobody
+                # moves it into the database but `checkpoint`.
+                connection.execute("PRAGMA wal_autocheckpoint = 0")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute("PRAGMA journal_size_limit = 67108864")
+                db = Database(connection, execute_plugins=False)
+            except BaseException:
+                connection.close()
+                raise
         with self._guard:
             for thread, old in [entry for entry in self._opened if not entry[0].is_alive()]:
                 old.close()

@@ -4,6 +4,7 @@ import pathlib
 import signal
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -105,7 +106,7 @@ def test_commands_take_the_named_file_and_take_it_literally(tmp_path: pathlib.Pa
     flask = [PYTHON, "-m", "flask", "--env-file", str(other), "--app", str(FOLDER / "wsgi.py")]
     done = run([*flask, "outbox", "migrate"], environ, cwd=tmp_path)
     assert done.code == 0, done.text
-    with sqlite3.connect(tmp_path / "$HOME-${HOME}.db") as made:
+    with closing(sqlite3.connect(tmp_path / "$HOME-${HOME}.db")) as made:
         assert made.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
 
 

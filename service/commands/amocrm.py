@@ -9,6 +9,7 @@ from outbox.outcome import DeliveryError
 from service import checks
 from service.commands.terminal import Command, fail, say
 from service.current import current
+from service.email_address import canonical
 
 
 @click.command("pipelines", cls=Command)
@@ -32,7 +33,7 @@ def pipelines() -> None:
 def find_lead(email: str) -> None:
     """Show which deal a lesson of this student would move."""
     try:
-        found = current().wiring.previewer.find_lead(email.strip().casefold())
+        found = current().wiring.previewer.find_lead(canonical(email))
     except DeliveryError as error:
         fail(error.message)
     for one in found.leads:

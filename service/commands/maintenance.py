@@ -12,6 +12,7 @@ from flask_babel import ngettext
 from service.commands.outbox import outbox
 from service.commands.terminal import Command, fail, operator, say
 from service.current import current
+from service.email_address import ascii_form, canonical
 
 
 @outbox.command("prune", cls=Command)
@@ -56,5 +57,8 @@ def forget(email: str, yes: bool) -> None:
     """Erase everything about a student. What has not been sent yet is not sent."""
     if not yes and sys.stdin.isatty():
         click.confirm(_("Erase everything about this student? It cannot be undone."), abort=True)
-    count = current().store.maintenance.forget(email.strip().casefold(), operator())
+    one = canonical(email)
+    # Events of earlier versions bear the address as it was sent.
+    spellings = dict.fromkeys((one, ascii_form(one), email.strip().casefold()))
+    count = sum(current().store.maintenance.forget(spelling, operator()) for spelling in spellings)
     say(ngettext("%(num)s event was erased.", "%(num)s events were erased.", count))

@@ -14,6 +14,7 @@ from outbox.message import Delivery, State
 from outbox.queries import Filter
 from service.commands.terminal import Command, fail, operator, say, table
 from service.current import current
+from service.email_address import canonical
 from service.routing import AMOCRM, ERP
 from service.status import iso
 
@@ -30,7 +31,11 @@ outbox = AppGroup("outbox", help="Look into the outbox and repair it.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 def list_(states: tuple[str, ...], destination: str | None, search: str, limit: int) -> None:
     """List deliveries, newest first."""
-    where = Filter(states=tuple(State(one) for one in states), destination=destination or "", search=search)
+    where = Filter(
+        states=tuple(State(one) for one in states),
+        destination=destination or "",
+        search=canonical(search) if "@" in search else search,
+    )
     found = current().store.reading.find(where, limit)
     if not found.rows:
         say(_("No delivery matches."))

@@ -8,6 +8,7 @@ from typing import Any
 
 from outbox.message import State
 from outbox.queries import Filter
+from service.email_address import canonical
 
 SPANS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
 NAMES = ("q", "state", "destination", "event", "when", "cause", "since", "until", "overdue", "email", "deal")
@@ -60,8 +61,8 @@ def read(args: Mapping[str, str], now: float) -> Query:
             destination=values.get("destination", ""),
             event_name=values.get("event", ""),
             cause=values.get("cause", ""),
-            search=values.get("q", ""),
-            email=values.get("email", "").casefold(),
+            search=canonical(search) if "@" in (search := values.get("q", "")) else search,
+            email=canonical(values.get("email", "")),
             lead_id=_whole(values, "deal"),
             since=since,
             until=_number(values, "until"),

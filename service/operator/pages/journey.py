@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 from outbox.message import Delivery, Event, State
 from service.amocrm.payloads import CLOSED
 from service.current import Dealpost, current
+from service.email_address import canonical
 from service.operator import words
 from service.operator.pages import delivery_row, destinations, links, stages
 from service.operator.pages.blueprint import bp, show
@@ -55,7 +56,7 @@ class Day:
 def journey() -> Response:
     dealpost = current()
     now = dealpost.store.now()
-    email = request.args.get("email", "").strip().casefold()[:254]
+    email = canonical(request.args.get("email", "")[:254])
     deal = request.args.get("deal", "")
     lead_id = int(deal) if deal.isascii() and deal.isdigit() and len(deal) < 19 else None
     events = whole(dealpost, email, lead_id)

@@ -7,10 +7,11 @@ COMPILE := $(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version
 TYPED := outbox service sandbox workshop benchmarks chaos tests wsgi.py scheduler.py
 # Two at a time; ARGS="-n 0" for one after the other, as a debugger needs it.
 TWO := -n 2 --dist loadfile
+CASES ?= 100000
 FAST := tests/unit tests/integration tests/test_architecture.py tests/test_translations.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test-fast test test-clients check format lint types docs bench chaos lock translations setup setup-dev
+.PHONY: help run demo test-fast test test-clients check format lint types docs bench fuzz chaos lock translations setup setup-dev
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +50,9 @@ docs: setup ## Build the documentation as a site, in build/docs
 
 bench: setup-dev ## Measure what docs/benchmarks.md tells
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
+
+fuzz: setup-dev ## Send it 100,000 made-up requests by every way in (CASES=100000)
+	@FUZZ_CASES=$(CASES) $(VENV_PYTHON) -m pytest -q tests/integration/web/test_fuzz.py $(ARGS)
 
 chaos: setup-dev ## Break it on purpose and count what was lost (ARGS="--seconds 300 --seed 7", ENGINE=postgres)
 	@ENGINE=$(ENGINE) $(VENV_PYTHON) -m chaos $(ARGS)

@@ -18,8 +18,9 @@ from outbox.engines import open_store
 from service.environment import read_settings
 
 TAKEN_OVER = re.compile("another worker has taken over")
-QUIET = 150.0
-"""Seconds in which all that is due has to be done once nothing is broken any more."""
+QUIET, REALLY_QUIET = 150.0, 900.0
+"""Seconds in which all that is due has to be done once nothing is broken any more; where time cannot be hurried, longer
+than the longest pause."""
 
 
 @dataclass
@@ -146,7 +147,7 @@ def _rest(house: House, producers: Producers, tell: Callable[[str], None]) -> li
         house.kill(name)
         house.start_worker(name)  # one that starts looks at once for what no hook told of
     producers.stop(20)
-    end = time.monotonic() + QUIET
+    end = time.monotonic() + (QUIET if house.keeps_time else REALLY_QUIET)
     calm = 0
     found: list[str] = []
     while time.monotonic() < end and calm < 5:

@@ -1,6 +1,7 @@
 """A process that dies at any step that matters, and again while it picks up the pieces, loses and doubles nothing."""
 
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,14 @@ IN_THE_MIDDLE = ("amocrm-before-begin:2", "amocrm-after-record:2", "erp-after-be
 
 WITH_TOKENS = ("token-before-request", "token-after-response", "token-after-commit")
 OF_THE_FILE = ("checkpoint-before", "checkpoint-after")
+BY_HAND = (
+    "migration-before-commit",
+    "backup-before-rename",
+    "bulk-before-commit",
+    "forget-before-commit",
+    "prune-before-commit",
+)
+ALL = {*AT_THE_DOOR, *ON_THE_WAY, *WITH_TOKENS, *OF_THE_FILE, *BY_HAND}
 
 
 class Broken:
@@ -104,6 +113,13 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broken]:
         yield Broken(house)
     finally:
         house.close()
+
+
+def test_each_step_that_the_code_names_is_tried() -> None:
+    code = "".join(file.read_text() for part in ("outbox", "service") for file in (FOLDER / part).rglob("*.py"))
+    named = {name.strip() for name in re.findall(r'(?<!def )\bfailpoint\(f?"([^"]+)"\)', code)}
+    lanes = {re.sub(r"\{.*\}", lane, name) for name in named for lane in ("amocrm", "erp")}
+    assert lanes == ALL
 
 
 @pytest.mark.parametrize("step", AT_THE_DOOR)

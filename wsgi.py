@@ -1,8 +1,10 @@
 """The web process: `gunicorn wsgi:app`."""
 
+import atexit
 import logging
 import sys
 
+from outbox.engines import open_store
 from service import create_app, logs, start_web_heartbeat
 from service.environment import environ_at_start, read_settings
 from service.startup import CANNOT_START, said_plainly
@@ -15,9 +17,12 @@ try:
     # The flask command has put .env into os.environ, its ${...} replaced, where it would hide DEALPOST_ENV_FILE.
     settings = read_settings(environ_at_start() if by_command else None)
     logs.configure(settings, level=logging.WARNING if by_command else logging.INFO)
-    app = create_app(settings)
+    # A store that is to be replaced is not opened: it may be broken.
+    app = create_app(settings, open_store(settings.database_url) if by_command and "restore" in sys.argv else None)
 except CANNOT_START as error:
     print(said_plainly(error), file=sys.stderr, flush=True)
     sys.exit(EXIT)
 
 start_web_heartbeat(app)
+# The last process that ends leaves one file, with everything in it.
+atexit.register(app.extensions["dealpost"].store.close)

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -98,17 +98,22 @@ class Worker:
         late = [thread.name for thread in (*self._lanes, ended) if thread.is_alive()]
         if late:
             logger.warning("Not finished in time: %s; what was in hand is taken up again later", ", ".join(late))
-        self._leave()
+        self._leave(late)
         if late:
             # Not by sys.exit: the interpreter would tear down what those threads still use.
             logging.shutdown()
             os._exit(0)
 
-    def _leave(self) -> None:
+    def _leave(self, late: Sequence[str]) -> None:
+        store = self._dealpost.store
         try:
             self._heartbeat.leave()
+            if late:  # and their connections in use: the database then has everything, though the log stays
+                store.maintenance.checkpoint()
         except StoreUnavailable as error:
             logger.warning("The last word could not be written: %s", error)
+        if not late:
+            store.close()
         logger.info("The worker has stopped")
 
     def _alert(self, cause: str, params: Mapping[str, Any]) -> None:

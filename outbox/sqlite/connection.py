@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlite_utils import Database
@@ -16,9 +17,19 @@ from sqlite_utils import Database
 from outbox.message import StoreUnavailable
 from outbox.sql.database import PATIENCE
 from outbox.sqlite.filelock import FileLock
+from outbox.sqlite.files import Files
 
 DATA_POLL = 0.025
 """Seconds between two looks whether another process has committed."""
+
+LOG_CEILING = 16 * 1024 * 1024
+"""Bytes of the log beyond which whoever commits moves it into the database, so that it needs no worker for that."""
+
+LOG_EVERY = 1.0
+"""Seconds between two such attempts: a long read can keep the log from starting over."""
+
+CLOSING = 2.0
+"""Seconds that the last checkpoint may wait for its turn."""
 
 PROGRAMMING = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
 
@@ -77,6 +88,8 @@ class SqliteDatabase:
     the parent's, not even to close them: closing one would drop the locks of the others.
     """
 
+    files: Files
+
     def __init__(self, path: str, clock: Callable[[], float]) -> None:
         self.path = os.path.abspath(path)
         self.now = clock
@@ -91,6 +104,9 @@ class SqliteDatabase:
         self._guard = threading.Lock()
         self._bell = threading.Condition(threading.Lock())
         self._rings = 0
+        self._closed = False
+        self._log_at = 0.0
+        self.files = Files(self.path)
 
     def _own(self) -> None:
         if self._pid != os.getpid():
@@ -106,6 +122,10 @@ class SqliteDatabase:
         db: Database | None = getattr(self._local, "db", None)
         if db is None:
             db = self._local.db = self.connect()
+            # From its first read on a connection keeps the others from deleting the log when they close.
+            with unavailable(self.path):
+                db.execute("PRAGMA schema_version").fetchall()
+                self.files.read()
         steps = math.ceil(patience * 4)
         if steps != getattr(self._local, "steps", None):
             db.execute(f"PRAGMA busy_timeout = {steps * 250}")
@@ -124,6 +144,39 @@ class SqliteDatabase:
         return db
 
     def connect(self) -> Database:
+        if self._closed:
+            raise StoreUnavailable(f"{self.path} was closed: this process is ending")
+        if self.files.known:
+            self.files.check_known()  # another file there must not be taken for ours, nor a new one be made
+        else:
+            self._create()
+        with unavailable(self.path):
+            before = self._stat()
+            connection = sqlite3.connect(
+                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=1024
+            )
+            try:
+                self.files.opened(before)
+                connection.row_factory = Row
+                # Versions up to 3.51.2 can corrupt a log that two connections reset at the same instant, so that nobody
+                # moves it into the database but who holds the file lock.
+                connection.execute("PRAGMA wal_autocheckpoint = 0")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute(f"PRAGMA journal_size_limit = {LOG_CEILING}")
+                db = Database(connection, execute_plugins=False)
+            except BaseException:
+                connection.close()
+                raise
+        with self._guard:
+            # Not the first one: while it is open nobody may take the log away, and `files` relies on that.
+            for thread, old in [entry for entry in self._opened[1:] if not entry[0].is_alive()]:
+                old.close()
+                self._opened.remove((thread, old))
+            self._opened.append((threading.current_thread(), db))
+        return db
+
+    def _create(self) -> None:
         try:
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
             # SQLite would make it readable for all; -wal and -shm take over the rights of the file. Never open a file
@@ -134,37 +187,41 @@ class SqliteDatabase:
             pass
         except OSError as error:
             raise StoreUnavailable(f"{self.path}: {error.strerror}") from error
-        with unavailable(self.path):
-            connection = sqlite3.connect(
-                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=1024
-            )
-            try:
-                connection.row_factory = Row
-                # Versions up to 3.51.2 can corrupt a log that two connections reset at the same instant, so that nobody
-                # moves it into the database but `checkpoint`.
-                connection.execute("PRAGMA wal_autocheckpoint = 0")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA foreign_keys = ON")
-                connection.execute("PRAGMA journal_size_limit = 67108864")
-                db = Database(connection, execute_plugins=False)
-            except BaseException:
-                connection.close()
-                raise
-        with self._guard:
-            for thread, old in [entry for entry in self._opened if not entry[0].is_alive()]:
-                old.close()
-                self._opened.remove((thread, old))
-            self._opened.append((threading.current_thread(), db))
-        return db
+
+    def _stat(self) -> os.stat_result:
+        try:
+            return os.stat(self.path)
+        except OSError as error:
+            raise StoreUnavailable(f"{self.path}: {error.strerror}") from error
 
     def close(self) -> None:
+        """For good, in this process. The last process that closes leaves one file with everything in it."""
         self._own()
+        self._closed = True
         with self._guard:
-            for _, db in self._opened:
-                db.close()
+            opened = [db for _, db in self._opened]
             self._opened.clear()
         self._local = threading.local()
+        try:
+            with self.lock.held(CLOSING):
+                self._close(opened)
+        except StoreUnavailable:
+            self._close(opened)
         self.lock.close()
+
+    def _close(self, opened: list[Database]) -> None:
+        try:
+            if opened:
+                self.files.check_known()
+        except StoreUnavailable:
+            # SQLite deletes the log by its name, which is another store's now. So these stay open until the process
+            # ends, and are not even collected, since that would close them.
+            for db in opened:
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(db.conn))
+            return
+        for db in opened:
+            with suppress(sqlite3.Error):
+                db.close()
 
     @contextmanager
     def write(self, timeout: float = PATIENCE) -> Iterator[Connection]:
@@ -173,11 +230,40 @@ class SqliteDatabase:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
-                db.execute("COMMIT")
+                self.commit(db)
             except BaseException:
                 db.rollback()
                 raise
         self.ring()
+
+    def commit(self, db: Connection) -> None:
+        """Commit, under the file lock, what goes to the files that the path names. Raises StoreUnavailable."""
+        size = self.files.check()
+        db.execute("COMMIT")
+        if size > LOG_CEILING and time.monotonic() - self._log_at > LOG_EVERY:
+            self._log_at = time.monotonic()
+            with suppress(sqlite3.Error, StoreUnavailable):  # what was committed is safe, whatever becomes of this
+                self.move_log()
+
+    def move_log(self) -> None:
+        """Copy the log into the database, under the file lock: nobody commits or resets it meanwhile."""
+        db, other = self.connection(), self.watcher()
+        with unavailable(self.path):
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            finally:
+                db.rollback()
+
+    def empty_log(self, patience: float = PATIENCE) -> bool:
+        """Copy all of the log into the database and cut it to nothing. -> False: a reader was in the way.
+
+        SQLite itself holds the right to write from before it looks at the log, beside the file lock.
+        """
+        with self.lock.held(patience), unavailable(self.path):
+            self.files.check()
+            ((busy, *_),) = self.db(patience).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return not busy
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

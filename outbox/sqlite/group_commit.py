@@ -143,7 +143,7 @@ class GroupCommit:
                 return False
             add_deliveries(db, events, now)
             failpoint("intake-before-commit")
-            db.execute("COMMIT")
+            self.database.commit(db)
         except sqlite3.OperationalError:
             db.rollback()
             raise
@@ -170,7 +170,7 @@ class GroupCommit:
                     db.execute("ROLLBACK TO request")
                     answers.append(error)
                 db.execute("RELEASE request")
-            db.execute("COMMIT")
+            self.database.commit(db)
         except BaseException:
             db.rollback()
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from outbox.failpoints import failpoint
-from outbox.sqlite.connection import SqliteDatabase, unavailable
+from outbox.sqlite.connection import Connection, SqliteDatabase, unavailable
 
 migrations = Migrations("outbox")
 
@@ -165,7 +165,7 @@ def migrate(database: SqliteDatabase) -> None:
         try:
             migrations.apply(db)
             failpoint("migration-before-commit")
-            db.execute("COMMIT")
+            database.commit(Connection(db))
         except BaseException:
             db.rollback()
             raise

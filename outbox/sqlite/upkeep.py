@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from outbox.failpoints import failpoint
 from outbox.message import StoreUnavailable
-from outbox.sql.database import Transaction
+from outbox.sql.database import PATIENCE, Transaction
 from outbox.sqlite.connection import SqliteDatabase, unavailable
+from outbox.sqlite.files import INDEX, LOG
 from outbox.sqlite.migrations import migrate
+
+OF_THE_STORE = ("malformed", "not a database", "locked", "no such table")
+"""What SQLite says of the file that it reads from, and never of the one that it writes a copy to."""
+
+TRIES = 5
 
 
 class Upkeep:
@@ -26,29 +34,87 @@ class Upkeep:
 
     def backup(self, path: str) -> None:
         """A compact copy of one moment, while all goes on. An older file of that name is replaced once all is well."""
+        refuse(path, self.database.path)
         part = f"{path}.part"
-        try:
+        with blamed(path), removed(part):
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             if os.path.exists(part):
                 os.remove(part)
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            with unavailable(self.database.path):
-                self.database.connection().execute("VACUUM INTO ?", (part,))
+            try:
+                with unavailable(self.database.path):
+                    self.database.connection().execute("VACUUM INTO ?", (part,))
+            except StoreUnavailable as error:
+                if any(words in str(error) for words in OF_THE_STORE):
+                    raise
+                raise StoreUnavailable(f"{path}: {str(error).partition(': ')[2]}; no copy was made") from error
             failpoint("backup-before-rename")
-            os.replace(part, path)
-        except OSError as error:
-            raise StoreUnavailable(f"{path}: {error.strerror}") from error
+            put(part, path)
 
     def checkpoint(self) -> None:
         """Nobody commits meanwhile: versions of SQLite up to 3.51.2 may otherwise corrupt the log."""
-        other = self.database.watcher()
-        with self.database.write(), unavailable(self.database.path):
+        with self.database.lock.held(PATIENCE):
             failpoint("checkpoint-before")
-            other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self.database.move_log()
             failpoint("checkpoint-after")
 
     def shrink(self, db: Transaction) -> None:
         db.rows("PRAGMA incremental_vacuum(1000)")
 
     def overwrite(self) -> None:
-        self.database.rows("PRAGMA secure_delete = ON")
+        """Deleted rows leave copies in free pages and, where others were moved, between them: so all is written anew,
+        and the log, which holds the old pages, is cut to nothing."""
+        with self.database.lock.held(PATIENCE), unavailable(self.database.path):
+            self.database.files.check()
+            self.database.connection().execute("VACUUM")
+        for _ in range(TRIES):
+            if self.database.empty_log():
+                return
+        raise StoreUnavailable("the log could not be emptied, as it is being read; it is with the service's next stop")
+
+
+def refuse(path: str, store: str) -> None:
+    """Raises StoreUnavailable where a copy would overwrite the store itself, or is no file."""
+    if os.path.isdir(path):
+        raise StoreUnavailable(f"{path} is a folder; expected the name of a file")
+    for own in (store, store + LOG, store + INDEX, store + ".lock"):
+        if os.path.realpath(path) == os.path.realpath(own) or (
+            os.path.exists(path) and os.path.exists(own) and os.path.samefile(path, own)
+        ):
+            raise StoreUnavailable(f"{path} is the store that is in use; name another file")
+
+
+@contextmanager
+def blamed(path: str) -> Iterator[None]:
+    """A fault of the disk, told of this file."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: {error.strerror}; no copy was made") from error
+
+
+@contextmanager
+def removed(part: str) -> Iterator[None]:
+    """Whatever goes wrong, no part stays and keeps a disk full."""
+    try:
+        yield
+    except BaseException:
+        for suffix in ("", "-journal", LOG, INDEX):
+            with suppress(OSError):
+                os.remove(part + suffix)
+        raise
+
+
+def put(part: str, path: str) -> None:
+    """Give the whole file its name, both on disk before this returns."""
+    sync(part, os.O_RDWR)
+    os.replace(part, path)
+    sync(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
+
+
+def sync(path: str, how: int) -> None:
+    file = os.open(path, how)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,8 +1,7 @@
-"""`flask outbox prune`, `migrate`, `verify`, `backup`, `forget`: look after the store itself."""
+"""`flask outbox prune`, `migrate`, `verify`, `backup`, `restore`, `forget`: look after the store itself."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -13,6 +12,7 @@ from service.commands.outbox import outbox
 from service.commands.terminal import Command, fail, operator, say
 from service.current import current
 from service.email_address import ascii_form, canonical
+from service.status import iso
 
 
 @outbox.command("prune", cls=Command)
@@ -50,15 +50,45 @@ def backup(path: Path) -> None:
     say(_("Copied to %(path)s.", path=path))
 
 
+@outbox.command("restore", cls=Command)
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+def restore(path: Path) -> None:
+    """Put a backup in the place of the store, while the service is stopped."""
+    dealpost = current()
+    if not dealpost.settings.on_sqlite:
+        fail(_("DATABASE_URL names a server: its own tools restore a backup of it."))
+    from outbox.sqlite.restore import restore as put_back  # an engine's own, and nobody else needs it
+
+    done = put_back(str(path), str(dealpost.settings.database_path), dealpost.store.now())
+    if done.aside:
+        say(_("The store that was there, with its log, is now %(path)s.", path=done.aside))
+    say(
+        ngettext(
+            "%(path)s has been put in its place: %(num)s event, the newest of %(time)s.",
+            "%(path)s has been put in its place: %(num)s events, the newest of %(time)s.",
+            done.events,
+            path=path,
+            time=iso(done.newest) or "-",
+        )
+    )
+    say(_("What was sent after that backup was made is sent again. Start the service now."))
+
+
 @outbox.command("forget", cls=Command)
 @click.argument("email")
-@click.option("--yes", is_flag=True, help="Do not ask, even at a terminal.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(email: str, yes: bool) -> None:
     """Erase everything about a student. What has not been sent yet is not sent."""
-    if not yes and sys.stdin.isatty():
+    if not yes:
         click.confirm(_("Erase everything about this student? It cannot be undone."), abort=True)
     one = canonical(email)
     # Events of earlier versions bear the address as it was sent.
     spellings = dict.fromkeys((one, ascii_form(one), email.strip().casefold()))
     count = sum(current().store.maintenance.forget(spelling, operator()) for spelling in spellings)
     say(ngettext("%(num)s event was erased.", "%(num)s events were erased.", count))
+    say(
+        _(
+            "Not erased: what amoCRM, the ERP and the platform keep of this student, logs of this server, and backups "
+            "of the store; those that are made from now on no longer hold it."
+        )
+    )

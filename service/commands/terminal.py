@@ -12,6 +12,9 @@ import click
 from outbox.message import StoreUnavailable
 from service.startup import said_plainly
 
+OWN_WORDS = ("backup", "restore", "forget")
+"""Commands whose fault may be another file's than the store's: the error itself says which."""
+
 
 class Command(click.Command):
     """One that tells in words, without a trace, that the store cannot be used."""
@@ -20,7 +23,7 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except StoreUnavailable as error:
-            fail(str(error) if self.name == "backup" else said_plainly(error))
+            fail(str(error) if self.name in OWN_WORDS else said_plainly(error))
 
 
 def say(text: str = "") -> None:

@@ -246,7 +246,7 @@ def test_the_outbox_is_looked_after_by_commands(flask: Any, tmp_path: Any) -> No
     assert "copy.db: " in flask("outbox", "backup", str(tmp_path / "file" / "copy.db"), code=1)
     assert "sound" in flask("outbox", "verify", DATABASE_URL=f"sqlite:///{tmp_path}/copy.db")
     assert "0 deliveries were cleared" in flask("outbox", "prune")
-    assert "1 event was erased" in flask("outbox", "forget", "Anna@example.com")
+    assert "1 event was erased" in flask("outbox", "forget", "Anna@example.com", "--yes")
     assert "No delivery matches" in flask("outbox", "list")
 
 

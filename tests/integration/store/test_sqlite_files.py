@@ -9,7 +9,7 @@ import pytest
 from outbox.engines import open_store
 from outbox.message import StoreUnavailable
 from outbox.queries import Filter
-from outbox.sqlite import SqliteStore
+from outbox.sqlite import SqliteStore, connection
 from outbox.store import Store
 from tests.integration.store.make import Clock, event
 
@@ -53,6 +53,48 @@ def test_a_checkpoint_moves_the_log_into_the_database(store: Store, address: str
     store.intake.accept([event(f"t{n}@x") for n in range(100)])
     assert os.path.getsize(path + "-wal") == size
     assert store.reading.count(Filter()) == 600 and store.maintenance.verify() == []
+
+
+def test_the_log_has_a_ceiling_although_no_worker_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LOG_CEILING", 400_000)
+    monkeypatch.setattr(connection, "LOG_EVERY", 0.0)
+    store = open_store(f"sqlite:///{tmp_path}/dealpost.db")
+    store.maintenance.migrate()
+    sizes = []
+    for part in range(40):
+        store.intake.accept([event(f"s{part}-{n}@x", data={"text": "x" * 2000}) for n in range(40)])
+        sizes.append(os.path.getsize(tmp_path / "dealpost.db-wal"))
+    assert os.path.getsize(tmp_path / "dealpost.db") > 3_000_000 and max(sizes) < 1_200_000
+    assert store.maintenance.verify() == []
+    store.close()
+
+
+def test_a_long_read_keeps_no_event_out_while_the_log_grows(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LOG_CEILING", 100_000)
+    monkeypatch.setattr(connection, "LOG_EVERY", 0.0)
+    store = open_store(f"sqlite:///{tmp_path}/dealpost.db")
+    store.maintenance.migrate()
+    store.intake.accept([event("first@x")])
+    reader = sqlite3.connect(tmp_path / "dealpost.db", isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM events").fetchone() == (1,)
+    for part in range(20):
+        store.intake.accept([event(f"s{part}-{n}@x", data={"text": "x" * 2000}) for n in range(10)])
+    assert reader.execute("SELECT count(*) FROM events").fetchone() == (1,)
+    reader.close()
+    assert store.reading.count(Filter()) == 201 and store.maintenance.verify() == []
+    store.close()
+
+
+def test_a_closed_store_is_one_file_and_takes_nothing_more(store: Store, address: str) -> None:
+    store.intake.accept([event()])
+    store.close()
+    folder = pathlib.Path(address.removeprefix("sqlite:///")).parent
+    assert sorted(os.listdir(folder)) == ["dealpost.db", "dealpost.db.lock"]
+    with pytest.raises(StoreUnavailable, match="closed"):
+        store.intake.accept([event()])
 
 
 def test_nobody_but_the_owner_can_read_the_files(store: Store, address: str) -> None:

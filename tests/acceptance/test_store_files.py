@@ -116,9 +116,9 @@ def test_what_is_no_backup_of_ours_is_refused_and_nothing_changes(
         assert run_flask("outbox", "backup", str(file)).code == 0
     with closing(sqlite3.connect(later)) as db, db:
         db.execute("INSERT INTO _sqlite_migrations (migration_set, name) VALUES ('outbox', 'of_next_year')")
-    with damaged.open("r+b") as file:
-        file.seek(3 * 4096)
-        file.write(os.urandom(8 * 4096))
+    with damaged.open("r+b") as broken:
+        broken.seek(3 * 4096)
+        broken.write(os.urandom(8 * 4096))
     said = {
         "text.db": "no backup that can be used",
         "other.db": "none of the tables",
@@ -169,9 +169,8 @@ def test_no_event_is_accepted_into_a_store_that_is_no_longer_there(
     file = folder / "dealpost-sandbox.db"
     web = run_web(DATABASE_URL=f"sqlite:///{folder}/dealpost.db")
     assert send(web, 0)[0] == 202
-    moved, away = {"log": (f"{file}-wal", f"{file}-away"), "folder": (folder, store.parent / "away")}.get(
-        how, (file, f"{file}-away")
-    )
+    moved = {"log": file.with_name(f"{file.name}-wal"), "folder": folder}.get(how, file)
+    away = moved.with_name(f"{moved.name}-away")
     os.rename(moved, away)
     if how == "replaced":
         shutil.copy(away, file)

@@ -70,6 +70,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         now=lambda: store.now(),
         keys=keys,
         account_id=wiring.account_id,
+        name_longest=wiring.name_longest,
         lesson_map=settings.amocrm.lesson_map,
         webhook_secrets=settings.webhook_secrets,
         subdomain=settings.amocrm.subdomain,

@@ -139,7 +139,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "erp_ambiguous": Cause(
         N_("It is not certain whether the ERP made the record"),
-        N_("The connection broke after sending, and the record cannot be told from others. To guess could double it."),
+        N_("The answer did not come, and it cannot be told: %(detail)s. To guess could double the record."),
         MANAGER,
         N_("Look into the ERP: if the record is missing, send again; if it is there, choose not to send."),
     ),
@@ -151,6 +151,15 @@ CAUSES: dict[str, Cause] = {
         ),
         DEVELOPER,
         N_("Check the ERP's key, user, password, entity and fields (`flask check`)."),
+    ),
+    "erp_moved": Cause(
+        N_("The ERP's address leads elsewhere"),
+        N_(
+            "Not the ERP answers there, but a redirect. All records wait. We ask again once an hour, and at once when"
+            " the settings change. It said: %(detail)s"
+        ),
+        DEVELOPER,
+        N_("Correct CRM_API_URL: it has to be the address that answers by itself, https and host included."),
     ),
     "erp_down": Cause(
         N_("The ERP does not answer"),

@@ -16,12 +16,18 @@ from service.amocrm.choices import StageChoices
 from service.amocrm.pipelines import lesson_numbers
 from service.causes import CAUSES
 from service.current import Dealpost
+from service.destinations.records.rukovoditel import fields
+from service.destinations.records.rukovoditel.entity_fields import Field
+from service.destinations.records.rukovoditel.refusals import error_of
+from service.destinations.records.rukovoditel.replies import Garbled, Refused
 from service.heartbeat import SILENT, Processes
+from service.network.http import NoAnswer
 from service.routing import AMOCRM, ERP
 from service.secret_strength import short_ones
 from service.status import iso, write_probe
 
 OK, NOTE, FAULT = "ok", "note", "fault"
+ERP_FAULTS = (Refused, Garbled, NoAnswer)
 DEADLINE = 10.0
 CLOCK_OFF = 60.0
 """Seconds by which our clock may differ from amoCRM's before somebody should set it."""
@@ -247,26 +253,50 @@ def _erp(dealpost: Dealpost) -> Iterator[Check]:
         erp = dealpost.settings.erp
         yield _not_set_up("ERP", missing, any_set=any((erp.url, erp.key, erp.username, erp.password)))
         return
+    client, erp = dealpost.wiring.erp_client, dealpost.settings.erp
+    entity = str(erp.entity_id)
     try:
-        words = dealpost.wiring.erp_client.login(total=DEADLINE)
+        login = client.login(total=DEADLINE)
     except DeliveryError as error:
         yield _failed("ERP", error, _("Check CRM_API_URL, CRM_API_KEY, CRM_API_USERNAME and CRM_API_PASSWORD."))
         return
-    yield Check("ERP", OK, words or _("the login works"))
-    erp = dealpost.settings.erp
-    fields = ", ".join(
-        filter(None, (erp.field_name, erp.field_amount, erp.field_key, *(pair[0] for pair in erp.fields)))
-    )
-    try:
-        unknown = dealpost.wiring.erp_client.unknown_fields(total=DEADLINE)
-    except DeliveryError as error:
-        yield _failed("ERP_ENTITY_ID", error)
+    if login.before:
+        words = _("its PHP writes before its answers: %(words)s", words=login.before)
+        yield Check("ERP", NOTE, words, _("Switch display_errors off in the ERP's PHP."))
     else:
-        if unknown:  # only a hint: an ERP may leave out what is empty
-            words = _("the ERP does not show %(fields)s in entity %(id)s", fields=", ".join(unknown), id=erp.entity_id)
-            yield Check("ERP_ENTITY_ID", NOTE, words, _("Look whether these fields are there."))
-        else:
-            yield Check("ERP_ENTITY_ID", OK, f"{erp.entity_id}: {fields}")
+        yield Check("ERP", OK, login.name or _("the login works"))
+    try:
+        may_create = client.may_create(entity, total=DEADLINE)
+    except ERP_FAULTS as fault:
+        yield _failed("ERP_ENTITY_ID", error_of(fault))
+        return
+    if not may_create:
+        words = _("the ERP's user may not create records in entity %(id)s", id=entity)
+        yield Check("ERP_ENTITY_ID", FAULT, words, _("Give this user the right to create and to see records there."))
+    yield from _erp_fields(dealpost)
+
+
+def _erp_fields(dealpost: Dealpost) -> Iterator[Check]:
+    erp = dealpost.settings.erp
+    named = fields.configured(erp)
+    known: dict[str, Field] | None = None
+    try:
+        known = dealpost.wiring.erp_client.fields(str(erp.entity_id), total=DEADLINE)
+    except ERP_FAULTS as fault:  # older versions cannot be asked
+        words = _("the fields of entity %(id)s cannot be read", id=erp.entity_id)
+        yield Check("ERP_ENTITY_ID", NOTE, f"{words}: {fault}", _("Look whether these fields are there."))
+    lacking = [name for name in named if known is not None and fields.number(name) not in known]
+    if lacking:
+        words = _("entity %(id)s has no %(fields)s", id=erp.entity_id, fields=", ".join(lacking))
+        yield Check("ERP_ENTITY_ID", FAULT, words, _("Correct the names of the fields, or make these fields."))
+    elif known is not None:
+        yield Check("ERP_ENTITY_ID", OK, f"{erp.entity_id}: {', '.join(named)}")
+    key = known.get(fields.number(erp.field_key)) if known is not None and erp.field_key else None
+    if key is not None and not key.unique:
+        words = _("%(field)s is not unique: after a lost answer a record could be made twice", field=erp.field_key)
+        yield Check("ERP_FIELD_KEY", FAULT, words, _('Switch "unique" on for this field in the ERP.'))
+    elif key is not None:
+        yield Check("ERP_FIELD_KEY", OK, _("%(field)s is unique", field=erp.field_key))
     if not erp.field_key:
         words = _("not set: after a broken connection a record may need a person's look")
         yield Check("ERP_FIELD_KEY", NOTE, words, _("Name a unique text field, and no record is ever made twice."))

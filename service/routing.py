@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -58,11 +58,12 @@ class Routed:
     dedupe: Dedupe | None = None  # for an event that bears no id of its sender
 
 
-def route(name: str, data: Any, lesson_map: Mapping[int, int]) -> Routed:
-    """Raises Refused with all faults. `name` must be one of NAMES."""
+def route(name: str, data: Any, lesson_map: Mapping[int, int], name_longest: int = TEXT_MAX) -> Routed:
+    """Raises Refused with all faults. `name` must be one of NAMES. name_longest: characters that the ERP keeps of a
+    record's name in the configured entity, as far as that is known; of another one nothing is."""
     if not isinstance(data, Mapping):
         raise Refused([Fault("", f"got {got(data)}, expected an object")])
-    return _lesson(data, lesson_map) if name == LESSON else _record(data)
+    return _lesson(data, lesson_map) if name == LESSON else _record(data, name_longest)
 
 
 def not_routed(name: str, data: Mapping[str, Json]) -> Routed:
@@ -101,9 +102,10 @@ def _lesson(data: Mapping[str, Any], lesson_map: Mapping[int, int]) -> Routed:
     )
 
 
-def _record(data: Mapping[str, Any]) -> Routed:
+def _record(data: Mapping[str, Any], name_longest: int) -> Routed:
     faults: list[Fault] = []
-    _read(DEAL_NAME, data, "dealName", faults)
+    own_entity = data.get("entityId") not in (None, "")
+    _read(DEAL_NAME if own_entity else replace(DEAL_NAME, longest=name_longest), data, "dealName", faults)
     kept = dict(data)
     for name, kind in (("amount", AMOUNT), ("entityId", ENTITY_ID)):
         value = _read(kind, data, name, faults)

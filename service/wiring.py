@@ -19,6 +19,7 @@ from service.destinations.records.changes import StageChanges
 from service.destinations.records.destination import Records
 from service.destinations.records.missed_changes import MissedChanges
 from service.destinations.records.rukovoditel.client import CONNECT, TOTAL, Client
+from service.destinations.records.rukovoditel.entity_fields import NameLimit
 from service.destinations.records.rukovoditel.insert import Rukovoditel
 from service.network.http import Http
 from service.network.waiting import InterruptibleWait
@@ -32,6 +33,7 @@ class Wiring:
         self.settings, self.store = settings, store
         self.wait = InterruptibleWait()
         self.account_id = KnownAccount(lambda: store.key_values)
+        self.name_longest = NameLimit(settings.erp.entity_id, settings.erp.field_name, lambda: store.key_values)
 
     @cached_property
     def destinations(self) -> dict[str, Destination]:

@@ -242,14 +242,10 @@ def _emails(fields: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _price(node: Mapping[str, Any]) -> Decimal:
-    """price is cut to whole units; price_with_minor_units, where given, is exact."""
-    short, exact = _decimal(node.get("price")), _decimal(node.get("price_with_minor_units"))
-    if exact is None:
-        return short or Decimal(0)
-    # Should it ever come in kopecks, the whole units beside it give that away.
-    if short is not None and int(exact) != int(short) and int(exact) // 100 == int(short):
-        return exact / 100
-    return exact
+    """price is cut to whole units, and large ones wrap; price_with_minor_units, where given, is exact, in whole units
+    with decimals."""
+    exact = _decimal(node.get("price_with_minor_units"))
+    return exact if exact is not None else _decimal(node.get("price")) or Decimal(0)
 
 
 def _decimal(value: Any) -> Decimal | None:

@@ -17,12 +17,14 @@ EXTENSION = "dealpost.sources"
 @dataclass(frozen=True)
 class SourceContext:
     """accept: as in outbox.store.Intake. now: seconds since the epoch. account_id: of the connected amoCRM account, as
-    it is stored; None while unknown. lesson_map, webhook_secrets, subdomain: of the settings."""
+    it is stored; None while unknown. name_longest: characters that the ERP keeps of a record's name. lesson_map,
+    webhook_secrets, subdomain: of the settings."""
 
     accept: Callable[[Sequence[NewEvent], float], list[Receipt]]
     now: Callable[[], float]
     keys: ApiKeys
     account_id: Callable[[], int | None]
+    name_longest: Callable[[], int]
     lesson_map: Mapping[int, int]
     webhook_secrets: tuple[str, ...]
     subdomain: str

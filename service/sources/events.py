@@ -68,7 +68,7 @@ def _check(item: Any, place: str, faults: list[Fault], lesson_map: Any) -> tuple
         faults.append(Fault(_path(place, "name"), f"got {got(name)}, expected one of {', '.join(NAMES)}"))
         return None
     try:
-        return name, route(name, item.get("data"), lesson_map), sent_id
+        return name, route(name, item.get("data"), lesson_map, source_context().name_longest()), sent_id
     except Refused as refused:
         inner = _path(place, "data")
         faults += [Fault(_path(inner, fault.path), fault.message) for fault in refused.faults]

@@ -94,7 +94,7 @@ def _check(
 def _route(name: str, data: Any, lesson_map: Any) -> Routed:
     data = {} if data is None else data
     if name in NAMES:
-        return route(name, data, lesson_map)
+        return route(name, data, lesson_map, source_context().name_longest())
     if not isinstance(data, dict):
         raise Refused([Fault("", f"got {got(data)}, expected an object")])
     return not_routed(name, data)

@@ -14,6 +14,8 @@ from outbox.outcome import Destination, Outcome, PauseKind
 from outbox.store import Store
 from service.amocrm.oauth.tokens import TokenStatus
 from service.amocrm.rate_limit import Pace
+from service.destinations.records.rukovoditel.client import Login
+from service.destinations.records.rukovoditel.entity_fields import Field
 from service.version import VERSION
 
 NOON = 1_795_260_968.0  # Saturday, 21 November 2026, 14:36:08 in Moscow
@@ -103,7 +105,11 @@ class Wired:
             subscribe=lambda deadline, address="": None,
             ours=lambda deadline: [{"disabled": False, "settings": ["status_lead"]}],
         )
-        self.erp_client = SimpleNamespace(login=lambda total: "", unknown_fields=lambda total: ())
+        self.erp_client = SimpleNamespace(
+            login=lambda total: Login(),
+            may_create=lambda entity, total: True,
+            fields=lambda entity, total: {number: Field(unique=True) for number in ("1039", "1040", "1041")},
+        )
         self.previewer = self
 
     def _target(self, lesson: int) -> Any:

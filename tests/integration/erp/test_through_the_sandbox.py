@@ -10,6 +10,7 @@ import pytest
 from outbox.drain import Lane
 from outbox.engines import open_store
 from outbox.message import Delivery, NewEvent, State
+from outbox.outcome import PauseKind
 from outbox.queries import Filter
 from outbox.store import Store
 from sandbox import Sandbox, defaults, forms
@@ -233,8 +234,8 @@ def test_unreadable_answers_are_an_outage(
     sandbox: Sandbox, house: Callable[..., House], fault: str, keyed: bool
 ) -> None:
     ours = house(ERP_FIELD_KEY="field_1041" if keyed else "")
-    sandbox.faults.add(fault, act=True, part="erp", contains='"insert"')
-    sandbox.faults.add(fault, act=False, part="erp", contains='"insert"')
+    sandbox.faults.add(fault, act=True, action="insert")
+    sandbox.faults.add(fault, act=False, action="insert")
     ours.event(dealName="Курс", amount=1)
     ours.event(dealName="Курс", amount=1)
     ours.drain(600)
@@ -263,6 +264,149 @@ def test_an_unknown_entity_of_one_event_is_its_own_fault(sandbox: Sandbox, house
     ours.event(dealName="Курс", amount=2)
     ours.drain()
     assert ours.states() == ["dead refused", "delivered"]
+
+
+class LateErp:
+    """The sandbox's ERP, which does the work of its next insert only when it is told to, whatever its caller heard."""
+
+    def __init__(self, sandbox: Sandbox, fault: dict[str, Any]) -> None:
+        self._sandbox = sandbox
+        self._after = max((one.number for one in sandbox.log.entries(part="erp")), default=0)
+        sandbox.faults.add(action="insert", **fault)
+
+    def catch_up(self) -> None:
+        bodies = [one.body for one in self._sandbox.log.entries(part="erp") if one.number > self._after]
+        body = next(one for one in bodies if one["action"] == "insert")
+        values = {name.removeprefix("field_"): value for name, value in body["items"].items()}
+        self._sandbox.erp.insert(self._sandbox.erp.entities["70"], values)
+
+
+SLOW = [{"kind": "status", "status": 504}, {"kind": "status", "status": 502}, {"kind": "drop"}]
+
+
+@pytest.mark.parametrize("key", ["unique", "plain", "none"])
+@pytest.mark.parametrize("fault", SLOW)
+def test_an_insert_that_is_done_75_seconds_later_makes_one_record(
+    sandbox: Sandbox, house: Callable[..., House], key: str, fault: dict[str, Any]
+) -> None:
+    sandbox.erp.add_field("70", "1041", "Ключ", unique=key == "unique")
+    ours = house(ERP_FIELD_KEY="" if key == "none" else "field_1041")
+    ours.event(dealName="Прежний", amount=5)
+    ours.drain()
+    late = LateErp(sandbox, fault)
+    ours.event(dealName="Курс", amount=1)
+    ours.drain(75)
+    late.catch_up()
+    ours.drain(300)
+    assert ours.states() == ["delivered"] * 2
+    assert [record["1039"] for record in ours.records()] == ["Прежний", "Курс"]
+
+
+@pytest.mark.parametrize("key", ["unique", "plain", "none"])
+@pytest.mark.parametrize("fault", SLOW)
+@pytest.mark.parametrize("act", [True, False])
+def test_a_lost_insert_is_made_once_in_the_end(
+    sandbox: Sandbox, house: Callable[..., House], key: str, fault: dict[str, Any], act: bool
+) -> None:
+    sandbox.erp.add_field("70", "1041", "Ключ", unique=key == "unique")
+    ours = house(ERP_FIELD_KEY="" if key == "none" else "field_1041")
+    sandbox.faults.add(action="insert", act=act, **fault)
+    ours.event(dealName="Курс", amount=1)
+    ours.drain(400)
+    assert ours.states() == ["delivered"]
+    assert len(ours.records()) == 1
+
+
+@pytest.mark.parametrize("sees", ["no", "none"])
+def test_what_cannot_be_seen_is_for_a_person_and_holds_up_nobody(
+    sandbox: Sandbox, house: Callable[..., House], sees: str
+) -> None:
+    ours = house(ERP_FIELD_KEY="")
+    sandbox.set(erp_may_view=sees)
+    ours.event(dealName="Прежний", amount=5)
+    ours.drain()
+    sandbox.faults.preset("erp_insert_lost")
+    ours.event(dealName="Курс", amount=1)
+    ours.event(dealName="Другой", amount=2)
+    ours.drain(600)
+    assert ours.states() == ["delivered", "dead ambiguous", "delivered"]
+    assert len(ours.records()) == 3
+
+
+@pytest.mark.parametrize(
+    "preset", ["erp_api_off", "erp_key_mismatch", "erp_ip_refused", "erp_unknown_refusal", "erp_to_https", "erp_moved"]
+)
+def test_what_is_no_rows_fault_waits_and_says_why(sandbox: Sandbox, house: Callable[..., House], preset: str) -> None:
+    ours = house()
+    fault = sandbox.faults.preset(preset)
+    for number in range(7):
+        ours.event(dealName=f"Курс {number}", amount=number)
+    ours.drain(7200)
+    assert ours.states() == ["pending"] * 7
+    paused = ours.wiring.pauses()["erp"]
+    assert paused.kind == PauseKind.SETTINGS
+    words = fault.detail or fault.location.partition("{")[0]
+    assert words in paused.reason
+    sandbox.faults.clear()
+    ours.drain(7200)
+    assert ours.states() == ["delivered"] * 7 and len(ours.records()) == 7
+
+
+def test_one_record_refused_in_unknown_words_holds_up_nobody(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    sandbox.faults.add("erp_refusal", action="insert", contains="Странный", detail="It cannot be", count=None)
+    for name in ("Странный", "Курс", "Другой"):
+        ours.event(dealName=name, amount=1)
+    ours.drain(60)
+    assert [str(row.state) for row in ours.rows()] == ["pending", "delivered", "delivered"]
+    assert "It cannot be" in ours.rows()[0].reason and not ours.wiring.pauses()
+
+
+@pytest.mark.parametrize("key", ["field_1041", ""])
+def test_a_warning_of_PHP_hides_no_record(sandbox: Sandbox, house: Callable[..., House], key: str) -> None:
+    ours = house(ERP_FIELD_KEY=key)
+    sandbox.faults.preset("erp_warning")
+    ours.event(dealName="Курс", amount=1)
+    ours.drain(600)
+    [row] = ours.rows()
+    assert row.state == State.DELIVERED and row.reference == ours.records()[0]["id"] and len(ours.records()) == 1
+    assert "display_errors" in str(row.facts["note"])
+
+
+def test_another_entity_without_our_fields_is_told_with_the_fields_it_lacks(
+    sandbox: Sandbox, house: Callable[..., House]
+) -> None:
+    ours = house()
+    sandbox.erp.add_entity("80", "Заявки")
+    sandbox.erp.add_field("80", "2001", "Название")
+    ours.event(dealName="Курс", amount=1, entityId=80)
+    ours.event(dealName="Курс", amount=2)
+    ours.drain()
+    assert ours.states() == ["dead refused", "delivered"]
+    reason = ours.rows()[0].reason
+    assert "entity 80, which the event asks for (entityId)" in reason
+    assert "it has no field_1039, field_1040, field_1041" in reason
+
+
+def test_a_text_area_keeps_a_long_text_whole(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house(ERP_FIELDS="field_1060={data.answer},field_1061={data.answer}")
+    sandbox.erp.add_field("70", "1060", "Анкета", kind="textarea")
+    sandbox.erp.add_field("70", "1061", "Коротко")
+    ours.event(dealName="Курс", amount=1, answer="я" * 3000)
+    ours.drain()
+    [record] = ours.records()
+    assert (len(record["1060"]), len(record["1061"])) == (3000, 255)
+    note = str(ours.rows()[0].facts["note"])
+    assert "field_1061" in note and "field_1060" not in note
+
+
+def test_the_exact_price_is_taken_as_it_is(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    for price in (12.5, 0.99, 3_000_000_000.25):
+        move(ours, deal_of(sandbox, price=price), defaults.STAGE_PAID)
+    sandbox.set(price_wraps=True)
+    ours.drain()
+    assert [record["1040"] for record in ours.records()] == ["12.5", "0.99", "3000000000.25"]
 
 
 def test_what_a_dead_worker_left_is_told_apart(sandbox: Sandbox, house: Callable[..., House]) -> None:

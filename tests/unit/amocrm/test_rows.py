@@ -32,7 +32,9 @@ def test_a_deal_without_its_place_is_unreadable(node: dict[str, Any]) -> None:
     [
         ({"price": 1490, "price_with_minor_units": Decimal("1490.50")}, "1490.50"),
         ({"price": 1490, "price_with_minor_units": "1490.5"}, "1490.5"),
-        ({"price": 1490, "price_with_minor_units": 149050}, "1490.5"),  # in kopecks, as the price beside it shows
+        ({"price": 0, "price_with_minor_units": Decimal("12.5")}, "12.5"),
+        ({"price": 1490, "price_with_minor_units": 149050}, "149050"),  # whole units, whatever the price beside it
+        ({"price": -1294967296, "price_with_minor_units": 3000000000}, "3000000000"),
         ({"price": 1490, "price_with_minor_units": None}, "1490"),
         ({"price": 0, "price_with_minor_units": 0}, "0"),
         ({"price": 0, "price_with_minor_units": Decimal("0.5")}, "0.5"),

@@ -16,6 +16,9 @@ class Erp:
         self.calls: list[dict[str, Any]] = []
         self.faults: dict[str, list[str]] = {}
         self.unique = "1041"
+        self.kinds: dict[str, str] = {}
+        self.sees = "all"
+        self.may_create = True
         self.entities = {70}
         self.last_id = 0
         self.late: list[dict[str, Any]] = []
@@ -36,6 +39,13 @@ class Erp:
             return self.reply(500, "")
         if fault == "gateway":
             return self.reply(504, "<html>504 Gateway Time-out</html>")
+        if fault == "bad gateway":
+            return self.reply(502, "<html>502 Bad Gateway</html>")
+        if fault.startswith("refuse:"):
+            return self.refuse(fault.removeprefix("refuse:"))
+        if fault == "moved":
+            headers = {"Location": "https://erp.example.org/api/rest.php?key=secret"}
+            return Reply(301, headers, b"", 0.01, "POST", "https://erp.example/api/rest.php")
         if fault.startswith(("{", "<")):
             return self.reply(200, fault)
         answer = self.act(json)
@@ -72,6 +82,10 @@ class Erp:
         return getattr(self, body["action"])(body)
 
     def insert(self, body: dict[str, Any]) -> Reply:
+        if not self.may_create:
+            return self.reply(500, "")
+        if not body.get("items"):
+            return self.refuse("Parameter items is required")
         values = {name.removeprefix("field_"): value for name, value in body["items"].items()}
         key = values.get(self.unique)
         if key and any(row.get(self.unique) == key for row in self.rows):
@@ -88,7 +102,11 @@ class Erp:
         return self.add(**{"1039": name, "1040": amount})
 
     def select(self, body: dict[str, Any]) -> Reply:
-        wanted = {name: value for name, value in body["filters"].items() if name.isdecimal()}
+        if self.sees == "nothing":
+            return self.reply(500, "")
+        wanted = {name: value for name, value in body.get("filters", {}).items() if name.isdecimal()}
+        if self.sees == "none":
+            return self.said([])
         return self.said([row for row in self.rows if all(row.get(name) == value for name, value in wanted.items())])
 
     def update(self, body: dict[str, Any]) -> Reply:
@@ -97,5 +115,18 @@ class Erp:
             row.update({name.removeprefix("field_"): value for name, value in body["data"].items()})
         return self.said({"id": ",".join(row["id"] for row in found)})
 
+    def get_entity_fields(self, body: dict[str, Any]) -> Reply:
+        rows = []
+        for number in ("1039", "1040", "1041"):
+            options = {"is_unique": "1"} if number == self.unique else {}
+            kind = self.kinds.get(number, "fieldtype_input")
+            rows.append({"id": number, "type": kind, "configuration": json.dumps(options)})
+        return self.said(rows)
+
     def asked(self) -> list[str]:
-        return [call["action"] for call in self.calls]
+        """The actions, without the question for the fields, which is asked now and then."""
+        return [call["action"] for call in self.calls if call["action"] != "get_entity_fields"]
+
+    def items(self) -> list[dict[str, Any]]:
+        """What was to be inserted."""
+        return [call["items"] for call in self.calls if call["action"] == "insert" and call.get("items")]

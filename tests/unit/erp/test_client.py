@@ -5,11 +5,12 @@ import json
 import pytest
 
 from outbox.outcome import PauseKind
-from service.destinations.records.rukovoditel.client import (
+from service.destinations.records.rukovoditel.refusals import error_of
+from service.destinations.records.rukovoditel.replies import (
     Garbled,
+    Moved,
     Refused,
     Success,
-    error_of,
     inserted_id,
     read_reply,
     rows_of,
@@ -66,6 +67,11 @@ def refusal(words: str, code: object = 500, status: int = 500) -> Refused:
         "No access",
         'IP "10.0.0.1" is not allowed!',
         "No match for Username and/or Password.",
+        "API is not enabled",
+        "Access is denied from IP 203.0.113.7",
+        "Module extension is not installed",
+        "Something went wrong",
+        "Сервис временно отключён администратором",
     ],
 )
 def test_a_refusal_of_our_settings_pauses_all(words: str) -> None:
@@ -76,18 +82,72 @@ def test_a_refusal_of_our_settings_pauses_all(words: str) -> None:
 
 def test_an_older_version_says_so_with_a_200() -> None:
     assert error_of(refusal("Wrong", "login_fail", 200)).cause == "erp_settings"
-    assert error_of(refusal("Something is odd", "", 200)).cause == "erp_refused"
+    assert error_of(refusal("Something is odd", "", 200)).cause == "erp_settings"
 
 
-def test_a_refusal_of_the_data_kills_only_the_row() -> None:
-    error = error_of(refusal("The amount is too large"))
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Field field_1041 must be unique: value dp-1 already exists",
+        "Duplicate entry 'x' for key 'field_1041'",
+        'Choice "Казань" of field_1060 not found',
+        "Invalid value for field_1060",
+    ],
+)
+def test_a_refusal_of_the_rows_own_value_kills_only_the_row(words: str) -> None:
+    error = error_of(refusal(words))
     assert (error.cause, error.code, error.permanent, error.pause) == ("erp_refused", "refused", True, None)
 
 
 def test_an_entity_that_came_with_the_event_is_the_fault_of_its_row() -> None:
-    assert error_of(refusal("Entity 71 not found"), own_entity=True).permanent
-    assert error_of(refusal("API Key mismatch"), own_entity=True).pause == PauseKind.SETTINGS
-    assert error_of(refusal("Parameter key is required"), own_entity=True).pause == PauseKind.SETTINGS
+    for words in ("Entity 71 not found", "Field field_1039 not found"):
+        error = error_of(refusal(words), entity="71")
+        assert error.permanent and "entity 71" in error.message and "entityId" in error.message
+    assert error_of(refusal("API Key mismatch"), entity="71").pause == PauseKind.SETTINGS
+    assert error_of(refusal("Parameter key is required"), entity="71").pause == PauseKind.SETTINGS
+    assert error_of(refusal("Something is odd"), entity="71").pause == PauseKind.SETTINGS
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_named_with_where_it_leads(status: int) -> None:
+    with pytest.raises(Moved) as caught:
+        read_reply(status, "<html>Moved</html>", "https://erp.example.org/api/rest.php")
+    error = error_of(caught.value)
+    assert (error.cause, error.pause, error.permanent) == ("erp_moved", PauseKind.SETTINGS, False)
+    assert f"({status}) to https://erp.example.org/api/rest.php" in error.message and "CRM_API_URL" in error.message
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "<br />\n<b>Warning</b>:  Undefined variable $x in <b>/var/www/rest.php</b> on line <b>9</b><br />\n",
+        'Deprecated: json {"status" of the past} is odd\n',
+        "\ufeff\nNotice: x",
+    ],
+)
+def test_what_PHP_writes_before_an_answer_hides_no_success(noise: str) -> None:
+    said = read_reply(200, noise + '{"status":"success","data":{"id":"7"}}')
+    assert said.data == {"id": "7"} and said.before and "<" not in said.before
+    with pytest.raises(Refused, match="API Key mismatch"):
+        read_reply(500, noise + '{"status":"error","error_code":500,"error_message":"API Key mismatch"}')
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "ended"),
+    [
+        (500, "", True),
+        (200, "<app_db_error>x", True),
+        (200, "<b>Fatal error</b>", True),
+        (502, "", False),
+        (502, "<html>Bad Gateway</html>", False),
+        (500, "<html>Internal Server Error</html>", False),
+        (200, "<html>Please wait</html>", False),
+    ],
+)
+def test_only_what_PHP_itself_says_tells_that_its_script_has_ended(status: int, body: str, ended: bool) -> None:
+    with pytest.raises(Garbled) as caught:
+        read_reply(status, body)
+    assert caught.value.ended is ended
 
 
 def test_no_answer_is_an_outage() -> None:

@@ -7,6 +7,7 @@ import pytest
 from service.config import Erp
 from service.destinations.records.erp import Record
 from service.destinations.records.rukovoditel import fields
+from service.destinations.records.rukovoditel.entity_fields import Field, fields_of
 from service.destinations.records.rukovoditel.recovery import Insert, matching, own_row, same_amount, same_text
 
 
@@ -51,7 +52,56 @@ def test_the_map_of_further_fields() -> None:
 def test_what_the_ERP_would_cut_is_cut_and_told() -> None:
     items, note = fields.items(Erp(), record(name="я" * 300))
     assert items["field_1039"] == "я" * 255
-    assert "field_1039" in note and "255" in note
+    assert "field_1039 (255)" in note
+
+
+def test_a_text_area_is_not_cut_where_its_kind_is_known() -> None:
+    erp = Erp(
+        fields=(("field_1050", "{data.answer}"), ("field_1051", "{data.answer}"), ("field_1052", "{data.answer}"))
+    )
+    kinds = {"1050": Field(type="fieldtype_textarea"), "1051": Field(type="fieldtype_input")}
+    items, note = fields.items(erp, record(**{"data.answer": "я" * 3000}), lambda: kinds)
+    assert [len(items[f"field_{number}"]) for number in (1050, 1051, 1052)] == [3000, 255, 255]
+    assert "field_1050" not in note and "field_1051" in note and "field_1052" in note
+
+
+def test_the_ERP_is_asked_for_its_fields_only_where_a_text_is_long() -> None:
+    def never() -> None:
+        raise AssertionError
+
+    assert fields.items(Erp(), record(name="я" * 255), never)[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("template", "places", "text"),
+    [
+        ("{contact.email}, {custom:Город}", {}, ""),
+        ("UTM: {data.utm.source} / {data.utm.campaign}", {"data.utm.source": "  "}, ""),
+        ("{custom:Город}, {contact.phone}", {"contact.phone": "+7"}, ", +7"),
+        ("Заявка с сайта", {}, "Заявка с сайта"),
+        ("{stage}{pipeline}", {"stage": "{pipeline}"}, "{pipeline}"),
+    ],
+)
+def test_what_stands_between_places_goes_when_all_are_empty(template: str, places: dict[str, str], text: str) -> None:
+    made = fields.items(Erp(fields=(("field_1050", template),)), record(**places))[0]
+    assert made.get("field_1050", "") == text
+
+
+@pytest.mark.parametrize("configuration", ['{"is_unique":"1"}', {"is_unique": 1}, '{"is_unique":true}'])
+def test_what_the_ERP_tells_of_its_fields(configuration: object) -> None:
+    rows = [
+        {"id": "1041", "name": "Ключ", "type": "fieldtype_input", "configuration": configuration},
+        {"id": 1042, "type": "fieldtype_textarea", "configuration": "?"},
+        {"id": "field_1043", "configuration": {"is_unique": "0"}},
+        {"name": "no id"},
+    ]
+    found = fields_of(rows)
+    assert found == {
+        "1041": Field("Ключ", "fieldtype_input", True),
+        "1042": Field(type="fieldtype_textarea"),
+        "1043": Field(),
+    }
+    assert fields_of({"1": rows[0]}) == {"1041": found["1041"]} and fields_of("") == {}
 
 
 @pytest.mark.parametrize(

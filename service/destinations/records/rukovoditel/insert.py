@@ -1,44 +1,35 @@
-"""Making a record in Rukovoditel once, although the answer to an insert may be lost.
+"""Making a record in Rukovoditel once, although the answer to an insert may be lost or late.
 
-With ERP_FIELD_KEY the ERP itself refuses a second row of the same key. Without it the row is looked for after a failure
-that leaves it open: among the rows of the same name and amount, those that came after the insert began. To tell those,
-the highest id known before is kept with each insert. What cannot be told becomes a dead letter, never a guess.
+With ERP_FIELD_KEY the ERP itself refuses a second row of the same key, if it keeps that field unique. Before an insert
+is repeated its row is looked for: by the key, or without one among the rows of the same name and amount those that came
+after the insert began. To tell those, the highest id known before is kept with each insert. Where the ERP may still be
+at work, that is not before a quiet time, and twice. What cannot be told becomes a dead letter, never a guess.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from outbox.outcome import DeliveryError, Later
 from service.config import Erp
 from service.destinations.records.erp import InsertContext, Record, Saved
-from service.destinations.records.rukovoditel import fields, recovery
-from service.destinations.records.rukovoditel.client import (
-    Client,
-    Garbled,
-    Refused,
-    error_of,
-    inserted_id,
-    rows_of,
-    taken_fields,
-)
+from service.destinations.records.rukovoditel import fields, refusals
+from service.destinations.records.rukovoditel.client import TOTAL, Client, number_of
+from service.destinations.records.rukovoditel.entity_fields import KnownFields
+from service.destinations.records.rukovoditel.looks import Looks, key_of
 from service.destinations.records.rukovoditel.recovery import Insert, Recovery
+from service.destinations.records.rukovoditel.replies import Garbled, Refused, Success, inserted_id, taken_fields
 from service.network.http import NoAnswer
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
 
-SETTLE = 30.0
-"""Seconds after which an insert whose answer did not come is not at work in the ERP any more."""
+QUIET = 100.0
+"""Seconds after the failure of an insert for which the ERP may still be at work on it: it was seen to take 75."""
 
-FRESH = 60.0
-"""Seconds for which the id of our last insert is the highest one, for all that matters."""
-
-ID_LONGEST = 64
 EARLIER = "the record was made by an earlier attempt"
-FOUND = "found in the ERP after its answer was lost"
 
 T = TypeVar("T")
 
@@ -51,8 +42,9 @@ class Rukovoditel:
         self._client = client
         self._now = now
         self._doubts = Recovery(key_values, now)
-        self._last: dict[str, tuple[int, float]] = {}  # by entity: the id of our last insert, and when
-        self._may_select = True
+        self._known_fields = KnownFields(client.fields, key_values, now)
+        self._looks = Looks(settings, client, self._doubts, self._known_fields, now)
+        self._unclear: set[int] = set()  # deliveries refused in unknown words, with no success since
 
     @property
     def places(self) -> frozenset[str]:
@@ -77,196 +69,141 @@ class Rukovoditel:
 
     def insert(self, record: Record, paper: InsertContext) -> Saved | Later:
         entity = record.entity or str(self._settings.entity_id)
-        items, note = fields.items(self._settings, record)
-        if (left := self._doubts.left(paper.delivery_id)) and self._settings.field_key:
-            # The ERP selects, then inserts, without a lock: two of one key at a time would both be made.
-            return _still_at_work(left)
+        items, note = fields.items(self._settings, record, lambda: self._known_fields.of(entity))
         try:
-            if self._settings.field_key:
-                return self._with_key(entity, items, note, paper)
-            return self._without_key(entity, items, note, paper)
+            made = self._insert(entity, items, note, paper)
         except (Refused, Garbled, NoAnswer) as fault:
-            raise error_of(fault, own_entity=entity != str(self._settings.entity_id)) from None
+            raise self._error_of(fault, entity, paper) from None
+        if isinstance(made, Saved):
+            self._unclear.clear()
+            self._known_fields.of(str(self._settings.entity_id))  # intake asks how long a name may be
+        return made
 
     def update(self, reference: str, record: Record, paper: InsertContext) -> Saved | None:
         entity = record.entity or str(self._settings.entity_id)
-        items, note = fields.items(self._settings, record)
+        items, note = fields.items(self._settings, record, lambda: self._known_fields.of(entity))
         paper.begin()
         try:
-            parameters = {"entity_id": _number(entity), "data": items, "update_by_field": {"id": reference}}
+            parameters = {"entity_id": number_of(entity), "data": items, "update_by_field": {"id": reference}}
             done = self._client.call("update", parameters, paper.keep)
         except (Refused, Garbled, NoAnswer) as fault:
-            raise error_of(fault) from None
-        return Saved(reference, entity, note) if inserted_id(done.data) else None
+            raise self._error_of(fault, entity, paper) from None
+        return Saved(reference, entity, _and(note, _before(done))) if inserted_id(done.data) else None
 
-    # -- with a key
+    # -- what was refused
 
-    def _with_key(self, entity: str, items: dict[str, str], note: str, paper: InsertContext) -> Saved:
-        key = key_of(paper.event_id)
-        paper.begin()
-        try:
-            data = self._insert(entity, {**items, self._settings.field_key: key}, paper)
-        except (Garbled, NoAnswer) as fault:
-            if _is_slow(fault):
-                self._doubts.settle(paper.delivery_id, self._now() + SETTLE)
-            elif _is_over(fault) and (reference := self._seen(lambda: self._by_key(entity, key, paper))):
-                return Saved(reference, entity, _and(FOUND, note))
-            raise
-        if reference := inserted_id(data):
-            return Saved(reference, entity, note)
-        taken = taken_fields(data)
-        if fields.number(self._settings.field_key) not in taken:
-            raise _not_unique(taken)
-        try:
-            reference = self._by_key(entity, key, paper)
-        except (Refused, Garbled):  # it is there all the same; a user may insert without the right to see
-            reference = ""
-        return Saved(reference, entity, _and(EARLIER, note))
+    def _error_of(self, fault: Refused | Garbled | NoAnswer, entity: str, paper: InsertContext) -> DeliveryError:
+        own = entity if entity != str(self._settings.entity_id) else ""
+        error = refusals.error_of(fault, entity=own)
+        if not isinstance(fault, Refused):
+            return error
+        if own and error.permanent:
+            return refusals.refused(fault, own, self._lacking(own))
+        if refusals.is_known(fault) or not _seen(lambda: self._client.may_create(entity, paper.keep)):
+            return error
+        # All else is good: one record refused so may be odd, two running are not.
+        first = not self._unclear or paper.delivery_id in self._unclear
+        self._unclear.add(paper.delivery_id)
+        return refusals.unclear(fault) if first else error
 
-    def _by_key(self, entity: str, key: str, paper: InsertContext) -> str:
-        """The id of the row with this key; "" for none."""
-        number = fields.number(self._settings.field_key)
-        rows = self._select(entity, {number: key}, [number], paper)
-        ids = sorted(recovery.row_id(row) for row in rows if str(row.get(number, "")).strip() == key)
-        return str(ids[0]) if ids else ""
+    def _lacking(self, entity: str) -> str:
+        known = self._known_fields.of(entity, fresh=True)
+        lacking = [name for name in fields.configured(self._settings) if fields.number(name) not in (known or {})]
+        return f"it has no {', '.join(lacking)}" if known and lacking else ""
 
-    # -- without
+    # -- one insert
 
-    def _without_key(self, entity: str, items: dict[str, str], note: str, paper: InsertContext) -> Saved | Later:
+    def _insert(self, entity: str, items: dict[str, str], note: str, paper: InsertContext) -> Saved | Later:
+        key = self._settings.field_key
         if (made := self._doubts.made(paper.delivery_id)) is not None:
             return Saved(made["reference"], made["entity"], EARLIER)
         begun = self._doubts.open(paper.delivery_id)
         if begun is None and paper.interrupted:
-            begun = self._describe(entity, items, None)  # how the ERP looked before is not known
-        above: int | None
-        if begun is not None and begun.name:
-            rows = self._look(begun, paper)
-            if (found := self._own_row(begun, rows, paper)) is not None:
+            # When the request left is not known, nor how the ERP looked before.
+            begun = Insert(entity) if key else self._describe(entity, items, None, QUIET)
+            if not key or not self._looks.is_unique(entity):
+                self._doubts.begin(paper.delivery_id, replace(begun, at=self._now(), until=self._now() + QUIET))
+        above: int | None = None
+        if begun is not None and begun.looks:
+            found = self._looks.again(begun, paper)
+            if isinstance(found, Saved | Later):
                 return found
-            if left := self._doubts.left(paper.delivery_id):
-                return _still_at_work(left)
-            above = recovery.highest(rows)
-        else:
-            above = self._highest(self._describe(entity, items, None), paper)
-        return self._insert_once(self._describe(entity, items, above), items, note, paper)
+            above = found
+        elif not key:
+            above = self._looks.highest(self._describe(entity, items, None), paper)
+        if key:
+            return self._insert_once(Insert(entity), {**items, key: key_of(paper.event_id)}, note, paper)
+        return self._insert_once(self._describe(entity, items, above, TOTAL + QUIET), items, note, paper)
 
     def _insert_once(self, insert: Insert, items: dict[str, str], note: str, paper: InsertContext) -> Saved:
-        """One insert, with all that is needed to find its row committed before it begins."""
-        kept = self._doubts
-        kept.begin(paper.delivery_id, insert)
+        """One insert. Without a key all that is needed to find its row is committed before it begins."""
+        kept, keyed = self._doubts, not insert.name
+        if not keyed:
+            kept.begin(paper.delivery_id, insert)
         begun = False
         try:
             paper.begin()
             begun = True
-            data = self._insert(insert.entity, items, paper)
+            parameters = {"entity_id": number_of(insert.entity), "items": items}
+            said = self._client.call("insert", parameters, paper.keep)
+            if not inserted_id(said.data) and not taken_fields(said.data):
+                raise Garbled("a success that names no record", 200, ended=True)
         except (Garbled, NoAnswer) as fault:
-            if isinstance(fault, NoAnswer) and not fault.acted:
-                kept.drop(paper.delivery_id)
-            elif not _is_slow(fault):
-                kept.settle(paper.delivery_id, 0.0)
-            if _is_over(fault) and (
-                found := self._seen(lambda: self._own_row(insert, self._look(insert, paper), paper))
-            ):
-                return found
+            self._doubt(insert, fault, paper)
+            if _may_be_there(fault):
+                found = _seen(lambda: self._looks.find(insert, paper))
+                if isinstance(found, Saved):
+                    return found
             raise
         except Refused:
             kept.drop(paper.delivery_id)
             raise
         except BaseException:
-            if not begun:
+            if not begun and not keyed:
                 kept.drop(paper.delivery_id)
             raise
-        reference = inserted_id(data)
-        if not reference:
-            kept.drop(paper.delivery_id)
-            raise _not_unique(taken_fields(data))
-        self._close(insert, reference, paper)
-        return Saved(reference, insert.entity, note)
+        return self._taken(insert, said, note, paper)
 
-    def _close(self, insert: Insert, reference: str, paper: InsertContext) -> None:
-        self._doubts.close(paper.delivery_id, reference)
-        if reference.isascii() and reference.isdigit():
-            highest = max(int(reference), self._last.get(insert.entity, (0, 0.0))[0])
-            self._last[insert.entity] = (highest, self._now())
+    def _doubt(self, insert: Insert, fault: Garbled | NoAnswer, paper: InsertContext) -> None:
+        """Keep what the failure of an insert leaves open: for how long, and how often its row is to be looked for."""
+        now = self._now()
+        if isinstance(fault, NoAnswer) and not fault.acted:
+            if insert.name:  # the row may be told to have been interrupted, which it was not
+                self._doubts.begin(paper.delivery_id, replace(insert, until=0.0, looks=0))
+        elif isinstance(fault, Garbled) and fault.ended:
+            self._doubts.begin(paper.delivery_id, replace(insert, at=now, until=0.0, looks=1))
+        else:
+            self._doubts.begin(paper.delivery_id, replace(insert, at=now, until=now + QUIET, slow=_is_slow(fault)))
 
-    def _own_row(self, begun: Insert, rows: Sequence[Mapping[str, Any]], paper: InsertContext) -> Saved | None:
-        """The row of an insert whose answer was lost; None: it was not made. Raises DeliveryError if it is unclear."""
-        numbers = (fields.number(self._settings.field_name), fields.number(self._settings.field_amount))
-        alike = recovery.matching(rows, *numbers, begun.name, begun.amount)
-        own = recovery.own_row(begun, alike, self._doubts.alike(begun))
-        if own is None:
-            return None
-        if not isinstance(own, int):
-            self._doubts.drop(paper.delivery_id)  # a person decides; sent again, it is a new insert
-            ids = ", ".join(str(one) for one in own[:5])
-            raise DeliveryError(
-                f"It is not certain whether the ERP made the record: it may be {ids}. Look into the ERP: if the record "
-                "is missing, send again; if it is there, discard this delivery",
-                cause="erp_ambiguous",
-                code="ambiguous",
-                permanent=True,
-                params={"detail": ids},
-            )
-        if self._doubts.open(paper.delivery_id) is None:
-            self._doubts.begin(paper.delivery_id, begun)
-        self._close(begun, str(own), paper)
-        return Saved(str(own), begun.entity, FOUND)
-
-    def _highest(self, insert: Insert, paper: InsertContext) -> int | None:
-        """The highest id that a row like this one has now; None: this user may not see rows."""
-        last = self._last.get(insert.entity)
-        if last is not None and 0 <= self._now() - last[1] < FRESH:
-            return last[0]
-        if not self._may_select:
-            return None
+    def _taken(self, insert: Insert, said: Success, note: str, paper: InsertContext) -> Saved:
+        """What an answer that names a record, or a unique field, comes to."""
+        note = _and(note, _before(said))
+        if reference := inserted_id(said.data):
+            self._looks.close(insert, reference, paper)
+            return Saved(reference, insert.entity, note)
+        taken = taken_fields(said.data)
+        if insert.name or fields.number(self._settings.field_key) not in taken:
+            self._doubts.drop(paper.delivery_id)
+            raise _not_unique(taken)
         try:
-            return recovery.highest(self._look(insert, paper))
-        except Garbled:
-            # An empty page is what a wrong password gets, and also a user who may insert but not see.
-            self._client.call("login", {}, paper.keep)
-            self._may_select = False
-            return None
+            reference = self._looks.by_key(insert.entity, paper)
+        except (Refused, Garbled):  # it is there all the same; a user may insert without the right to see
+            reference = ""
+        self._doubts.drop(paper.delivery_id)
+        return Saved(reference, insert.entity, _and(EARLIER, note))
 
-    def _look(self, insert: Insert, paper: InsertContext) -> list[Mapping[str, Any]]:
-        numbers = [fields.number(self._settings.field_name), fields.number(self._settings.field_amount)]
-        return self._select(insert.entity, {numbers[0]: insert.name}, numbers, paper)
-
-    def _describe(self, entity: str, items: Mapping[str, str], above: int | None) -> Insert:
+    def _describe(self, entity: str, items: Mapping[str, str], above: int | None, quiet: float = 0.0) -> Insert:
         settings, now = self._settings, self._now()
         name, amount = items[settings.field_name], items.get(settings.field_amount)
-        return Insert(entity, name, amount, above, at=now, until=now + SETTLE)
-
-    # -- what both need
-
-    def _seen(self, look: Callable[[], T]) -> T | None:
-        """A look right after an answer was lost: most often the row is there. Its own failure says nothing new."""
-        try:
-            return look()
-        except (Refused, Garbled, NoAnswer):
-            return None
-
-    def _insert(self, entity: str, items: Mapping[str, str], paper: InsertContext) -> Any:
-        """The data of a success that says what was done. Raises Refused, Garbled, NoAnswer."""
-        data = self._client.call("insert", {"entity_id": _number(entity), "items": items}, paper.keep).data
-        if not inserted_id(data) and not taken_fields(data):
-            raise Garbled("a success that names no record", 200)
-        return data
-
-    def _select(
-        self, entity: str, filters: Mapping[str, str], columns: Sequence[str], paper: InsertContext
-    ) -> list[Mapping[str, Any]]:
-        parameters = {"entity_id": _number(entity), "filters": filters, "select_fields": ",".join(columns)}
-        return rows_of(self._client.call("select", parameters, paper.keep).data)
+        return Insert(entity, name, amount, above, at=now, until=now + quiet)
 
 
-def key_of(event_id: str) -> str:
-    """The value of ERP_FIELD_KEY: short and of plain characters, since the ERP's query does not escape it."""
-    return "dp-" + re.sub(r"[^A-Za-z0-9_.:-]", "-", event_id)[:ID_LONGEST]
-
-
-def _still_at_work(seconds: float) -> Later:
-    reason = "erp_down: the ERP may still be at work on an insert whose answer did not come; we ask again after that"
-    return Later(seconds, reason, "erp_down")
+def _seen(look: Callable[[], T]) -> T | None:
+    """A question right after a failure; its own failure says nothing new."""
+    try:
+        return look()
+    except (Refused, Garbled, NoAnswer):
+        return None
 
 
 def _not_unique(numbers: Sequence[str]) -> DeliveryError:
@@ -281,19 +218,22 @@ def _not_unique(numbers: Sequence[str]) -> DeliveryError:
     )
 
 
+def _may_be_there(fault: Garbled | NoAnswer) -> bool:
+    """Whether a look makes sense at once. An empty 500 is what a wrong password gets, a timeout is still at work."""
+    if isinstance(fault, NoAnswer) and not fault.acted:
+        return False
+    return not _is_slow(fault) and not (isinstance(fault, Garbled) and fault.is_empty_500)
+
+
 def _is_slow(fault: Garbled | NoAnswer) -> bool:
-    """Whether the ERP may still be working: nobody said that it stopped."""
+    """Whether the ERP is most likely still at work: nobody said that it stopped."""
     return fault.kind == "timeout" if isinstance(fault, NoAnswer) else fault.status == 504
 
 
-def _is_over(fault: Garbled | NoAnswer) -> bool:
-    """Whether the ERP has ended its work, and may have done it. An empty 500 is what a wrong password gets."""
-    return fault.kind == "dropped" if isinstance(fault, NoAnswer) else fault.status == 200
+def _before(said: Success) -> str:
+    """PHP's own words before an answer: a person should switch their display off."""
+    return f"the ERP's PHP wrote before its answer: {said.before}; switch display_errors off" if said.before else ""
 
 
 def _and(*notes: str) -> str:
     return "; ".join(filter(None, notes))
-
-
-def _number(entity: str) -> int | str:
-    return int(entity) if entity.isascii() and entity.isdigit() else entity

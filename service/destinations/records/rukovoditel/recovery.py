@@ -25,10 +25,19 @@ DAY = 24 * 3600.0
 TAGS = re.compile(r"<[^>]*>")
 
 
+LOOKS = 2
+"""How many looks, with time between them, must find no row before an insert is sent again."""
+
+LONGEST_WORK = DAY
+"""More seconds than that no insert takes: a time that lies further ahead was written before the clock was set back."""
+
+
 @dataclass(frozen=True)
 class Insert:
     """One that began. above: the highest id known before; None: not known. taken: later ids that are of other
-    deliveries. at, until: seconds since the epoch; until then the ERP may be at work on it. name "": it bears a key."""
+    deliveries. at, until: seconds since the epoch; until then the ERP may be at work on it. name "": it bears a key.
+    looks: so many more must find nothing after that. blind: looks at which the ERP showed nothing at all. slow: the ERP
+    was still at work on it when we gave up, as far as we know."""
 
     entity: str = ""
     name: str = ""
@@ -37,6 +46,9 @@ class Insert:
     taken: tuple[int, ...] = ()
     at: float = 0.0
     until: float = 0.0
+    looks: int = LOOKS
+    blind: int = 0
+    slow: bool = True
 
     def same(self, other: Insert) -> bool:
         """Whether their rows look alike."""
@@ -79,27 +91,38 @@ class Recovery:
         """Seconds for which the ERP may still be at work on it; 0.0: it is over."""
         one = self.open(delivery_id)
         left = one.until - self._now() if one else 0.0
-        return left if 0 < left <= DAY else 0.0  # more than that was written before the clock was set back
+        return left if 0 < left <= LONGEST_WORK else 0.0
 
     def begin(self, delivery_id: int, insert: Insert) -> None:
         """Committed when it returns."""
         self._open[str(delivery_id)] = insert
         self._write()
 
-    def settle(self, delivery_id: int, until: float) -> None:
-        """Its answer did not come; from `until` on the ERP is surely done with it."""
-        one = self._open.get(str(delivery_id), Insert(at=self._now()))
-        self.begin(delivery_id, replace(one, until=until))
+    def looked(self, delivery_id: int, again_at: float) -> int:
+        """A look after its time found nothing; the next one is due then. -> how many more are needed."""
+        one = self._open[str(delivery_id)]
+        self.begin(delivery_id, replace(one, until=again_at, looks=one.looks - 1))
+        return one.looks - 1
+
+    def saw_nothing(self, delivery_id: int, again_at: float) -> int:
+        """A look after its time showed nothing at all. -> how many such there were."""
+        one = self._open[str(delivery_id)]
+        self.begin(delivery_id, replace(one, until=again_at, blind=one.blind + 1))
+        return one.blind + 1
+
+    def has_made(self, entity: str) -> bool:
+        """Whether we have made a record of this entity, as far as is remembered."""
+        return any(one.value.get("entity") == entity for one in self._key_values.items(MADE).values())
 
     def drop(self, delivery_id: int) -> None:
         """It is known that nothing was made, or a person will decide."""
         if self._open.pop(str(delivery_id), None) is not None:
             self._write()
 
-    def close(self, delivery_id: int, reference: str) -> None:
+    def close(self, delivery_id: int, one: Insert, reference: str) -> None:
         """It made this row, which no other one can claim any more."""
         # The entry among the open ones goes with the next write of theirs: start() knows which are made.
-        one = self._open.pop(str(delivery_id))
+        self._open.pop(str(delivery_id), None)
         value = {"reference": reference, "entity": one.entity}
         self._key_values.put(MADE, str(delivery_id), value)
         self._made[str(delivery_id)] = value

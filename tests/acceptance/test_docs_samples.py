@@ -31,7 +31,7 @@ def lines(begins: str) -> list[tuple[str, str]]:
 
 
 def test_every_line_is_run_by_somebody() -> None:
-    known = ("curl ", ".venv/bin/")
+    known = ("curl ", ".venv/bin/", "senders/")
     lost = [line for _, line in lines("") if not line.startswith(known) and not ELSEWHERE.match(line)]
     assert not [line for line in lost if not line.startswith(("#", " "))], lost
 
@@ -61,6 +61,14 @@ def test_each_curl_line_is_taken(web: Process) -> None:
         if "DEALPOST_URL" in line:
             done = run(["sh", "-c", f"{line} --silent --fail-with-body"], environ)
             assert done.code == 0 and '"id' in done.out, f"{page}: {line}: {done.text}"
+
+
+def test_each_sender_line_runs(web: Process) -> None:
+    environ = bare_environ(DEALPOST_URL=web.url, DEALPOST_KEY=API_KEY)
+    found = lines("senders/")
+    assert found
+    for page, line in found:
+        assert run(["sh", "-c", line], environ).code == 0, f"{page}: {line}"
 
 
 def test_each_flask_line_runs(sandbox: Sandbox, service_env: dict[str, str], tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def taken_by(app: Flask, path: str) -> Any:
 def test_what_the_description_takes_the_service_takes(path: str, app: Flask) -> None:
     operation = schemathesis.openapi.from_wsgi("/openapi.json", app)[path]["POST"]
 
-    @how(max_examples=120, **HOW)
+    @how(max_examples=50, **HOW)
     @given(case=operation.as_strategy())
     def check(case: schemathesis.Case) -> None:
         if case.media_type == "application/json":
@@ -177,7 +177,7 @@ def test_the_service_takes_what_the_description_takes_and_nothing_else(path: str
     validator = taken_by(app, path)
     seen = {True: 0, False: 0}
 
-    @how(max_examples=1500, **HOW)
+    @how(max_examples=400, **HOW)
     @given(body=ROUTE_BODIES[path])
     def check(body: Any) -> None:
         described = validator.is_valid(json.loads(json.dumps(body)))

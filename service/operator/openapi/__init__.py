@@ -13,7 +13,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from service.fields import Schema
-from service.operator.openapi.routes import FORM, KEY, N_, PATHS, WORDS, Operation, bodies, page
+from service.operator.openapi.routes import FORMS, KEY, N_, PATHS, WORDS, Operation, bodies, page
 from service.operator.openapi.shapes import SHAPES
 from service.version import VERSION
 
@@ -78,5 +78,5 @@ def _page(app: Flask, rule: Rule, method: str) -> Operation:
     }
     if method == "POST":
         schema = {"type": "object", "required": ["csrf_token"], "properties": {"csrf_token": {"type": "string"}}}
-        operation["requestBody"] = {"required": True, "content": {FORM: {"schema": schema}}}
+        operation["requestBody"] = {"required": True, "content": {FORMS[0]: {"schema": schema}}}
     return operation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service.fields import Schema
+from service.fields import NOTHING, Schema
 from service.operator.openapi.shapes import ref
 from service.routing import LESSON, NAMES, RECORDS, lesson_schema, record_schema
 from service.sources import events, inngest, intake
@@ -14,7 +14,7 @@ Operation = dict[str, Any]
 
 KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"header": []}]
 READER = [*KEY, {"operator": []}]
-FORM = "application/x-www-form-urlencoded"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def N_(text: str) -> str:
@@ -70,13 +70,26 @@ EXAMPLE_LESSON = {"email": "student@example.com", "lesson_id": 67, "id": "lesson
 EXAMPLE_RECORD = {"name": RECORDS[0], "data": {"dealName": "Course", "amount": 1500.5}, "id": "order-7"}
 
 
-def body(schema: Schema, example: Any, form: bool = True) -> Operation:
-    """What a route takes: JSON and, unless it does not, a form, which holds the same as texts."""
+def body(schema: Schema, example: Any, form: Schema | None = None) -> Operation:
+    """What a route takes: JSON and, where it is told, a form."""
     kinds: dict[str, Any] = {"application/json": {"schema": schema, "example": example}}
     if form:
-        kinds[FORM] = {"schema": {"type": "object"}}
-        kinds["multipart/form-data"] = {"schema": {"type": "object"}}
+        kinds |= {kind: {"schema": form} for kind in FORMS}
     return {"required": True, "content": kinds}
+
+
+def as_form(schema: Any) -> Any:
+    """The same shape where every value is a text, and an empty one is none."""
+    if not isinstance(schema, dict):
+        return [as_form(one) for one in schema] if isinstance(schema, list) else schema
+    if schema == NOTHING:
+        return {"const": ""}
+    if isinstance(schema.get("type"), list):
+        return {"anyOf": [{**schema, "type": "string"}, {"const": ""}]}
+    made = {name: as_form(inner) for name, inner in schema.items()}
+    if "anyOf" in made:
+        made["anyOf"] = [one for one in made["anyOf"] if one.get("type") != "integer" and "enum" not in one]
+    return made
 
 
 def bodies(lesson_map: Mapping[int, int], now: float) -> dict[str, Schema]:
@@ -92,10 +105,12 @@ def bodies(lesson_map: Mapping[int, int], now: float) -> dict[str, Schema]:
         },
         "required": ["name"],
     }
-    lesson = lesson_schema(lesson_map)
+    data = lesson_schema(lesson_map)
+    lesson = {**data, "properties": {**data["properties"], "id": intake.SENDER_ID.schema}}
     return {
-        "Lesson": {**lesson, "properties": {**lesson["properties"], "id": intake.SENDER_ID.schema}},
-        "LessonData": lesson,
+        "Lesson": lesson,
+        "LessonForm": as_form(lesson),
+        "LessonData": data,
         "RecordData": record_schema(),
         "NewEvent": {"type": "object", "properties": {"id": intake.SENDER_ID.schema}, "anyOf": known},
         "InngestEvent": {
@@ -126,7 +141,7 @@ def hook(parameters: list[Schema]) -> dict[str, Operation]:
         "post": {
             **shared,
             "summary": N_("A webhook of amoCRM"),
-            "requestBody": {"content": {FORM: {"schema": {"type": "object"}}}},
+            "requestBody": {"content": {FORMS[0]: {"schema": {"type": "object"}}}},
             "responses": {"200": text(N_("It is stored")), **refusals},
         },
     }
@@ -154,13 +169,16 @@ PATHS: dict[str, dict[str, Operation]] = {
             ),
             "tags": ["Sending"],
             "parameters": [IDEMPOTENCY],
-            "requestBody": body(ref("Lesson"), EXAMPLE_LESSON),
+            "requestBody": body(ref("Lesson"), EXAMPLE_LESSON, ref("LessonForm")),
             "responses": {"200": TESTED, "202": says(N_("It is stored"), ref("Accepted")), **INTAKE},
         }
     },
     "/api/events": {
         "post": {
             "summary": N_("One event, or up to 1000 of them, all or none"),
+            "description": N_(
+                "A form is taken too, for one event: name, id, data[dealName] and so on, or JSON in data."
+            ),
             "tags": ["Sending"],
             "parameters": [IDEMPOTENCY],
             "requestBody": body(many("NewEvent", 1, events.MOST), EXAMPLE_RECORD),
@@ -177,7 +195,7 @@ PATHS: dict[str, dict[str, Operation]] = {
             "tags": ["Sending"],
             "security": [],
             "parameters": [place("event_key")],
-            "requestBody": body(many("InngestEvent", 0, inngest.MOST), [EXAMPLE_RECORD], form=False),
+            "requestBody": body(many("InngestEvent", 0, inngest.MOST), [EXAMPLE_RECORD]),
             "responses": {
                 "200": says(N_("All are stored"), ref("InngestIds")),
                 **{code: says(WORDS[code], ref("InngestError")) for code in ("400", "401", "413", "422", "503")},
@@ -233,7 +251,7 @@ PATHS: dict[str, dict[str, Operation]] = {
             "summary": N_("The operator confirms a connection that was begun in amoCRM"),
             "tags": ["Connecting"],
             "security": [{"operator": []}],
-            "requestBody": {"content": {FORM: {"schema": {"type": "object", "required": ["csrf_token"]}}}},
+            "requestBody": {"content": {FORMS[0]: {"schema": {"type": "object", "required": ["csrf_token"]}}}},
             "responses": {
                 "303": {"description": N_("It is connected")},
                 "400": page(N_("It was not connected; the page says why")),

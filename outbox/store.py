@@ -51,6 +51,9 @@ class Lanes(Protocol):
     def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
         """Rest until something was committed by any process, `woken()` says so, or the time is over. -> woken early."""
 
+    def notified(self) -> bool:
+        """Whether `wait` hears of commits. False: it looks once a second (PostgreSQL behind a transaction pooler)."""
+
 
 class Reading(Protocol):
     """For pages, the API and commands: what there is. Changes nothing."""

@@ -58,6 +58,13 @@ def _settings(dealpost: Dealpost) -> Iterator[Check]:
     yield Check(
         "DATABASE_URL", OK, _("SQLite file") + f" {settings.database_path}" if settings.on_sqlite else "PostgreSQL"
     )
+    if not dealpost.store.lanes.notified():
+        yield Check(
+            "DATABASE_URL",
+            NOTE,
+            _("PostgreSQL passes on no notifications: waiting deliveries are looked for every second"),
+            _("Behind a transaction pooler that is how it is; a direct address lets them go out at once."),
+        )
     if settings.database_hint:
         yield Check(
             "DATABASE_URL",

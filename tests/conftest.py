@@ -11,6 +11,7 @@ from hypothesis import settings as of_hypothesis
 
 from tests.support import processes
 from tests.support.processes import Finished, Process, Processes
+from workshop import postgres
 
 if TYPE_CHECKING:
     from sandbox import Sandbox
@@ -50,10 +51,11 @@ def pytest_make_collect_report() -> Any:
 @pytest.fixture(autouse=True)
 def _stores_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Closes what a test leaves open: from Python 3.13 on SQLite warns of that, whenever it is collected."""
+    from outbox.postgres.connection import PostgresDatabase
     from outbox.sqlite.connection import SqliteDatabase
     from outbox.sqlite.memory import MemoryDatabase
 
-    opened: list[SqliteDatabase | MemoryDatabase] = []
+    opened: list[SqliteDatabase | MemoryDatabase | PostgresDatabase] = []
 
     def noting(inner: Callable[..., None]) -> Callable[..., None]:
         def init(self: Any, *args: Any, **more: Any) -> None:
@@ -62,11 +64,37 @@ def _stores_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
         return init
 
-    for kind in (SqliteDatabase, MemoryDatabase):
+    for kind in (SqliteDatabase, MemoryDatabase, PostgresDatabase):
         monkeypatch.setattr(kind, "__init__", noting(kind.__init__))
     yield
     for database in opened:
         database.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The address of a PostgreSQL in which databases may be made: TEST_POSTGRES_URL, or one started for the tests."""
+    given = os.environ.get("TEST_POSTGRES_URL", "")
+    if given:
+        yield given
+        return
+    if postgres.programs() is None:
+        pytest.skip("no PostgreSQL (apt install postgresql, or set TEST_POSTGRES_URL)")
+    with postgres.Server() as server:
+        yield server.url()
+
+
+@pytest.fixture(scope="session")
+def _postgres_database(postgres_server: str) -> Iterator[str]:
+    with postgres.new_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(_postgres_database: str) -> Iterator[str]:
+    """The address of a database without any row. Made once, and emptied after each test."""
+    yield _postgres_database
+    postgres.empty(_postgres_database)
 
 
 @pytest.fixture

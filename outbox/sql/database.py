@@ -10,8 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from outbox.message import StoreUnavailable
+
 PATIENCE = 15.0
 """Seconds that a write waits for its turn when nobody waits for an answer."""
+
+
+class Contended(StoreUnavailable):
+    """Two transactions were in each other's way and this one was undone: it may be tried again at once."""
 
 
 class Row(Protocol):
@@ -45,11 +51,17 @@ class Transaction(Reader, Protocol):
         """Until the end of this transaction no other one has passed `lock` of this name. Nothing to do where only one
         transaction writes at a time."""
 
+    def wake(self) -> None:
+        """Once this is committed, lanes that wait look again. Nothing to do where they see each commit."""
+
     def index(self, name: str) -> str:
         """To stand behind a table: take this index, whatever the statistics say. Empty where that cannot be said."""
 
     def contains(self, column: str) -> str:
         """A condition with one mark: the text of the column contains this one, letter by letter."""
+
+    def free(self) -> str:
+        """To stand at the end of a SELECT: only rows that no other transaction has in hand."""
 
 
 class Database(Reader, Protocol):
@@ -69,5 +81,8 @@ class Database(Reader, Protocol):
 
     def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
         """See outbox.store.Lanes.wait."""
+
+    def notified(self) -> bool:
+        """See outbox.store.Lanes.notified."""
 
     def close(self) -> None: ...

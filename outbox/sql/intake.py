@@ -14,13 +14,17 @@ VALUES = 250
 """How many rows one INSERT takes at most: an engine allows 32,766 parameters and more."""
 
 EVENT = "INSERT INTO events (id, name, data, source, sender, received_at, email, lead_id, dedupe, fingerprint, raw)"
+DEDUPE = 8
+"""Where the key stands in a row of events."""
+
 KNOWN = "ON CONFLICT (dedupe) WHERE dedupe IS NOT NULL DO NOTHING"
 # OR IGNORE would swallow a NOT NULL or CHECK fault as well, and a row would vanish without an error.
 DELIVERY = """INSERT INTO deliveries (event_id, event_name, destination, key, state, reason, cause, due_at, not_before,
     created_at, changed_at, ended_at, received_at, email, lead_id)"""
-WAKE = """UPDATE deliveries {index} SET due_at = ? WHERE destination = ? AND key IN ({keys})
-    AND state IN ('pending', 'sending') AND state = 'pending' AND due_at > ?
-    AND (not_before IS NULL OR not_before <= ?)"""
+# Rows that a lane or another request has in hand at this moment need no waking, and must not be waited for.
+WAKE = """UPDATE deliveries SET due_at = ? WHERE id IN (SELECT id FROM deliveries {index}
+    WHERE destination = ? AND key IN ({keys}) AND state IN ('pending', 'sending') AND state = 'pending' AND due_at > ?
+    AND (not_before IS NULL OR not_before <= ?) {free})"""
 
 
 @dataclass
@@ -48,8 +52,6 @@ class Intake:
         if not rows:
             return []
         with self.database.write(timeout) as db:
-            for key in sorted({row.dedupe.key for row in rows if row.dedupe}):
-                db.lock(f"dedupe:{key}")
             return add(db, rows, now)
 
 
@@ -120,6 +122,7 @@ def insert(db: Transaction, into: str, rows: Sequence[tuple[Any, ...]], end: str
 
 def add_deliveries(db: Transaction, events: Sequence[Ready], now: float) -> None:
     insert(db, DELIVERY, [row for event in events for row in event.deliveries])
+    db.wake()
     keys: dict[str, set[str]] = {}
     for event in events:
         for destination, key in event.keys:
@@ -128,7 +131,7 @@ def add_deliveries(db: Transaction, events: Sequence[Ready], now: float) -> None
         every = sorted(those)
         for start in range(0, len(every), VALUES):
             part = every[start : start + VALUES]
-            sql = WAKE.format(index=db.index("deliveries_key"), keys=marks(part))
+            sql = WAKE.format(index=db.index("deliveries_key"), keys=marks(part), free=db.free())
             db.execute(sql, (now, destination, *part, now, now))
 
 
@@ -138,8 +141,10 @@ def add(db: Transaction, events: Sequence[Ready], now: float) -> list[Receipt]:
     conflicts: list[int] = []
     for index, event in enumerate(events):
         first = find(db, event.dedupe, event.received_at, event.may_go_at)
+        while first is None and not insert(db, EVENT, [event.row], KNOWN):
+            # Another transaction was quicker, and is over now.
+            first = find(db, event.dedupe, event.received_at, event.may_go_at)
         if first is None:
-            insert(db, EVENT, [event.row])
             add_deliveries(db, [event], now)
             receipts.append(Receipt(event.id, False))
         elif first[1]:

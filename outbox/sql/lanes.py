@@ -99,10 +99,14 @@ class Lanes:
             "AND (not_before IS NULL OR not_before <= ?)"
         )
         with self.database.write() as db:
+            db.wake()
             return db.execute(sql, (now, destination, now, now))
 
     def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
         return self.database.wait(seconds, woken)
+
+    def notified(self) -> bool:
+        return self.database.notified()
 
 
 def hold(db: Transaction, lease: Lease, database: Database) -> float:

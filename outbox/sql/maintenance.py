@@ -79,7 +79,6 @@ class Maintenance:
                     ids += [row["id"] for row in db.rows(sql, params)]
             delete(db, ids)
             failpoint("prune-before-commit")
-            db.execute("DELETE FROM counters WHERE n = 0")
             self._upkeep.shrink(db)
         return len(ids)
 

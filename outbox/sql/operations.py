@@ -42,6 +42,7 @@ class Operations:
             if expected is not None and expected != len(ids):
                 raise Changed(expected, len(ids))
             count = 0
+            db.wake()
             for sql in steps:
                 count = sum(change(db, sql, part, states, now) for part in chunks(ids))
             failpoint("bulk-before-commit")
@@ -67,6 +68,7 @@ class Operations:
                 return False
             db.execute("UPDATE events SET data = ?, email = ? WHERE id = ?", (text, email, row["event_id"]))
             db.execute("UPDATE deliveries SET email = ? WHERE event_id = ?", (email, row["event_id"]))
+            db.wake()
             change(db, SEND, [delivery_id], RESENDABLE, now)
             before = {"data": json.loads(row["data"]), "email": row["email"], "key": row["key"]}
             write_action(db, now, who, "correct", 1, {"delivery": delivery_id, "before": before})

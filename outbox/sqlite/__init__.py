@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from outbox.sql.group_commit import GroupCommit
 from outbox.sql.store import SqlStore
 from outbox.sqlite.claim import choose
 from outbox.sqlite.connection import SqliteDatabase
-from outbox.sqlite.group_commit import GroupCommit
 from outbox.sqlite.upkeep import Upkeep
 
 

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from sqlite_utils import Database
@@ -74,11 +74,17 @@ class Connection:
     def lock(self, name: str) -> None:
         """Nothing to do: a write transaction has the whole file."""
 
+    def wake(self) -> None:
+        """Nothing to do: whoever waits sees each commit."""
+
     def index(self, name: str) -> str:
         return f"INDEXED BY {name}"
 
     def contains(self, column: str) -> str:
         return f"instr({column}, ?) > 0"
+
+    def free(self) -> str:
+        return ""
 
 
 class SqliteDatabase:
@@ -89,6 +95,7 @@ class SqliteDatabase:
     """
 
     files: Files
+    refusals = (*PROGRAMMING, OverflowError)
 
     def __init__(self, path: str, clock: Callable[[], float]) -> None:
         self.path = os.path.abspath(path)
@@ -225,8 +232,20 @@ class SqliteDatabase:
 
     @contextmanager
     def write(self, timeout: float = PATIENCE) -> Iterator[Connection]:
+        self.db(timeout)  # before the lock: opening the file may take its time
+        with self.turn(timeout), self.transaction(timeout) as db:
+            yield db
+        self.ring()
+
+    def turn(self, timeout: float) -> AbstractContextManager[None]:
+        """See outbox.sql.group_commit.GroupDatabase."""
+        return self.lock.held(timeout)
+
+    @contextmanager
+    def transaction(self, timeout: float) -> Iterator[Connection]:
+        """See outbox.sql.group_commit.GroupDatabase."""
         db = self.connection(timeout)
-        with self.lock.held(timeout), unavailable(self.path):
+        with unavailable(self.path):
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -234,7 +253,6 @@ class SqliteDatabase:
             except BaseException:
                 db.rollback()
                 raise
-        self.ring()
 
     def commit(self, db: Connection) -> None:
         """Commit, under the file lock, what goes to the files that the path names. Raises StoreUnavailable."""
@@ -286,6 +304,9 @@ class SqliteDatabase:
     def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
         with unavailable(self.path):
             return self.connection().value(sql, params)
+
+    def notified(self) -> bool:
+        return True
 
     def ring(self) -> None:
         """Wake those who wait in this process."""

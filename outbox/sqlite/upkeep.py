@@ -18,6 +18,8 @@ OF_THE_STORE = ("malformed", "not a database", "locked", "no such table")
 
 TRIES = 5
 
+NO_FIGURE = "DELETE FROM counters WHERE n = 0"
+
 
 class Upkeep:
     """See outbox.sql.maintenance.Upkeep."""
@@ -59,6 +61,7 @@ class Upkeep:
             failpoint("checkpoint-after")
 
     def shrink(self, db: Transaction) -> None:
+        db.execute(NO_FIGURE)
         db.rows("PRAGMA incremental_vacuum(1000)")
 
     def overwrite(self) -> None:

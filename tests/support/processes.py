@@ -17,7 +17,7 @@ from workshop.processes import FOLDER, free_port
 PYTHON = sys.executable
 TRACEBACK = "Traceback (most recent call last)"
 # What a process needs of the machine; nothing of the developer's own settings comes along.
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEST_DATABASE_URL")
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEST_POSTGRES_URL")
 
 API_KEY = "platform-key-7f3a91"
 INGEST_KEY = "ingest-key-20c4e8"

@@ -6,16 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from outbox.message import Receipt, StoreUnavailable
+from outbox.postgres import PostgresStore
 from outbox.queries import Filter
 from outbox.sqlite import SqliteStore
 from outbox.store import Store
 from tests.integration.store.make import event
 
+ENGINES = ("sqlite", "postgres")
+
 
 class Gate:
     """Holds the leader's commit until the test lets it go."""
 
-    def __init__(self, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, store: SqliteStore | PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached, self.open = threading.Event(), threading.Event()
         commit = store.group_commit._commit
 
@@ -28,7 +31,7 @@ class Gate:
 
 
 def test_a_request_that_gives_up_is_not_stored_later(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(store, SqliteStore)
+    assert isinstance(store, SqliteStore | PostgresStore)
     gate = Gate(store, monkeypatch)
     with ThreadPoolExecutor(2) as pool:
         leader = pool.submit(store.intake.accept, [event("leader@x")], 60.0)
@@ -44,7 +47,7 @@ def test_a_request_that_gives_up_is_not_stored_later(store: Store, monkeypatch: 
 def test_a_request_whose_time_runs_out_is_either_stored_and_told_so_or_neither(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert isinstance(store, SqliteStore)
+    assert isinstance(store, SqliteStore | PostgresStore)
     gate = Gate(store, monkeypatch)
     gone = threading.Event()
     with ThreadPoolExecutor(3) as pool:
@@ -63,7 +66,7 @@ def test_a_request_whose_time_runs_out_is_either_stored_and_told_so_or_neither(
 
 
 def test_a_failed_commit_fails_for_all_of_its_group(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(store, SqliteStore)
+    assert isinstance(store, SqliteStore | PostgresStore)
     gate = Gate(store, monkeypatch)
     pause = threading.Event()
     with ThreadPoolExecutor(5) as pool:
@@ -88,7 +91,7 @@ def test_a_failed_commit_fails_for_all_of_its_group(store: Store, monkeypatch: p
 
 
 def test_an_interrupted_leader_leaves_nobody_waiting(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(store, SqliteStore)
+    assert isinstance(store, SqliteStore | PostgresStore)
     gate = Gate(store, monkeypatch)
     pause = threading.Event()
     with ThreadPoolExecutor(3) as pool:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from outbox.failpoints import failpoint
 from outbox.message import Conflict, NewEvent, Receipt, StoreUnavailable
-from outbox.sql.intake import EVENT, KNOWN, Ready, add, add_deliveries, insert, ready
-from outbox.sqlite.connection import PROGRAMMING, Connection, SqliteDatabase, unavailable
+from outbox.sql.database import Contended, Transaction
+from outbox.sql.intake import DEDUPE, EVENT, KNOWN, Ready, add, add_deliveries, insert, ready
 
 GROUP = 256
 """How many events one commit takes at most, as long as they are of more than one request."""
+
+ATTEMPTS = 3
+"""How often a group is tried that was in the way of another process's."""
 
 
 @dataclass(eq=False)
@@ -40,13 +44,32 @@ class Queue:
     busy: bool = False
 
 
+class GroupDatabase(Protocol):
+    """What the group commit needs of an engine."""
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """What an engine raises when a row breaks a rule of the tables: it concerns one request, not the group."""
+
+    def now(self) -> float: ...
+
+    def turn(self, timeout: float) -> AbstractContextManager[None]:
+        """The right to write, where one writes at a time. Raises StoreUnavailable when it did not come in time."""
+
+    def transaction(self, timeout: float) -> AbstractContextManager[Transaction]:
+        """As outbox.sql.database.Database.write, for one whose turn it is."""
+
+    def ring(self) -> None:
+        """Wake those who wait in this process."""
+
+
 class GroupCommit:
     """Leader and followers: whoever finds nobody at work leads, all others wait at a gate of their own.
 
     See outbox.store.Intake.
     """
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: GroupDatabase) -> None:
         self.database = database
         self.queue = Queue()
 
@@ -91,7 +114,7 @@ class GroupCommit:
         try:
             # The lock comes before the queue is emptied, so that waiting for another process makes the group bigger.
             left = max(0.0, item.deadline - time.monotonic())
-            with self.database.lock.held(left):
+            with self.database.turn(left):
                 with queue.mutex:
                     group = take(queue, time.monotonic())
                 if group:
@@ -127,58 +150,57 @@ class GroupCommit:
             return queue.waiting[0]
 
     def _commit(self, group: list[Item]) -> None:
-        db = self.database.connection(max(0.0, min(item.deadline for item in group) - time.monotonic()))
-        now = self.database.now()
-        with unavailable(self.database.path):
-            if not self._together(db, group, now):
-                self._one_by_one(db, group, now)
+        for attempt in range(ATTEMPTS):
+            left = max(0.0, min(item.deadline for item in group) - time.monotonic())
+            now = self.database.now()
+            try:
+                if not self._together(group, now, left):
+                    self._one_by_one(group, now, left)
+                return
+            except Contended:
+                if attempt == ATTEMPTS - 1:
+                    raise
 
-    def _together(self, db: Connection, group: list[Item], now: float) -> bool:
+    def _together(self, group: list[Item], now: float, timeout: float) -> bool:
         """The fast path: all are new. False: something else is among them, and nothing was stored."""
         events = [event for item in group for event in item.events]
-        db.execute("BEGIN IMMEDIATE")
+        not_together: tuple[type[Exception], ...] = (_Known, *self.database.refusals)
+        # In the order of their dedupe keys: two processes that store the same ones must not wait for each other.
+        rows = sorted((event.row for event in events), key=lambda row: row[DEDUPE] or "")
         try:
-            if insert(db, EVENT, [event.row for event in events], KNOWN) != len(events):
-                db.rollback()
-                return False
-            add_deliveries(db, events, now)
-            failpoint("intake-before-commit")
-            self.database.commit(db)
-        except sqlite3.OperationalError:
-            db.rollback()
-            raise
-        except sqlite3.Error:
-            db.rollback()
+            with self.database.transaction(timeout) as db:
+                if insert(db, EVENT, rows, KNOWN) != len(events):
+                    raise _Known
+                add_deliveries(db, events, now)
+                failpoint("intake-before-commit")
+        except not_together:
             return False
-        except BaseException:
-            db.rollback()
-            raise
         for item in group:
             item.receipts = [Receipt(event.id, False) for event in item.events]
         return True
 
-    def _one_by_one(self, db: Connection, group: list[Item], now: float) -> None:
+    def _one_by_one(self, group: list[Item], now: float, timeout: float) -> None:
         """Each request in a savepoint of its own, so that each has its own answer."""
         answers: list[list[Receipt] | Exception] = []
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        of_one: tuple[type[Exception], ...] = (Conflict, *self.database.refusals)
+        with self.database.transaction(timeout) as db:
             for item in group:
                 db.execute("SAVEPOINT request")
                 try:
                     answers.append(add(db, item.events, now))
-                except (Conflict, *PROGRAMMING, OverflowError) as error:
+                except of_one as error:
                     db.execute("ROLLBACK TO request")
                     answers.append(error)
                 db.execute("RELEASE request")
-            self.database.commit(db)
-        except BaseException:
-            db.rollback()
-            raise
         for item, answer in zip(group, answers, strict=True):
             if isinstance(answer, Exception):
                 item.error = answer
             else:
                 item.receipts = answer
+
+
+class _Known(Exception):
+    """Not all events of a group are new."""
 
 
 def late() -> StoreUnavailable:

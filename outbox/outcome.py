@@ -92,6 +92,7 @@ class DeliveryError(Exception):
     permanent: no further attempt makes sense (the row is dead). retry_after: seconds that the server asked for; never
     undercut. pause: how the destination rests; a raised error without one is treated as an outage.
     outage: this row's failure may be an outage: the second such row running pauses the destination.
+    disprovable: any good answer of the other side, whoever gets it, shows that the reason for the pause is over.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class DeliveryError(Exception):
         retry_after: float | None = None,
         pause: PauseKind | None = None,
         outage: bool = False,
+        disprovable: bool = False,
         status: int | None = None,
         params: Mapping[str, Json] | None = None,
         facts: Mapping[str, Json] | None = None,
@@ -118,6 +120,7 @@ class DeliveryError(Exception):
         self.retry_after = retry_after
         self.pause = pause
         self.outage = outage
+        self.disprovable = disprovable
         self.status = status
         self.params = dict(params or {})
         self.facts = dict(facts or {})

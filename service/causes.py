@@ -45,6 +45,15 @@ CAUSES: dict[str, Cause] = {
         MANAGER,
         N_("Create a deal for the student in the funnel, then send again."),
     ),
+    "deal_missing": Cause(
+        N_("amoCRM does not find the student's deal just now"),
+        N_(
+            "One answer proves nothing. We look again, also for another deal of the student; if the deal stays gone "
+            "for minutes, the delivery ends as skipped."
+        ),
+        NOBODY,
+        "",
+    ),
     "deal_refused": Cause(
         N_("amoCRM refused to change the deal"),
         N_("The deal stays where it is. amoCRM's own words: %(detail)s"),
@@ -79,6 +88,15 @@ CAUSES: dict[str, Cause] = {
         NOBODY,
         "",
     ),
+    "amocrm_moved": Cause(
+        N_("amoCRM has no account at %(host)s"),
+        N_(
+            "It answers “not found” to every question: the account was renamed or is being moved. All deliveries wait; "
+            "we ask again by ourselves."
+        ),
+        ADMIN,
+        N_("If the account was renamed, set AMOCRM_SUBDOMAIN to its present name."),
+    ),
     "amocrm_unpaid": Cause(
         N_("The amoCRM account is not paid"),
         N_("amoCRM takes no changes until it is paid. All deliveries wait and go out by themselves after that."),
@@ -93,6 +111,36 @@ CAUSES: dict[str, Cause] = {
             "Write to amoCRM's support. A ready text: account %(account)s, our address %(address)s, since "
             "%(since)s: requests of the integration are answered with 403. Please lift the block."
         ),
+    ),
+    "amocrm_ip_refused": Cause(
+        N_("The amoCRM account does not allow our address"),
+        N_("The account lets in only the IP addresses on its list. All deliveries wait and go out by themselves."),
+        ADMIN,
+        N_("Add the address of Dealpost's server to the list in amoCRM's security settings. Its words: %(detail)s"),
+    ),
+    "amocrm_user_off": Cause(
+        N_("The user who connected was switched off in amoCRM"),
+        N_("amoCRM refuses all that is asked in this user's name. All deliveries wait and go out by themselves."),
+        ADMIN,
+        N_("Switch the user on again, or connect as another one. Its words: %(detail)s"),
+    ),
+    "amocrm_captcha": Cause(
+        N_("amoCRM wants a person to sign in"),
+        N_("After several failed sign-ins it shows a picture with a code, which only a person can read."),
+        ADMIN,
+        N_("Sign in to amoCRM as the user who connected. Its words: %(detail)s"),
+    ),
+    "webhooks_closed": Cause(
+        N_("amoCRM does not let us look after its webhooks"),
+        N_("The user who connected is no administrator, or the tariff lacks it. Deals and records are not concerned."),
+        ADMIN,
+        N_("Register the webhook by hand in amoCRM, or connect as an administrator."),
+    ),
+    "events_closed": Cause(
+        N_("amoCRM's log of events is closed to us"),
+        N_("What webhooks did not tell of cannot be caught up. Deals and records are not concerned."),
+        ADMIN,
+        N_("Give the user who connected the right, or look at the account's tariff."),
     ),
     "amocrm_rights": Cause(
         N_("amoCRM does not allow this change"),

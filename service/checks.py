@@ -178,7 +178,7 @@ def _clock(dates: list[tuple[float, str]]) -> Iterator[Check]:
 def _pipeline(dealpost: Dealpost) -> Iterator[Check]:
     settings, pipelines = dealpost.settings.amocrm, dealpost.wiring.amocrm.pipelines
     try:
-        every = pipelines.all(max_age=5.0, deadline=DEADLINE)
+        every = pipelines.within(DEADLINE).all(max_age=5.0)
     except DeliveryError as error:
         yield _failed("AMOCRM_PIPELINE_ID", error)
         return
@@ -221,7 +221,7 @@ def _webhook_stages(dealpost: Dealpost) -> Iterator[Check]:
     if not wanted:
         return
     try:
-        unknown = dealpost.wiring.amocrm.pipelines.unknown(wanted, DEADLINE)
+        unknown = dealpost.wiring.amocrm.pipelines.within(DEADLINE).unknown(wanted)
     except DeliveryError as error:
         yield _failed(name, error)
         return

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from service.amocrm.client import CONNECT, TOTAL, AmocrmClient
+from service.amocrm.api import TOTAL
+from service.amocrm.client import AmocrmClient
 from service.amocrm.connect import Connect
 from service.amocrm.oauth.backoff import Backoff
 from service.amocrm.oauth.connection import StoredConnection
@@ -22,6 +23,9 @@ from service.network.http import Http
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues, Leases, RateLimiter
+
+
+CONNECT = 5.0
 
 
 class AmocrmAccount:

@@ -1,4 +1,4 @@
-"""Requests to amoCRM's API: paced, with access, under a deadline, their answers checked row by row.
+"""What is asked of amoCRM, and its answers checked row by row.
 
 Reference: https://www.amocrm.ru/developers/content/crm_platform/api-reference
 """
@@ -7,28 +7,46 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from outbox.outcome import DeliveryError, PauseKind
+from outbox.outcome import DeliveryError
 from service.amocrm import errors, payloads
 from service.amocrm.account_facts import AccountFacts
+from service.amocrm.api import Api, Params, Record, Rejected
 from service.amocrm.oauth.tokens import TokenOwner
 from service.amocrm.payloads import Contact, Lead, Pipeline, StatusChange
 from service.amocrm.rate_limit import Pace
 from service.email_address import ascii_form, canonical
-from service.network.exchange import Exchange, exchange_of
-from service.network.http import Http, NoAnswer, Reply
+from service.network.http import Http
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
 
-CONNECT, TOTAL = 5.0, 10.0
+__all__ = ["AmocrmClient", "Found", "Rejected"]
+
 LIST_LIMIT = 250
 EVENTS_LIMIT = 100
-MOST_EVENT_PAGES = 500
+MOST_SEARCH_PAGES = 100
 
-Params = list[tuple[str, str]]
-Record = Callable[[Exchange], None]
+UNANSWERED = 2
+"""So many questions running for single rows may go without an answer; then nobody answers, whoever is asked for."""
+
+Row = TypeVar("Row", Lead, Contact)
+
+
+class Found(dict[int, Row]):
+    """Rows by their id.
+
+    absent: the ids of which amoCRM said, asked for that very one while it answered other questions, that there is none.
+        That is not yet proof: who makes something final of it asks again, minutes later.
+    unread: the ids of which nothing is known, and why; the trouble of that row and of no other.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.absent: set[int] = set()
+        self.unread: dict[int, DeliveryError] = {}
 
 
 class AmocrmClient:
@@ -36,7 +54,7 @@ class AmocrmClient:
     waits, takes a copy that is `bound` to them, and asks through that.
 
     Every call may raise DeliveryError, with a cause, words for a person and, where all of the account is concerned, a
-    pause; and Stopping while it waits for its turn. `deadline` (seconds, for all of a call) is for people who wait.
+    pause; and Stopping while it waits for its turn.
     """
 
     def __init__(
@@ -48,64 +66,64 @@ class AmocrmClient:
         key_values: KeyValues,
         now: Callable[[], float],
     ) -> None:
-        self._http = http
+        self._api = Api(http=http, tokens=tokens, pace=pace, now=now)
         self._tokens = tokens
-        self._pace = pace
         self._facts = AccountFacts(key_values, now)
-        self._now = now
-        self._record: Record | None = None
-        self._until: float | None = None
 
     def bound(self, record: Record | None = None, deadline: float | None = None) -> AmocrmClient:
         """A copy whose requests are given to `record` (masked, with what came of them), and whose calls together take
-        at most `deadline` seconds from now. What is not given stays as it is here."""
+        at most `deadline` seconds from now, or less where that was said before. What is not given stays as it is."""
         other = copy.copy(self)
-        other._record = record or self._record
-        other._until = self._until if deadline is None else self._now() + deadline
+        other._api = self._api.bound(record, deadline)
         return other
+
+    @property
+    def requests(self) -> int:
+        """How many this copy has sent."""
+        return self._api.requests
 
     # -- the account
 
-    def account(self, with_filters: bool = False, deadline: float | None = None) -> dict[str, Any]:
+    def account(self, with_filters: bool = False) -> dict[str, Any]:
         """The account: id, name, subdomain, current_user_id, ...; the cheapest test of a connection.
 
         with_filters: also is_api_filter_enabled, where amoCRM tells it.
         Reference: https://www.amocrm.ru/developers/content/crm_platform/account-info
         """
         params = [("with", "is_api_filter_enabled")] if with_filters else []
-        node = self._object("GET", "/api/v4/account", params, deadline=deadline)
-        if payloads.whole(node.get("id")) is None:
+        node = self._api.node("GET", "/api/v4/account", params)
+        if node is None or payloads.whole(node.get("id")) is None:
             raise errors.unreadable("GET /api/v4/account", "it holds no account id")
         self._tokens.note_account(node)
         return node
 
-    def pipelines(self, deadline: float | None = None) -> tuple[Pipeline, ...]:
+    def pipelines(self) -> tuple[Pipeline, ...]:
         """All pipelines with their stages, each by sort.
 
         Reference: https://www.amocrm.ru/developers/content/crm_platform/leads_pipelines
         """
-        found = self._list("/api/v4/leads/pipelines", [], "pipelines", payloads.pipeline, deadline)
+        path = "/api/v4/leads/pipelines"
+        pages = self._api.pages(path, [], LIST_LIMIT)
+        found = [row for node, _ in pages for row in _rows(node, "pipelines", payloads.pipeline, path)]
         return tuple(sorted(found, key=lambda one: one.sort))
 
     # -- deals and contacts
 
-    def leads(self, ids: Sequence[int], deadline: float | None = None) -> dict[int, Lead]:
-        """Deals by id, with their contacts; one that is missing in the answer is gone. 250 per request.
+    def leads(self, ids: Sequence[int]) -> Found[Lead]:
+        """Deals by id, with their contacts; 250 per request. What a list does not hold is asked for by itself.
 
         Reference: https://www.amocrm.ru/developers/content/crm_platform/leads-api
         """
-        found = self._by_id("/api/v4/leads", "leads", ids, payloads.lead, "contacts", deadline)
-        return {one.id: one for one in found}
+        return self._by_id("leads", ids, payloads.lead, "contacts")
 
-    def contacts(self, ids: Sequence[int], deadline: float | None = None) -> dict[int, Contact]:
-        """Contacts by id, with the ids of their deals; one that is missing in the answer is gone. 250 per request.
+    def contacts(self, ids: Sequence[int]) -> Found[Contact]:
+        """Contacts by id, with the ids of their deals; as with deals.
 
         Reference: https://www.amocrm.ru/developers/content/crm_platform/contacts-api
         """
-        found = self._by_id("/api/v4/contacts", "contacts", ids, payloads.contact, "leads", deadline)
-        return {one.id: one for one in found}
+        return self._by_id("contacts", ids, payloads.contact, "leads")
 
-    def find_contacts(self, email: str, deadline: float | None = None) -> tuple[Contact, ...]:
+    def find_contacts(self, email: str) -> tuple[Contact, ...]:
         """Contacts that bear exactly this e-mail (in whatever spelling) in an EMAIL field, by id.
 
         amoCRM's search looks through all fields and is fuzzy, so that each row is looked at here. A domain of other
@@ -114,47 +132,44 @@ class AmocrmClient:
         wanted = canonical(email)
         found: dict[int, Contact] = {}
         for spelling in dict.fromkeys((wanted, ascii_form(wanted))):
-            for page in range(1, 21):
-                params = [("query", spelling), ("with", "leads"), ("limit", str(LIST_LIMIT)), ("page", str(page))]
-                node = self._node("GET", "/api/v4/contacts", params, deadline=deadline)
-                people = self._rows(node, "contacts", payloads.contact, "GET /api/v4/contacts")
+            params = [("query", spelling), ("with", "leads"), ("limit", str(LIST_LIMIT)), ("page", "1")]
+            pages = self._api.pages("/api/v4/contacts", params, LIST_LIMIT)
+            for node, _ in islice(pages, MOST_SEARCH_PAGES):
+                people = _rows(node, "contacts", payloads.contact, "/api/v4/contacts")
                 found.update((one.id, one) for one in people if wanted in one.emails)
-                if not _has_next(node, len(people), LIST_LIMIT):
-                    break
         return tuple(found[number] for number in sorted(found))
 
     def open_leads(
-        self, pipeline_id: int, status_ids: Sequence[int], page: int, deadline: float | None = None
-    ) -> tuple[list[Lead], bool]:
-        """A page (from 1) of up to 250 deals on these stages, newest first, and whether there is a next one.
+        self, pipeline_id: int, status_ids: Sequence[int], page: int, limit: int = LIST_LIMIT
+    ) -> tuple[list[Lead], tuple[int, int] | None]:
+        """A page (from 1) of so many deals on these stages, newest first, and page and limit of the next one, if any.
 
         Rows are not checked here: whoever pages has to see whether the account ignores filters.
         """
-        params = [("with", "contacts"), ("limit", str(LIST_LIMIT)), ("page", str(page)), ("order[id]", "desc")]
+        params = [("with", "contacts"), ("limit", str(limit)), ("page", str(page)), ("order[id]", "desc")]
         for place, status_id in enumerate(status_ids):
             params.append((f"filter[statuses][{place}][pipeline_id]", str(pipeline_id)))
             params.append((f"filter[statuses][{place}][status_id]", str(status_id)))
-        node = self._node("GET", "/api/v4/leads", params, deadline=deadline)
-        found = self._rows(node, "leads", payloads.lead, "GET /api/v4/leads")
-        return found, _has_next(node, len(found), LIST_LIMIT)
+        for node, following in self._api.pages("/api/v4/leads", params, limit):
+            place_of = dict(following or ())
+            after = (int(place_of["page"]), int(place_of["limit"])) if following else None
+            return _rows(node, "leads", payloads.lead, "/api/v4/leads"), after
+        return [], None
 
     def patch_leads(self, changes: Sequence[Mapping[str, Any]]) -> set[int]:
         """PATCH a batch (250 at most) of {"id", "status_id", "pipeline_id", "request_id"}. -> the ids it confirmed.
 
-        What an error means for which rows is for `moves` to find out; `Rejected` carries the body of a 400 or 422.
+        What an error means for which rows is for the writer to find out; `Rejected` carries the body of a 400 or 422.
         Reference: https://www.amocrm.ru/developers/content/crm_platform/leads-api#leads-edit
         """
-        node = self._node("PATCH", "/api/v4/leads", [], json=[dict(one) for one in changes])
+        node = self._api.node("PATCH", "/api/v4/leads", [], json=[dict(one) for one in changes], of_rows=True)
         if node is None:
             return set()
         try:
-            return {
-                number
-                for one in payloads.embedded(node, "leads")
-                if (number := payloads.whole(one.get("id"))) is not None
-            }
+            rows = payloads.embedded(node, "leads")
         except payloads.Unreadable as fault:
             raise errors.unreadable("PATCH /api/v4/leads", str(fault)) from None
+        return {number for one in rows if (number := payloads.whole(one.get("id"))) is not None}
 
     # -- what happened
 
@@ -172,17 +187,16 @@ class AmocrmClient:
 
     def _changes(self, since: int, until: int, extra: Params) -> Iterator[StatusChange]:
         seen: set[object] = set()
-        for page in range(1, MOST_EVENT_PAGES + 1):
-            params = [
-                ("filter[type]", "lead_status_changed"),
-                ("filter[created_at][from]", str(since)),
-                ("filter[created_at][to]", str(until)),
-                *extra,
-                ("limit", str(EVENTS_LIMIT)),
-                ("page", str(page)),
-            ]
-            node = self._node("GET", "/api/v4/events", params)
-            found = self._rows(node, "events", lambda row: row, "GET /api/v4/events")
+        params = [
+            ("filter[type]", "lead_status_changed"),
+            ("filter[created_at][from]", str(since)),
+            ("filter[created_at][to]", str(until)),
+            *extra,
+            ("limit", str(EVENTS_LIMIT)),
+            ("page", "1"),
+        ]
+        for node, _ in self._api.pages("/api/v4/events", params, EVENTS_LIMIT):
+            found = _rows(node, "events", lambda row: row, "/api/v4/events")
             times = [payloads.whole(row.get("created_at")) or 0 for row in found]
             for row in found:
                 change = payloads.status_change(row)
@@ -193,168 +207,113 @@ class AmocrmClient:
                 if key not in seen:
                     seen.add(key)
                     yield change
-            if not _has_next(node, len(found), EVENTS_LIMIT) or (times and max(times) < since):
+            if times and max(times) < since:
                 return
 
     # -- webhooks
 
-    def webhooks(self, deadline: float | None = None) -> list[dict[str, Any]]:
+    def webhooks(self) -> list[dict[str, Any]]:
         """The hooks of the account: {"destination", "settings", "disabled", ...}. For administrators only.
 
         Reference: https://www.amocrm.ru/developers/content/crm_platform/webhooks-api
         """
-        node = self._node("GET", "/api/v4/webhooks", [], deadline=deadline)
-        return self._rows(node, "webhooks", dict, "GET /api/v4/webhooks")
+        pages = self._api.pages("/api/v4/webhooks", [], LIST_LIMIT)
+        return [row for node, _ in pages for row in _rows(node, "webhooks", dict, "/api/v4/webhooks")]
 
-    def subscribe(self, destination: str, settings: Sequence[str], deadline: float | None = None) -> None:
+    def subscribe(self, destination: str, settings: Sequence[str]) -> None:
         """Register a hook for exactly these settings ("status_lead", ...): whether POST merges is not documented."""
-        self.unsubscribe(destination, deadline)
-        body = {"destination": destination, "settings": list(settings)}
-        self._node("POST", "/api/v4/webhooks", [], json=body, deadline=deadline)
+        self.unsubscribe(destination)
+        self._api.node("POST", "/api/v4/webhooks", [], json={"destination": destination, "settings": list(settings)})
 
-    def unsubscribe(self, destination: str, deadline: float | None = None) -> None:
+    def unsubscribe(self, destination: str) -> None:
         """Remove a hook; one that is not there is no error."""
-        self._node("DELETE", "/api/v4/webhooks", [], json={"destination": destination}, deadline=deadline)
+        self._api.node("DELETE", "/api/v4/webhooks", [], json={"destination": destination})
 
-    # -- one request
+    # -- rows by their ids
 
-    def _by_id(
-        self,
-        path: str,
-        name: str,
-        ids: Sequence[int],
-        read: Callable[[Mapping[str, Any]], Any],
-        also: str,
-        deadline: float | None,
-    ) -> list[Any]:
+    def _by_id(self, name: str, ids: Sequence[int], read: Callable[[Mapping[str, Any]], Row], also: str) -> Found[Row]:
         wanted = list(dict.fromkeys(ids))
-        found: list[Any] = []
+        found: Found[Row] = Found()
+        answered = False
         for start in range(0, len(wanted), LIST_LIMIT):
             part = wanted[start : start + LIST_LIMIT]
             if len(part) > 1 and self._facts.heeds_filters() is not False:
-                params = [("with", also), ("limit", str(LIST_LIMIT)), *(("filter[id][]", str(one)) for one in part)]
-                listed = self._list(path, params, name, read, deadline)
-                found += [row for row in listed if row.id in set(part)]
-                if all(row.id in set(part) for row in listed):
-                    continue
-                # The account ignores filters: a deal that is not on this page is not gone for that.
-                self._facts.keep_filters(False)
-                part = [one for one in part if one not in {row.id for row in found}]
-            for one in part:
-                node = self._node("GET", f"{path}/{one}", [("with", also)], deadline=deadline)
-                if node:
-                    found += [
-                        row for row in self._rows({"_embedded": {name: [node]}}, name, read, path) if row.id == one
-                    ]
+                answered |= self._listed(name, part, read, also, found)
+        answered |= self._singly(name, [one for one in wanted if one not in found], read, also, found)
+        if (found.absent or found.unread) and not answered:
+            # Nothing but "not there": a moved account says so to every question, and this raises then.
+            self.account()
+        found.unread = {number: _of_a_row(error) for number, error in found.unread.items()}
         return found
 
-    def _list(
-        self, path: str, params: Params, name: str, read: Callable[[Mapping[str, Any]], Any], deadline: float | None
-    ) -> list[Any]:
-        return self._rows(self._node("GET", path, params, deadline=deadline), name, read, f"GET {path}")
+    def _listed(
+        self, name: str, part: list[int], read: Callable[[Mapping[str, Any]], Row], also: str, found: Found[Row]
+    ) -> bool:
+        """Read these by lists. -> whether any row came. Rows that say that they are deleted are asked for singly."""
+        path = f"/api/v4/{name}"
+        params = [("with", also), ("limit", str(LIST_LIMIT)), *(("filter[id][]", str(one)) for one in part)]
+        left, strange = set(part), False
+        came = False
+        for node, _ in self._api.pages(path, params, LIST_LIMIT):
+            rows = _rows(node, name, read, path)
+            strange |= any(row.id not in part for row in rows)
+            good = {row.id: row for row in rows if row.id in left and not getattr(row, "is_deleted", False)}
+            came |= bool(rows)
+            found.update(good)
+            left -= set(good)
+            if strange:
+                # The account ignores filters: its pages are those of all its deals.
+                self._facts.keep_filters(False)
+            if strange or not left or not good:
+                break
+        return came
 
-    def _rows(
-        self, node: Mapping[str, Any] | None, name: str, read: Callable[[Mapping[str, Any]], Any], what: str
-    ) -> list[Any]:
-        if node is None:
-            return []
-        try:
-            return [read(row) for row in payloads.embedded(node, name)]
-        except payloads.Unreadable as fault:
-            raise errors.unreadable(what, str(fault)) from None
-
-    def _object(self, method: str, path: str, params: Params, *, deadline: float | None = None) -> dict[str, Any]:
-        node = self._node(method, path, params, deadline=deadline)
-        if node is None:
-            raise errors.unreadable(f"{method} {path}", "the answer is empty")
-        return node
-
-    def _node(
-        self, method: str, path: str, params: Params, *, json: Any = None, deadline: float | None = None
-    ) -> dict[str, Any] | None:
-        """The answer's object; None where there is nothing (204, and 404 to a reading or removing request)."""
-        what = f"{method} {path}"
-        until = self._until if deadline is None else self._now() + deadline
-        reply = self._answered(method, path, params, json, until)
-        if reply.status == 404 and method in ("GET", "DELETE"):
-            return None
-        error = errors.classify(reply.status, reply.headers, reply.body, what)
-        if error is not None:
-            if reply.status == 429:
-                self._pace.slow_down(error.retry_after)
-            elif error.retry_after is not None:
-                self._pace.hold(error.retry_after)
-            if reply.status == 403:
-                error.params.update(self._tokens.for_support())
-                if path.endswith("/webhooks") and errors.words(reply.body):
-                    raise _no_administrator(error)
-            if error.pause is None and reply.status in (400, 409, 422):
-                raise Rejected(error, errors.refusal(reply.body))
-            raise error
-        if reply.status == 204 or (method == "DELETE" and not reply.body.strip()):
-            return None
-        try:
-            return payloads.document(reply.body)
-        except payloads.Unreadable as fault:
-            raise errors.unreadable(what, str(fault), reply.status) from None
-
-    def _answered(self, method: str, path: str, params: Params, json: Any, until: float | None) -> Reply:
-        """The reply, after refreshing once and repeating once where the access token was refused."""
-        token = self._tokens.access_token()
-        reply = self._sent(method, path, params, json, token, until)
-        if reply.status == 401:
-            token = self._tokens.renewed(token)
-            reply = self._sent(method, path, params, json, token, until)
-            if reply.status == 401:
-                self._tokens.note_answer(good=False)
-                return reply
-        if 200 <= reply.status < 300:
-            self._tokens.note_answer(good=True)
-        return reply
-
-    def _sent(self, method: str, path: str, params: Params, json: Any, token: str, until: float | None) -> Reply:
-        base_url = self._tokens.base_url()
-        if not base_url:
-            raise DeliveryError(
-                "amoCRM is not set up. Missing: AMOCRM_SUBDOMAIN",
-                cause="amocrm_not_set_up",
-                pause=PauseKind.SETTINGS,
-                params={"missing": "AMOCRM_SUBDOMAIN"},
-            )
-        url = f"{base_url}{path}"
-        headers = {"Authorization": f"Bearer {token}"}
-        with self._pace.turn(until):
-            at = self._now()
-            total = TOTAL if until is None else min(TOTAL, max(until - at, 0.1))
-            answer: Reply | NoAnswer
+    def _singly(
+        self, name: str, ids: Sequence[int], read: Callable[[Mapping[str, Any]], Row], also: str, found: Found[Row]
+    ) -> bool:
+        """Ask for each of these by itself. -> whether any row came."""
+        came, unanswered = False, 0
+        for one in ids:
             try:
-                answer = self._http.request(method, url, headers=headers, params=params or None, json=json, total=total)
-            except NoAnswer as fault:
-                answer = fault
-        if self._record is not None:
-            self._record(exchange_of(at, method, url, headers=headers, params=params or None, json=json, answer=answer))
-        if isinstance(answer, NoAnswer):
-            raise errors.no_answer(answer, f"{method} {path}") from answer
-        return answer
+                node = self._api.node("GET", f"/api/v4/{name}/{one}", [("with", also)], of_rows=True)
+            except DeliveryError as error:
+                unanswered = unanswered + 1 if error.params.get("acted") is not None else 0
+                if error.pause is not None or unanswered >= UNANSWERED:
+                    raise
+                found.unread[one] = error
+                continue
+            unanswered = 0
+            if node is None:
+                found.absent.add(one)
+                continue
+            try:
+                row = read(node)
+                if row.id != one:
+                    raise payloads.Unreadable("another row than the one that was asked for")
+            except payloads.Unreadable as fault:
+                found.unread[one] = errors.unreadable(f"GET /api/v4/{name}/{one}", str(fault))
+                continue
+            came = True
+            found[one] = row
+        return came
 
 
-class Rejected(DeliveryError):
-    """A 400, 409 or 422, as the error of a row; `refused` tells which rows of a batch it names."""
-
-    def __init__(self, error: DeliveryError, refused: errors.Refused) -> None:
-        super().__init__(
-            error.message, cause=error.cause, retry_after=error.retry_after, status=error.status, params=error.params
-        )
-        self.refused = refused
+def _of_a_row(error: DeliveryError) -> DeliveryError:
+    """The same, but no sign of an outage: other questions were answered at the same time."""
+    return DeliveryError(error.message, cause=error.cause, status=error.status, params=error.params)
 
 
-def _has_next(node: Mapping[str, Any] | None, count: int, limit: int) -> bool:
-    """Whether there is another page: `_links.next` says so. An answer without any links: when this one is full."""
-    links = node.get("_links") if node else None
-    return bool(links.get("next")) if isinstance(links, Mapping) else count >= limit
-
-
-def _no_administrator(error: DeliveryError) -> DeliveryError:
-    """A 403 with words to a question about webhooks is no block: only administrators may ask it."""
-    message = "Only an administrator of the amoCRM account may manage its webhooks; the user who connected is none"
-    return DeliveryError(message, cause="amocrm_rights", status=403, params=error.params)
+def _rows(node: Mapping[str, Any], name: str, read: Callable[[Mapping[str, Any]], Any], path: str) -> list[Any]:
+    """The rows of a page. One that cannot be read says nothing about its neighbours: it is left out, as if it had not
+    come."""
+    try:
+        rows = payloads.embedded(node, name)
+    except payloads.Unreadable as fault:
+        raise errors.unreadable(f"GET {path}", str(fault)) from None
+    found = []
+    for row in rows:
+        try:
+            found.append(read(row))
+        except payloads.Unreadable:
+            continue
+    return found

@@ -18,6 +18,18 @@ from service.network.http import NoAnswer
 NO_RIGHTS = "244"
 """amoCRM's number for "no rights or no subscription"; it comes with 400 or 403."""
 
+ACCOUNT_CODES = {
+    "110": ("amocrm_reconnect", PauseKind.RECONNECT),
+    "111": ("amocrm_captcha", PauseKind.FORBIDDEN),
+    "112": ("amocrm_user_off", PauseKind.FORBIDDEN),
+    "113": ("amocrm_ip_refused", PauseKind.FORBIDDEN),
+}
+"""amoCRM's numbers in a 403 that concerns all of the account: wrong login, captcha, user switched off, address not on
+the account's list."""
+
+SIDE_DOORS = {"/api/v4/webhooks": "webhooks_closed", "/api/v4/events": "events_closed"}
+"""What is optional, with the cause of its refusal: a tariff or right that is missing there says nothing about deals."""
+
 LONGEST_WAIT = 24 * 3600.0
 """A longer Retry-After is taken as a fault of whoever sent it."""
 
@@ -34,11 +46,15 @@ class Refused:
     by_entity: Mapping[int, str] = field(default_factory=dict)
 
 
-def classify(status: int, headers: Mapping[str, str], body: bytes, what: str = "") -> DeliveryError | None:
-    """The error of an answer, None for a good status. what: "GET /api/v4/leads", for the words.
+def classify(
+    status: int, headers: Mapping[str, str], body: bytes, what: str = "", *, of_rows: bool = False
+) -> DeliveryError | None:
+    """The error of an answer, None for a good status. what: "GET /api/v4/leads": for the words, and to know side doors.
 
-    A 400, 404, 409, 410 or 422 comes back as an error of a row, not permanent: only who sent it knows which rows it
-    concerns. 401 comes back as "reconnect"; refreshing first is the caller's business.
+    of_rows: the question named certain deals or contacts by their ids, so that a 403 or 404 may concern only them. Such
+    an error has no pause, since only who asked knows which rows it concerns; nor has a 400, 409, 410 or 422. 401 comes
+    back as "reconnect"; refreshing first is the caller's business. A refusal that is not in amoCRM's own form is some
+    gateway's and says nothing about anybody: an outage.
     """
     if 200 <= status < 300:
         return None
@@ -57,25 +73,47 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, what: str = "
             **more,
         )
 
+    side = SIDE_DOORS.get(what.partition(" ")[2])
+    if side and status in (402, 403, 404):
+        return error(side, "the account's tariff or the user's rights do not allow it; deals go on without")
     if status == 429:
         return error("amocrm_slow_down", _wait_words(wait), pause=PauseKind.RATE, also={"seconds": wait})
     if status == 401:
-        return error(
-            "amocrm_reconnect", "our access is no longer accepted; connect the account again", pause=PauseKind.RECONNECT
-        )
+        message = "our access is no longer accepted; connect the account again"
+        return error("amocrm_reconnect", message, pause=PauseKind.RECONNECT, disprovable=True)
     if status == 402:
         return error("amocrm_unpaid", "the account is not paid; everything waits until it is", pause=PauseKind.UNPAID)
+    if status == 403 and (named := ACCOUNT_CODES.get(_code(body))) is not None:
+        return error(named[0], "this concerns all of the account", pause=named[1], disprovable=True)
+    if status == 403 and of_rows and is_own(body):
+        return error("amocrm_rights", "the user who connected lacks the right")
+    if status == 403 and is_own(body):
+        return error("amocrm_rights", "the user who connected lacks the right", pause=PauseKind.FORBIDDEN)
     if status == 403:
-        return error("amocrm_forbidden", "the integration is blocked or lacks a right", pause=PauseKind.FORBIDDEN)
+        return error("amocrm_forbidden", "the integration is blocked", pause=PauseKind.FORBIDDEN, disprovable=True)
     if status == 408 or status >= 500:
         return error("amocrm_down", "amoCRM has a fault; we try again by ourselves", outage=True)
+    if status == 404 and not of_rows:
+        # Lists and the account are always there: it is the whole account that is not at this address.
+        message = "the account is not at this address, it has moved or was renamed; we ask again"
+        return error("amocrm_moved", message, pause=PauseKind.OUTAGE, disprovable=True)
     if status in (400, 409, 422) and NO_RIGHTS in _numbers(body):
         return error(
             "amocrm_rights", "error 244: the user who connected lacks the right, or the account its subscription"
         )
     if 300 <= status < 400:
         return error("amocrm_unreadable", "a redirect is no answer of the API; we try again by ourselves", outage=True)
+    if status != 413 and not is_own(body):
+        return error("amocrm_unreadable", "that is a gateway's page; we try again by ourselves", outage=True)
     return error("deal_refused", "amoCRM does not accept this request")
+
+
+def is_own(body: bytes) -> bool:
+    """Whether a refusal has amoCRM's own form, a JSON object, and is no page of some machine in between."""
+    try:
+        return bool(payloads.document(body))
+    except payloads.Unreadable:
+        return False
 
 
 def unreadable(what: str, fault: str, status: int = 200) -> DeliveryError:
@@ -137,9 +175,22 @@ def words(body: bytes) -> str:
         node = payloads.document(body)
     except payloads.Unreadable:
         return ""
+    old = node.get("response")  # the shape of older versions, which some doors still have
     parts = [str(node[name]).strip() for name in ("detail", "hint") if isinstance(node.get(name), str | int)]
+    parts += [str(old["error"]).strip()] if isinstance(old, Mapping) and isinstance(old.get("error"), str) else []
     text = ": ".join(dict.fromkeys(part for part in parts if part)) or str(node.get("title") or "").strip()
     return text[:300]
+
+
+def _code(body: bytes) -> str:
+    """amoCRM's number for what is wrong, "" where it tells none."""
+    try:
+        node = payloads.document(body)
+    except payloads.Unreadable:
+        return ""
+    old = node.get("response")
+    found = [node.get("error_code"), node.get("code"), old.get("error_code") if isinstance(old, Mapping) else None]
+    return next((str(one) for one in found if str(one) in ACCOUNT_CODES), "")
 
 
 def _numbers(body: bytes) -> set[str]:

@@ -133,8 +133,11 @@ def whole(value: Any) -> int | None:
 
 
 def lead(node: Mapping[str, Any]) -> Lead:
-    """Raises Unreadable when the id or the stage is missing."""
+    """Raises Unreadable when the id or the stage is missing. A deleted deal may have none: it gets the stage 0."""
     number, status, pipeline = (whole(node.get(name)) for name in ("id", "status_id", "pipeline_id"))
+    is_deleted = node.get("is_deleted") in (True, 1, "1", "true")
+    if is_deleted:
+        status, pipeline = status or 0, pipeline or 0
     if number is None or status is None or pipeline is None:
         raise Unreadable("expected a deal with id, status_id and pipeline_id, got another object")
     people = embedded(node, "contacts")
@@ -148,7 +151,7 @@ def lead(node: Mapping[str, Any]) -> Lead:
         pipeline_id=pipeline,
         updated_at=_time(node.get("updated_at")) or 0.0,
         closed_at=_time(node.get("closed_at")),
-        is_deleted=node.get("is_deleted") in (True, 1, "1", "true"),
+        is_deleted=is_deleted,
         contact_ids=contacts,
         main_contact_id=main if main is not None else (contacts[0] if contacts else None),
         custom_fields=_fields(node),

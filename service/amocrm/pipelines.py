@@ -76,12 +76,16 @@ class Pipelines:
         other._client = client
         return other
 
-    def all(self, max_age: float = QUIET, deadline: float | None = None) -> tuple[Pipeline, ...]:
+    def within(self, deadline: float) -> Pipelines:
+        """The same, for somebody who waits: all its questions together take at most so many seconds from now."""
+        return self.bound(self._client.bound(deadline=deadline))
+
+    def all(self, max_age: float = QUIET) -> tuple[Pipeline, ...]:
         """All pipelines, not older than max_age seconds."""
         kept = self._facts.pipelines()
         if kept is not None and self._facts.pipelines_age() <= max_age:
             return kept
-        found = self._client.pipelines(deadline)
+        found = self._client.pipelines()
         if not found:  # every account has one
             raise DeliveryError(
                 "amoCRM answered with no pipeline at all; we try again by ourselves",
@@ -151,9 +155,9 @@ class Pipelines:
         there = (str(status_id), _plain(stage.name if stage else ""))
         return any((not one or _plain(one) in own) and _plain(two) in there for one, two in wanted)
 
-    def unknown(self, wanted: Sequence[tuple[str, str]], deadline: float | None = None) -> list[tuple[str, str]]:
+    def unknown(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those of such pairs that no stage of the account fits."""
-        places = [(one.id, stage.id) for one in self.all(AGAIN, deadline) for stage in one.stages]
+        places = [(one.id, stage.id) for one in self.all(AGAIN) for stage in one.stages]
         return [pair for pair in wanted if not any(self.is_wanted(*place, [pair]) for place in places)]
 
     def forget(self) -> None:

@@ -39,12 +39,12 @@ class Webhook:
 
     def ours(self, deadline: float) -> list[dict[str, Any]]:
         """Those of the account's webhooks that bear one of our secrets. Raises DeliveryError."""
-        hooks = self._account.client.webhooks(deadline)
+        hooks = self._account.client.bound(deadline=deadline).webhooks()
         return [hook for hook in hooks if self._is_ours(str(hook.get("destination", "")))]
 
     def subscribe(self, deadline: float, address: str = "") -> None:
         """Register the webhook, at `address` or the usual one, which also switches it on. Raises DeliveryError."""
-        self._account.client.subscribe(address or self.address(), EVENTS, deadline)
+        self._account.client.bound(deadline=deadline).subscribe(address or self.address(), EVENTS)
 
     def check(self, tell_silent: Callable[[], object]) -> str:
         """Look whether amoCRM still sends its webhooks here, and mend it where that is allowed. Raises DeliveryError.

@@ -17,7 +17,7 @@ from service.email_address import canonical
 def pipelines() -> None:
     """List amoCRM's pipelines and stages with their ids."""
     try:
-        found = current().wiring.amocrm.pipelines.all(max_age=5.0, deadline=checks.DEADLINE)
+        found = current().wiring.amocrm.pipelines.within(checks.DEADLINE).all(max_age=5.0)
     except DeliveryError as error:
         fail(error.message)
     ours = current().settings.amocrm.pipeline_id

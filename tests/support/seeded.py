@@ -92,7 +92,8 @@ class Wired:
         self.amocrm = SimpleNamespace(
             pace=Pace(self.store.rate_limiter, self.store.key_values, self.store.now, 6.0, lambda _seconds: None),
             pipelines=SimpleNamespace(
-                all=lambda **_: [SimpleNamespace(id=PIPELINE, name=FUNNEL[0])], target=self._target
+                within=lambda _: SimpleNamespace(all=lambda **_: [SimpleNamespace(id=PIPELINE, name=FUNNEL[0])]),
+                target=self._target,
             ),
             tokens=SimpleNamespace(status=self.token_status),
             client=SimpleNamespace(

@@ -25,8 +25,7 @@ from typing import Any
 from outbox.outcome import DeliveryError
 from outbox.sqlite import SqliteStore
 from sandbox import defaults
-from service.amocrm import AmocrmAccount
-from service.amocrm import client as client_module
+from service.amocrm import AmocrmAccount, api
 from service.amocrm.oauth import endpoint
 from service.config import Amocrm
 from service.network.http import Http
@@ -143,7 +142,7 @@ def hold_lock(told: Told) -> None:
 def main() -> None:
     told: Told = json.loads(sys.stdin.readline())
     endpoint.TOTAL = TOTAL / SPEED
-    client_module.TOTAL = 0.5
+    api.TOTAL = 0.5
     chance = random.Random(told["seed"])
     SqliteStore(told["database"], now=now).maintenance.migrate()
     workers = [fork(partial(use, told, number)) for number in range(3)]

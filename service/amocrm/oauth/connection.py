@@ -97,6 +97,14 @@ class StoredConnection:
             if self._token_store.save(replace(now, revoked=why or "access was revoked"), kept.version) is not None:
                 return
 
+    def move(self, connection: Connection, base_url: str) -> bool:
+        """The account lives at this address now. -> False where another connection is stored by now."""
+        kept = self._token_store.load()
+        if kept is None or not kept.readable or kept.connection.access != connection.access:
+            return False
+        moved = replace(kept.connection, base_url=base_url, base_setting=self._settings.base_url)
+        return self._token_store.save(moved, kept.version) is not None
+
     def name(self, account: Mapping[str, Any]) -> None:
         """Remember id and name of the account that the tokens turned out to belong to."""
         kept = self._token_store.load()

@@ -135,6 +135,16 @@ class TokenOwner:
         kept = self._stored.load()
         return self._stored.base_url(kept.connection if kept else None)
 
+    def follow(self) -> bool:
+        """Look where the account has gone, after it was not found where it was. -> whether it is elsewhere now."""
+        connection = self._stored.usable()
+        base_url = self._stored.base_url(connection)
+        try:
+            moved = self._moved_to(connection, base_url)
+        except DeliveryError:
+            return False
+        return bool(moved) and self._stored.move(connection, moved)
+
     # -- asked by people and the schedule
 
     def refresh(self, force: bool = False) -> bool:
@@ -359,7 +369,7 @@ class TokenOwner:
     def _moved_to(self, connection: Connection, base_url: str) -> str:
         """Where the account has gone, "" when it is where it was. Asked only of hosts of amoCRM itself."""
         domain = str(claims(connection.access).get("api_domain") or "").lower()
-        if self._settings.overridden or not ALLOWED_HOST.fullmatch(domain):
+        if self._settings.overridden or not connection.refresh or not ALLOWED_HOST.fullmatch(domain):
             return ""
         try:
             number, host = self._endpoint.home_of(domain, connection.refresh)
@@ -377,9 +387,20 @@ class TokenOwner:
         if refused.kind == "grant":
             self._stored.revoke(connection, refused.detail)
             raise reconnect(refused.detail)
-        mend = "check AMOCRM_CLIENT_ID, AMOCRM_CLIENT_SECRET and AMOCRM_REDIRECT_URI (byte for byte)"
         if refused.kind == "place":
-            mend = "check AMOCRM_SUBDOMAIN and AMOCRM_DOMAIN"
+            # A host that is between two names says so for a while, and then everything goes on.
+            host = host_of(self._stored.base_url(connection))
+            moved = DeliveryError(
+                f"amoCRM knows no account at {host} ({refused.detail}): we ask again",
+                cause="amocrm_moved",
+                pause=PauseKind.OUTAGE,
+                disprovable=True,
+                status=refused.status,
+                params={"detail": refused.detail, "host": host},
+            )
+            self._backoff.note(moved)
+            raise moved
+        mend = "check AMOCRM_CLIENT_ID, AMOCRM_CLIENT_SECRET and AMOCRM_REDIRECT_URI (byte for byte)"
         error = DeliveryError(
             f"amoCRM gives no new access ({refused.detail}): {mend}",
             cause="amocrm_credentials",

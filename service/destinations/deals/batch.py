@@ -25,6 +25,9 @@ from service.destinations.deals.write import SERIES, Fault, Move, Writer, Writte
 if TYPE_CHECKING:
     from outbox.outcome import DeliveryContext
 
+LOG_WAIT = 5.0
+"""Seconds for which amoCRM's log of events may be read before it counts as closed."""
+
 TURNS = 3
 """How often a row is judged anew because its deal changes under our hands; then it waits for the next pass."""
 
@@ -57,6 +60,7 @@ class Batch:
         self._losers: dict[int, list[Delivery]] = {}  # a winner's id -> the rows that it makes needless
         self._turns: dict[int, int] = {}
         self._series: tuple[str, int] = ("", 0)
+        self._log_is_closed = False
 
     def run(self, rows: Sequence[Delivery], targets: Mapping[int, Target]) -> None:
         """Deliver these. Raises DeliveryError where all of the account is concerned, LeaseLost, Stopping."""
@@ -64,7 +68,8 @@ class Batch:
         for row in rows:
             self._queues.setdefault(_key(row), []).append(row)
         lookup = self._lookup.bound(self._recorder.reading(rows))
-        lost = lookup.resolve([(row.email or "", targets[row.id]) for row in rows])
+        tired = {row.email or "" for row in rows if row.failures >= outcomes.PATIENCE}
+        lost = lookup.resolve([(row.email or "", targets[row.id]) for row in rows], tired)
         self._context.settle(self._without_deal(lost))
         while moves := self._next_round():
             for chunk in self._writer.chunks(moves):
@@ -145,9 +150,17 @@ class Batch:
         """When was it moved back? amoCRM's log of events knows; without an answer the manager's move stands."""
         ours = self._known[lead.id].ours
         since = int(ours.at) - 60 if ours else int(row.received_at) - 60
-        for change in client.status_changes_of(lead.id, since, int(self._now()) + 3600):
-            if change.status_id == lead.status_id:
-                return Verdict("move") if row.received_at > change.at else Verdict("moved_back", unsure.words)
+        log = client.bound(deadline=LOG_WAIT).status_changes_of(lead.id, since, int(self._now()) + 3600)
+        try:
+            for change in log if not self._log_is_closed else ():
+                if change.status_id == lead.status_id:
+                    return Verdict("move") if row.received_at > change.at else Verdict("moved_back", unsure.words)
+        except DeliveryError as error:
+            if error.pause is not None and error.retry_after is not None:
+                raise
+            self._log_is_closed = True  # a side door: no other row of this pass waits for it
+            if error.outage and row.failures < outcomes.PATIENCE:
+                return Verdict("unknown", f"when the deal was moved back is not known yet: {error.message}")
         return Verdict("moved_back", unsure.words)
 
     def _outcome(self, row: Delivery, verdict: Verdict) -> Outcome | None:
@@ -155,6 +168,8 @@ class Batch:
         lead = self._lookup.lead(self._deal_of(row) or 0)
         if verdict.kind in ("deal_gone", "elsewhere"):
             return self._lookup.bound(self._recorder.reading([row])).heal(row, target)
+        if verdict.kind == "unknown":
+            return DeliveryError(verdict.words, cause="amocrm_down", lead_id=lead.id if lead else None)
         if verdict.kind == "here" and lead is not None:
             asked = self._known[lead.id].asked
             before = asked.old_status_id if asked else None
@@ -239,9 +254,10 @@ class Batch:
                 self._turns[fault.move.row.id] = self._turns.get(fault.move.row.id, 0) + 1
                 continue
             person = self._lookup.people.get(fault.move.row.email or "")
-            settled[fault.move.row.id] = outcomes.refused(fault, cause, person, self._pipelines)
+            error = outcomes.refused(fault, cause, person, self._pipelines)
+            settled[fault.move.row.id] = error
             queue = self._queue(fault.move.row)
-            queue[:] = [row for row in queue if row.id != fault.move.row.id]
+            queue[:] = [row for row in queue if error.permanent and row.id != fault.move.row.id]
             self._series = (cause, self._series[1] + 1 if self._series[0] == cause else 1)
 
     def _cause(self, fault: Fault) -> str:

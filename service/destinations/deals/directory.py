@@ -7,7 +7,8 @@ whole contact base. It is tried only so far as it cannot cost more than it saves
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from service.amocrm.account_facts import AccountFacts
@@ -74,7 +75,9 @@ class Directory:
 
     def search(self, email: str) -> Person:
         """Ask amoCRM now."""
-        return _person(email, self._client.find_contacts(email), searched=True)
+        person = _person(email, self._client.find_contacts(email), searched=True)
+        entry = self._key_values.get(NAMESPACE, email)
+        return replace(person, missing=from_entry(email, entry).missing) if entry is not None else person
 
     def learn(self, person: Person, open_ids: Iterable[int], inactive_lead_ids: Iterable[int]) -> None:
         """Remember which of the deals are worth looking at. A person without open deals is not remembered."""
@@ -87,6 +90,11 @@ class Directory:
             if open_ids and (person.searched or set(open_ids) != set(person.lead_ids)):
                 values[person.email] = as_value(person.contacts, open_ids, inactive_lead_ids)
         self._key_values.put_many(NAMESPACE, values)
+
+    def miss(self, person: Person, missing: Mapping[int, float]) -> None:
+        """Remember which deals amoCRM did not find, and since when. Until they are found or their end is proven, the
+        e-mail is searched for each time."""
+        self._key_values.put(NAMESPACE, person.email, as_value(person.contacts, (), missing=missing))
 
     def forget(self, emails: Sequence[str]) -> None:
         """What was remembered turned out to be wrong."""
@@ -105,7 +113,8 @@ class Directory:
         for email in emails:
             entry = kept.get(email)
             age = self._now() - entry.updated_at if entry else BELIEVED
-            if entry is None or not 0 <= age < BELIEVED or not self._prefetch.is_whole(entry.value):
+            held = entry is not None and not entry.value.get("missing") and self._prefetch.is_whole(entry.value)
+            if entry is None or not held or not 0 <= age < BELIEVED:
                 unknown.append(email)
             elif age < FRESH:
                 found[email] = from_entry(email, entry)
@@ -139,7 +148,8 @@ class Directory:
         return (since, count) if 0 <= self._now() - since < COUNTED_SECONDS else (self._now(), 0)
 
     def _check(self, emails: Sequence[str]) -> dict[str, Person]:
-        """Old entries, read again by their contacts' ids; those that no longer hold are left out and forgotten."""
+        """Old entries, read again by their contacts' ids; those that no longer hold, or of which a contact could not be
+        read, are left out and forgotten: they are searched for next."""
         if not emails:
             return {}
         kept = {
@@ -153,7 +163,7 @@ class Directory:
             person = _person(email, bearers)
             inactive = tuple(number for number in before.inactive_lead_ids if number in person.lead_ids)
             live = tuple(number for number in person.lead_ids if number not in inactive)
-            if bearers and live:
+            if bearers and live and all(number in rows for number in before.contacts):
                 good[email] = Person(email, person.contacts, live, inactive)
                 values[email] = as_value(person.contacts, live, inactive)
         self.forget([email for email in emails if email not in good])

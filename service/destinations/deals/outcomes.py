@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from outbox.outcome import Delivered, DeliveryError, Outcome, Skipped
@@ -11,6 +12,9 @@ from service.amocrm.pipelines import Pipelines, Target
 from service.destinations.deals.person import Person
 from service.destinations.deals.rules import Choice, Verdict
 from service.destinations.deals.write import Fault, Move
+
+PATIENCE = 3
+"""Failed attempts, some minutes on the schedule, after which an answer that stays the same is believed."""
 
 CODES = {"moved_back": "superseded", "elsewhere": "deal_gone"}
 """Verdicts whose name is no reason of the contract."""
@@ -69,8 +73,34 @@ def superseded(loser: Target, winner: Move, by: int, pipelines: Pipelines, perso
     )
 
 
-def no_deal(person: Person, choice: Choice, gone: bool, target: Target, pipelines: Pipelines) -> Outcome:
-    """The student has no open deal in the pipeline. gone: the one that was known has been deleted."""
+def missing_deal(person: Person, lead_id: int, target: Target) -> DeliveryError:
+    """A deal that was known is not found. That is no proof yet: it is looked for again on the schedule."""
+    name = person.name()
+    return DeliveryError(
+        f"amoCRM does not find deal {lead_id} just now; we look again, also for another deal of the student",
+        cause="deal_missing",
+        code="not_found",
+        person=name or None,
+        params={"lead": lead_id, "contact": name},
+        facts={"lesson": target.lesson, "contact_name": name},
+        lead_id=lead_id,
+    )
+
+
+def unread_deal(error: DeliveryError, lead_id: int, target: Target) -> DeliveryError:
+    """One of the student's deals could not be read, so that it is not known which one is meant."""
+    return DeliveryError(
+        f"deal {lead_id} could not be read: {error.message}",
+        cause=error.cause,
+        status=error.status,
+        params=error.params,
+        facts={"lesson": target.lesson},
+        lead_id=lead_id,
+    )
+
+
+def no_deal(person: Person, choice: Choice, gone: int | None, target: Target, pipelines: Pipelines) -> Outcome:
+    """The student has no open deal in the pipeline. gone: the one that was known and has been deleted."""
     if choice.found == "closed":
         return skipped(
             Verdict("deal_closed", "the student's deals in the funnel are closed"),
@@ -79,8 +109,10 @@ def no_deal(person: Person, choice: Choice, gone: bool, target: Target, pipeline
             person,
             pipelines,
         )
-    if gone:
-        return skipped(Verdict("deal_gone", "the student's deal was deleted"), None, target, person, pipelines)
+    if gone is not None:
+        verdict = Verdict("deal_gone", "the student's deal was deleted")
+        # With its id, so that whoever hears of the deal again can tell.
+        return replace(skipped(verdict, None, target, person, pipelines), lead_id=gone)
     name = person.name()
     if not person.contacts:
         return DeliveryError(
@@ -100,7 +132,8 @@ def no_deal(person: Person, choice: Choice, gone: bool, target: Target, pipeline
 
 
 def refused(fault: Fault, cause: str, person: Person | None, pipelines: Pipelines) -> DeliveryError:
-    """amoCRM's answer to this row's own write names it: no further attempt makes sense."""
+    """amoCRM's answer to this row's own write names it: no further attempt makes sense. A 403 or 404 has to be given
+    again minutes later, since both are seen in passing."""
     move = fault.move
     said = f"amoCRM's words: {fault.detail}" if fault.detail else "amoCRM gave no reason"
     messages = {
@@ -112,7 +145,7 @@ def refused(fault: Fault, cause: str, person: Person | None, pipelines: Pipeline
         f"{messages.get(cause, 'amoCRM refused to change the deal')} ({said})",
         cause=cause,
         code="refused",
-        permanent=True,
+        permanent=fault.status not in (403, 404) or move.row.failures >= PATIENCE,
         status=fault.status,
         params={"detail": fault.detail, "lesson": move.target.lesson, "stage": move.target.name},
         facts=facts,

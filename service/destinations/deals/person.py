@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,13 +15,20 @@ NAMESPACE = "directory"
 @dataclass(frozen=True)
 class Person:
     """What is known of an e-mail. contacts: names by id. lead_ids: the deals to look at; inactive_lead_ids: those that
-    were closed or in other pipelines when they were last read. searched: amoCRM's own search was asked in this pass."""
+    were closed or in other pipelines when they were last read. searched: amoCRM's own search was asked in this pass.
+    missing: deals that are looked for, since amoCRM did not find them when it was asked; and since when."""
 
     email: str
     contacts: Mapping[int, str]
     lead_ids: tuple[int, ...]
     inactive_lead_ids: tuple[int, ...] = ()
     searched: bool = False
+    missing: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def watched(self) -> tuple[int, ...]:
+        """The deals that have to be read to know which one is meant."""
+        return tuple(dict.fromkeys((*self.lead_ids, *self.missing)))
 
     def name(self, contact_ids: Sequence[int] = ()) -> str:
         """The name of the contact who bears this e-mail and belongs to the deal with these contacts."""
@@ -30,7 +37,11 @@ class Person:
 
 
 def as_value(
-    contacts: Mapping[int, str], lead_ids: Iterable[int], inactive_lead_ids: Iterable[int] = (), scan: str = ""
+    contacts: Mapping[int, str],
+    lead_ids: Iterable[int],
+    inactive_lead_ids: Iterable[int] = (),
+    scan: str = "",
+    missing: Mapping[int, float] | None = None,
 ) -> Any:
     """An entry as the memory keeps it. scan: the reading by pages that it came from, which may not be whole yet."""
     value: dict[str, Any] = {"contacts": {str(number): name for number, name in contacts.items()}}
@@ -39,10 +50,13 @@ def as_value(
         value["dull"] = dull
     if scan:
         value["scan"] = scan
+    if missing:
+        value["missing"] = {str(number): at for number, at in missing.items()}
     return value
 
 
 def from_entry(email: str, entry: Entry) -> Person:
     value = entry.value
     contacts = {int(number): str(name) for number, name in value["contacts"].items()}
-    return Person(email, contacts, tuple(value["leads"]), tuple(value.get("dull", ())))
+    missing = {int(number): float(at) for number, at in value.get("missing", {}).items()}
+    return Person(email, contacts, tuple(value["leads"]), tuple(value.get("dull", ())), missing=missing)

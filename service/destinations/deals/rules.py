@@ -27,7 +27,7 @@ class Choice:
 class Verdict:
     """What is to be done. kind: move, here (our own earlier write has arrived), already_further, deal_closed,
     deal_gone, elsewhere (in another pipeline now), moved_back, or ask (only amoCRM's log of events can tell when it
-    was moved back). words: English, for a person."""
+    was moved back), unknown (and that does not answer). words: English, for a person."""
 
     kind: str
     words: str = ""

@@ -90,6 +90,7 @@ class Writer:
         self._quarantine = quarantine
         self._alone = alone
         self._lost = 0
+        self._asked = False  # whether the account was found good
         self._blind = 0  # refused alone, without having been named in a batch
 
     def chunks(self, moves: Sequence[Move]) -> list[list[Move]]:
@@ -126,11 +127,16 @@ class Writer:
         return []
 
     def _failed(self, part: list[Move], error: DeliveryError, written: Written) -> list[list[Move]]:
-        if error.status == 403:
+        if error.pause is None and not error.outage and error.status in (403, 404):
+            # In amoCRM's own words: a right to one of these deals is missing, or it is gone; if the account is there.
+            self._ask_account(part)
+            return self._rejected(part, error, Refused(str(error.params.get("detail") or "")), written)
+        if error.status == 403 and error.cause == "amocrm_forbidden":
             if len(part) == 1 and part[0].row.id in self._alone:
-                # The account was asked and is good: it is this deal that we may not change.
+                # The account was asked and is good: it is this deal's request that somebody on the way refuses.
                 self._quarantine.clear([part[0].row.id])
-                written.refused.append(Fault(part[0], str(error.params.get("detail") or ""), 403, rights=True))
+                message = "This deal's change was refused with 403, while the account answers; we try again"
+                written.failed.append((part[0], DeliveryError(message, cause="amocrm_rights", status=403)))
                 return []
             self._quarantine.add(move.row.id for move in part)
             raise error
@@ -138,18 +144,21 @@ class Writer:
             raise error
         if error.outage:
             return self._lost_answer(part, error, written)
-        if error.status == 413 or len(part) > 1:
+        if len(part) > 1:
             return self._rejected(part, error, Refused(error.message), written)
-        if error.status == 404:  # of a single deal
-            written.refused.append(Fault(part[0], str(error.params.get("detail") or ""), 404))
-            return []
         written.failed.append((part[0], error))
         return []
+
+    def _ask_account(self, part: Sequence[Move]) -> None:
+        """Once a pass. Raises DeliveryError where all of the account is refused."""
+        if not self._asked:
+            self._recorder.reading([move.row for move in part]).account()
+            self._asked = True
 
     def _rejected(self, part: list[Move], error: DeliveryError, refused: Refused, written: Written) -> list[list[Move]]:
         """Whether the good rows of a refused batch were applied is not documented. To send them again is harmless: the
         same stage again is no change."""
-        rights = error.cause == "amocrm_rights"
+        rights = error.cause == "amocrm_rights"  # error 244, or a 403
         faulty = [(move, text) for move in part if (text := _named(move, refused)) is not None]
         if not faulty and len(part) == 1:
             self._blind += 1
@@ -190,10 +199,10 @@ class Writer:
         arrived: list[Move] = []
         for move in part:
             lead = leads.get(move.lead.id)
-            place = (lead.pipeline_id, lead.status_id) if lead else None
+            place = (lead.pipeline_id, lead.status_id) if lead and not lead.is_deleted else None
             if place == (move.target.pipeline_id, move.target.status_id):
                 arrived.append(move)
-            elif lead is not None and not lead.is_deleted and place == (move.lead.pipeline_id, move.lead.status_id):
+            elif move.lead.id in leads.unread or place == (move.lead.pipeline_id, move.lead.status_id):
                 missing.append(move)
             else:
                 written.again.append(move)

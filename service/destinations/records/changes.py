@@ -220,6 +220,9 @@ class StageChanges:
         for row in rows:
             lead_id = int(row.data["lead_id"])
             lead = leads.get(lead_id)
+            if (error := leads.unread.get(lead_id)) is not None:
+                found[row.id] = self._later(row, error)
+                continue
             if lead is None or lead.is_deleted:
                 found[row.id] = Skipped(f"deal_gone: amoCRM has no deal {lead_id} any more", lead_id=lead_id)
                 continue

@@ -192,7 +192,7 @@ def stage_list() -> Response:
     dealpost = current()
     fault = ""
     try:
-        dealpost.wiring.amocrm.pipelines.all(max_age=5.0, deadline=DEADLINE)
+        dealpost.wiring.amocrm.pipelines.within(DEADLINE).all(max_age=5.0)
     except DeliveryError as error:
         fault = words.cause_title(error.cause, error.params)
     lesson = request.args.get("lesson", "")

@@ -107,6 +107,12 @@ class Running:
                 return found
         raise AssertionError("it never ends")
 
+    def later(self, seconds: float, times: int = 1) -> None:
+        """Time passes, and what is due then goes out; so many times."""
+        for _ in range(times):
+            self.offset += seconds
+            self.drain()
+
     def row(self, event_id: str) -> Delivery:
         event = self.store.reading.event(event_id)
         assert event is not None

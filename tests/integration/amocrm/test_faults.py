@@ -68,6 +68,8 @@ class TestRefusedBatch:
         before(running, lambda: running.sandbox.amocrm.delete_deal(deals["s1@example.com"]))
         events = running.lessons([(email, 1) for email in deals])
         running.drain()
+        assert running.states(events) == {"delivered": 2, "pending not_found": 1}
+        running.later(40, 5)
         assert running.states(events) == {"delivered": 2, "skipped deal_gone": 1}
 
 
@@ -218,7 +220,7 @@ class TestOutage:
     def test_a_server_that_hangs_or_drips_is_cut_at_the_total(
         self, running: Running, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("service.amocrm.client.TOTAL", 0.3)
+        monkeypatch.setattr("service.amocrm.api.TOTAL", 0.3)
         running.student()
         running.account.pipelines.all()
         running.sandbox.faults.add(kind, seconds=2.0)
@@ -317,16 +319,41 @@ class TestWholeAccount:
         deals = running.students(8)
         running.warm()
         bad = deals["s5@example.com"]
-        running.sandbox.faults.add("status", method="PATCH", status=403, count=None, contains=str(bad))
+        running.sandbox.faults.add("status", method="PATCH", status=403, count=None, contains=str(bad), html=True)
         events = running.lessons([(email, 1) for email in deals])
         running.drain()
         assert running.states(events) == {"pending": 8}
         running.offset += 3700
         running.drain()
-        assert running.states(events) == {"delivered": 7, "dead refused": 1}
-        [dead] = [running.row(one) for one in events if running.state(one) == "dead refused"]
-        assert (dead.lead_id, dead.cause) == (bad, "amocrm_rights")
-        assert "GET /api/v4/account" in running.requests()
+        assert running.states(events) == {"delivered": 7, "pending amocrm_rights": 1}
+        assert "GET /api/v4/account" in running.requests() and running.paused() is None
+        running.sandbox.faults.clear()
+        running.later(40)
+        assert running.states(events) == {"delivered": 8}
+
+    def test_a_403_in_words_concerns_one_deal_and_stops_nobody(self, running: Running) -> None:
+        deals = running.students(20)
+        running.warm()
+        bad = deals["s5@example.com"]
+        running.sandbox.faults.preset("deal_forbidden", entity=bad, method="PATCH")
+        events = running.lessons([(email, 1) for email in deals])
+        running.drain()
+        assert running.states(events) == {"delivered": 19, "pending refused": 1}
+        assert running.paused() is None and not running.alerts
+        running.later(40, 2)
+        [row] = [running.row(one) for one in events if running.state(one) == "pending refused"]
+        assert row.cause == "amocrm_rights" and row.lead_id == bad
+        running.later(130)
+        assert running.states(events) == {"delivered": 19, "dead refused": 1}
+
+    def test_a_403_in_words_that_passes_kills_nobody(self, running: Running) -> None:
+        running.student()
+        running.warm()
+        running.sandbox.faults.add("status", method="PATCH", status=403, detail="Недостаточно прав")
+        event = running.lesson()
+        running.drain()
+        running.later(6)
+        assert running.state(event) == "delivered"
 
     def test_error_244_is_a_missing_right(self, running: Running) -> None:
         running.student()

@@ -325,12 +325,25 @@ class TestStale:
         running.sandbox.amocrm.delete_deal(deal)
         event = running.lesson(lesson=2)
         running.drain()
-        assert running.state(event) == "skipped deal_gone"
+        row = running.row(event)
+        assert (running.state(event), row.cause, row.lead_id) == ("pending not_found", "deal_missing", deal)
+        running.later(40, 3)
+        assert running.state(event) == "pending not_found"
+        running.later(130)
+        assert running.state(event) == "skipped deal_gone" and running.row(event).lead_id == deal
         assert running.store.key_values.get("directory", "anna@example.com") is None
 
-    def test_a_deleted_deal_that_is_still_shown(self, running: Running) -> None:
-        running.sandbox.set(deleted_deals="shown")
-        self.test_a_deleted_deal_and_none_else(running)
+    @pytest.mark.parametrize("rows", ["nulls", "whole"])
+    def test_a_deleted_deal_that_is_still_shown_needs_no_second_look(self, running: Running, rows: str) -> None:
+        running.sandbox.set(deleted_deals="shown", deleted_rows=rows)
+        deal = running.student()
+        running.lesson()
+        running.drain()
+        running.sandbox.amocrm.delete_deal(deal)
+        event = running.lesson(lesson=2)
+        running.drain()
+        assert running.state(event) == "skipped deal_gone"
+        assert running.store.key_values.get("directory", "anna@example.com") is None
 
     def test_a_closed_deal_and_a_new_one(self, running: Running) -> None:
         deal = running.student()

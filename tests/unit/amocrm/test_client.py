@@ -30,13 +30,16 @@ def pairs(request: Mapping[str, Any], name: str) -> list[str]:
 
 def test_deals_are_read_250_at_a_time_each_row_checked() -> None:
     def answer(request: Mapping[str, Any]) -> Any:
+        if request["path"].endswith("/7"):
+            return 204, b""
         ids = pairs(request, "filter[id][]")
         return listed("leads", *({**LEAD, "id": one} for one in reversed(ids) if one != "7"))
 
     one = house(answer)
     found = one.client.leads([*range(1, 401), 5])
     assert sorted(found) == [number for number in range(1, 401) if number != 7]
-    assert [len(pairs(request, "filter[id][]")) for request in one.http.requests] == [250, 150]
+    assert [len(pairs(request, "filter[id][]")) for request in one.http.requests] == [250, 150, 0]
+    assert one.http.paths()[2] == "GET /api/v4/leads/7" and found.absent == {7}
     assert pairs(one.http.requests[0], "limit") == ["250"] and pairs(one.http.requests[0], "with") == ["contacts"]
     assert one.http.requests[0]["headers"] == {"Authorization": "Bearer token"}
     assert one.http.requests[0]["total"] == 10.0
@@ -44,9 +47,49 @@ def test_deals_are_read_250_at_a_time_each_row_checked() -> None:
 
 @pytest.mark.parametrize("answer", [(204, b""), (404, {"detail": "Not found"})])
 def test_a_single_deal_is_asked_for_by_its_address_and_may_be_gone(answer: Any) -> None:
-    one = house(lambda request: answer)
-    assert one.client.leads([5]) == {}
-    assert one.http.paths() == ["GET /api/v4/leads/5"]
+    one = house(lambda request: (200, {"id": 77}) if request["path"].endswith("/account") else answer)
+    found = one.client.leads([5])
+    assert found == {} and found.absent == {5} and not found.unread
+    assert one.http.paths() == ["GET /api/v4/leads/5", "GET /api/v4/account"]
+
+
+@pytest.mark.parametrize("body", [{"title": "Not found", "status": 404}, b"<html>404 nginx</html>", b""])
+def test_where_everything_is_404_nothing_is_gone(body: Any) -> None:
+    for ids in ([5], [5, 6, 7]):
+        with pytest.raises(DeliveryError) as error:
+            house(lambda request: (404, body)).client.leads(ids)
+        assert (error.value.cause, error.value.pause) == ("amocrm_moved", "outage")
+
+
+def test_a_gateway_s_404_or_an_unreadable_row_is_that_row_s_trouble_and_no_outage() -> None:
+    def answer(request: Mapping[str, Any]) -> Any:
+        if request["path"].endswith("/leads"):
+            nulls = {"id": 3, "status_id": None, "pipeline_id": None}
+            return listed("leads", {**LEAD, "id": 1}, nulls, "?")
+        return (404, b"<html>nginx</html>") if request["path"].endswith("/2") else (200, {"id": 3, "status_id": None})
+
+    found = house(answer).client.leads([1, 2, 3])
+    assert list(found) == [1] and set(found.unread) == {2, 3} and not found.absent
+    assert not any(error.outage or error.pause for error in found.unread.values())
+
+
+def test_a_list_that_is_cut_follows_its_links_and_never_in_a_circle() -> None:
+    rows = [{**LEAD, "id": number} for number in range(1, 101)]
+
+    def answer(request: Mapping[str, Any]) -> Any:
+        page = int((pairs(request, "page") or ["1"])[0])
+        if "/leads/" in request["path"]:
+            return 204, b""
+        href = f"https://elsewhere.example/api/v4/leads?page={page + 1}&limit=30"
+        links = {"next": {"href": href if page < 3 else "?page=1&limit=250"}}
+        return 200, {"_links": links, "_embedded": {"leads": rows[(page - 1) * 30 : page * 30]}}
+
+    one = house(answer)
+    assert sorted(one.client.leads(range(1, 96))) == list(range(1, 91))
+    lists = [request for request in one.http.requests if request["path"].endswith("/leads")]
+    assert [pairs(request, "limit") for request in lists] == [["250"], ["30"], ["30"], ["250"]]
+    assert {request["host"] for request in one.http.requests} == {"school.amocrm.ru"}
+    assert all(len(pairs(request, "filter[id][]")) == 95 for request in lists)
 
 
 def test_where_filters_are_ignored_a_deal_that_is_not_on_the_page_is_not_gone() -> None:
@@ -67,7 +110,8 @@ def test_where_filters_are_ignored_a_deal_that_is_not_on_the_page_is_not_gone() 
 
 
 def test_another_deal_under_the_address_is_not_taken() -> None:
-    assert house(lambda request: (200, {**LEAD, "id": 6})).client.leads([5]) == {}
+    found = house(lambda request: (200, {**LEAD, "id": 6})).client.leads([5])
+    assert found == {} and set(found.unread) == {5}
 
 
 def test_only_contacts_that_bear_exactly_this_email() -> None:
@@ -181,12 +225,18 @@ def test_a_block_carries_what_the_support_asks_for() -> None:
     assert error.value.params["since"] == "2026-09-21T14:13:20Z"
 
 
-def test_a_403_with_words_about_webhooks_is_a_missing_right() -> None:
-    one = house(lambda request: (403, {"detail": "Недостаточно прав"}))
-    for call in (one.client.webhooks, lambda: one.client.subscribe("https://x", ["status_lead"])):
+@pytest.mark.parametrize("status", [402, 403, 404])
+@pytest.mark.parametrize("body", [{"detail": "Недостаточно прав"}, b"<html>"])
+def test_a_refusal_of_webhooks_or_events_concerns_nothing_else(status: int, body: Any) -> None:
+    one = house(lambda request: (200, {"id": 1}) if request["method"] == "DELETE" else (status, body))
+    for call, cause in (
+        (one.client.webhooks, "webhooks_closed"),
+        (lambda: one.client.subscribe("https://x", ["status_lead"]), "webhooks_closed"),
+        (lambda: list(one.client.status_changes(0, 1)), "events_closed"),
+    ):
         with pytest.raises(DeliveryError) as error:
             call()
-        assert error.value.cause == "amocrm_rights" and error.value.pause is None
+        assert (error.value.cause, error.value.pause, error.value.outage) == (cause, None, False)
 
 
 def test_subscribing_removes_the_hook_first() -> None:

@@ -28,7 +28,6 @@ def test_good(status: int) -> None:
         (429, "amocrm_slow_down", "rate", False),
         (401, "amocrm_reconnect", "reconnect", False),
         (402, "amocrm_unpaid", "unpaid", False),
-        (403, "amocrm_forbidden", "forbidden", False),
         (408, "amocrm_down", None, True),
         (500, "amocrm_down", None, True),
         (502, "amocrm_down", None, True),
@@ -36,11 +35,7 @@ def test_good(status: int) -> None:
         (504, "amocrm_down", None, True),
         (599, "amocrm_down", None, True),
         (301, "amocrm_unreadable", None, True),
-        (400, "deal_refused", None, False),
-        (404, "deal_refused", None, False),
-        (405, "deal_refused", None, False),
-        (409, "deal_refused", None, False),
-        (422, "deal_refused", None, False),
+        (404, "amocrm_moved", "outage", False),
     ],
 )
 def test_each_status_in_json_and_html(status: int, cause: str, pause: str | None, outage: bool, body: bytes) -> None:
@@ -49,6 +44,43 @@ def test_each_status_in_json_and_html(status: int, cause: str, pause: str | None
     assert (error.cause, error.pause, error.outage) == (cause, pause, outage)
     assert error.status == status and not error.permanent and str(status) in error.message
     assert "<html>" not in error.message and error.params["detail"]
+    assert error.cause in causes.CAUSES
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 409, 422])
+def test_a_refusal_is_one_only_in_amocrm_s_own_form(status: int) -> None:
+    for body in (problem(status, "words"), problem(status)):
+        error = errors.classify(status, {}, body, "PATCH /api/v4/leads", of_rows=True)
+        assert error is not None and (error.cause, error.pause, error.outage) == ("deal_refused", None, False)
+    for body in (HTML, b"", b"\xff", b"[1]", b"{}"):
+        error = errors.classify(status, {}, body, "PATCH /api/v4/leads", of_rows=True)
+        assert error is not None and (error.cause, error.pause, error.outage) == ("amocrm_unreadable", None, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "of_rows", "cause", "pause"),
+    [
+        (HTML, False, "amocrm_forbidden", "forbidden"),
+        (HTML, True, "amocrm_forbidden", "forbidden"),
+        (b"", True, "amocrm_forbidden", "forbidden"),
+        (problem(403, "Недостаточно прав"), True, "amocrm_rights", None),
+        (problem(403, "Недостаточно прав"), False, "amocrm_rights", "forbidden"),
+        (problem(403, "x", error_code=110), False, "amocrm_reconnect", "reconnect"),
+        (problem(403, "x", error_code=111), False, "amocrm_captcha", "forbidden"),
+        (problem(403, "x", code="112"), True, "amocrm_user_off", "forbidden"),
+        (
+            b'{"response": {"error": "IP", "error_code": "113", "ip": "1.2.3.4"}}',
+            True,
+            "amocrm_ip_refused",
+            "forbidden",
+        ),
+    ],
+)
+def test_a_403_is_a_block_a_right_or_what_its_number_says(
+    body: bytes, of_rows: bool, cause: str, pause: str | None
+) -> None:
+    error = errors.classify(403, {}, body, "GET /api/v4/leads/5", of_rows=of_rows)
+    assert error is not None and (error.cause, error.pause) == (cause, pause)
     assert error.cause in causes.CAUSES
 
 

@@ -555,9 +555,24 @@ def test_an_account_that_is_not_there_keeps_its_token() -> None:
     endpoint.next = [(404, {"detail": "Not found"})]
     house = House(endpoint)
     error = failure(house)
-    assert error.cause == "amocrm_credentials" and "AMOCRM_SUBDOMAIN" in error.message
-    house.clock.at += 3600
+    assert (error.cause, error.pause) == ("amocrm_moved", "outage") and error.params["host"] == "school.amocrm.ru"
+    house.clock.at += 6
     assert house.tokens.access_token() == "access-1"
+
+
+def test_an_account_that_answers_404_to_every_question_is_followed_with_the_token_it_has() -> None:
+    def answer(request: Mapping[str, Any]) -> Any:
+        if request["host"] == "school.amocrm.ru":
+            return 404, b"<html>nginx</html>"
+        if request["path"] == "/oauth2/account/current/subdomain":
+            return 200, {"id": 77, "subdomain": "new", "domain": "new.amocrm.ru"}
+        return 200, {"id": 77, "name": "Школа"}
+
+    house = House(answer)
+    first_pair(house)
+    assert house.client.account()["id"] == 77
+    assert house.tokens.base_url() == "https://new.amocrm.ru"
+    assert not [path for path in house.http.paths() if "access_token" in path]  # no new pair was needed
 
 
 # ---- shown

@@ -28,7 +28,7 @@ def complete() -> Response:
     intake.refuse_big(request, [body])
     faults: list[Fault] = []
     sent_id = intake.own_id(body.pop("id", None), "id", faults)
-    sent_key = None if sent_id else intake.idempotency_key(request)
+    sent_key = intake.idempotency_key(request)
     try:
         routed = route(LESSON, body, context.lesson_map)
     except Refused as refused:

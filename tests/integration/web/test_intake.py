@@ -82,6 +82,14 @@ def test_an_idempotency_key_is_an_id(post):
     assert set(problem(other, 409)) == {"Idempotency-Key"}
 
 
+@pytest.mark.parametrize("own", [{}, {"id": "1"}])
+@pytest.mark.parametrize("path", PATHS)
+def test_an_idempotency_key_that_is_too_long_is_refused_whether_it_is_needed_or_not(post, store, path, own):
+    body = {**(LESSON if path == PATHS[0] else RECORD), **own}
+    assert set(problem(post(path, body, {"Idempotency-Key": "k" * 256}), 422)) == {"Idempotency-Key"}
+    assert count(store) == 0
+
+
 def test_the_same_id_of_another_sender_is_another_event(web):
     body = {**LESSON, "id": "1"}
     one = web.post("/api/tripwire/complete", json=body, headers=KEY).json

@@ -12,6 +12,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER))
 
 from service.environment import held, hold_settings  # noqa: E402
+from service.log_writer import STDERR  # noqa: E402
 from service.startup import CANNOT_START, said_plainly  # noqa: E402
 
 # Read here, by the master alone, at its start and at each HUP: the web's workers are forked from it, the worker inside
@@ -19,10 +20,10 @@ from service.startup import CANNOT_START, said_plainly  # noqa: E402
 try:
     hold_settings()
 except CANNOT_START as error:
-    print(said_plainly(error), file=sys.stderr, flush=True)
+    STDERR.write(said_plainly(error))
     if held() is None:
         sys.exit(2)
-    print("The settings stay as they were until these can be used.", file=sys.stderr, flush=True)
+    STDERR.write("The settings stay as they were until these can be used.")
 
 settings, environ_of_settings = held() or sys.exit(2)
 web = settings.web
@@ -41,6 +42,8 @@ graceful_timeout = 25
 control_socket_disable = True
 # The store's threads and connections do not survive a fork: each worker opens its own.
 preload_app = False
+# Masked, and never waited for.
+logger_class = "service.gunicorn_log.GunicornLog"
 # Secrets ride in paths. The application writes an access log of its own, with the route's template.
 accesslog = None
 chdir = str(FOLDER)

@@ -7,6 +7,7 @@ import sys
 
 from service import create_app, logs
 from service.environment import read_settings
+from service.log_writer import STDERR
 from service.startup import CANNOT_START, said_plainly
 from service.worker import Worker
 
@@ -19,7 +20,7 @@ def main() -> int:
             logging.getLogger("scheduler").warning("DATABASE_URL: %s", settings.database_hint)
         worker = Worker(create_app(settings))
     except CANNOT_START as error:
-        print(said_plainly(error), file=sys.stderr, flush=True)
+        STDERR.write(said_plainly(error))
         return 2
     anew = False
 
@@ -31,7 +32,7 @@ def main() -> int:
         try:
             read_settings()
         except CANNOT_START as error:
-            print(said_plainly(error), file=sys.stderr, flush=True)
+            STDERR.write(said_plainly(error))
             print("The settings stay as they were until these can be used.", file=sys.stderr, flush=True)
         else:
             anew = True
@@ -42,6 +43,7 @@ def main() -> int:
     signal.signal(signal.SIGHUP, reload)
     worker.run()
     if anew:
+        STDERR.flush()
         os.execv(sys.executable, sys.orig_argv)
     return 0
 

@@ -7,6 +7,7 @@ import sys
 from outbox.engines import open_store
 from service import create_app, logs, start_web_heartbeat
 from service.environment import environ_at_start, read_settings
+from service.log_writer import STDERR
 from service.startup import CANNOT_START, said_plainly
 
 by_command = sys.argv[0].endswith(("flask", "flask/__main__.py"))
@@ -20,7 +21,7 @@ try:
     # A store that is to be replaced is not opened: it may be broken.
     app = create_app(settings, open_store(settings.database_url) if by_command and "restore" in sys.argv else None)
 except CANNOT_START as error:
-    print(said_plainly(error), file=sys.stderr, flush=True)
+    STDERR.write(said_plainly(error))
     sys.exit(EXIT)
 
 start_web_heartbeat(app)

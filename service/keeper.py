@@ -9,7 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 
 PATIENCE = 25.0
 """Seconds that the worker has for its end: hosts kill after 30."""
@@ -43,10 +45,20 @@ def keep(script: str) -> None:
             continue
         wait = 1.0 if time.monotonic() - began > LONG_LIVED else wait
         if goes_on():
-            print(f"The worker ended ({process.returncode}); starting it again in {wait:g} s.", file=sys.stderr)
+            tell(f"The worker ended ({process.returncode}); starting it again in {wait:g} s.")
         until, wait = time.monotonic() + wait, min(wait * 2, 60.0)
         while goes_on() and time.monotonic() < until:
             time.sleep(0.2)
+
+
+def tell(line: str) -> None:
+    """Into the log, without waiting for its reader and whether or not there is one."""
+
+    def write() -> None:
+        with suppress(OSError):
+            os.write(2, f"{line}\n".encode())
+
+    threading.Thread(target=write, daemon=True).start()
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

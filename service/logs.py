@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TextIO
 
 from flask import Request, Response
 
 from outbox.masking import masked_email
+from service.characters import printable
 from service.config import Settings
-from service.network.redaction import HIDDEN
+from service.log_writer import STDERR, LogWriter
+from service.network.redaction import HIDDEN, without_users
 
 EMAIL = re.compile(r"(?<![\w.+%'-])([.+%'-]*)([\w.+%'-]+@(?:[\w-]+\.)+[^\W\d_]{2,})")
 SHORTEST = 6
@@ -37,7 +38,7 @@ class Veil:
         self._secrets = re.compile("|".join(re.escape(one) for one in known)) if known else None
 
     def __call__(self, text: str) -> str:
-        return mask_emails(self._secrets.sub(HIDDEN, text) if self._secrets else text)
+        return mask_emails(without_users(self._secrets.sub(HIDDEN, text) if self._secrets else text))
 
 
 def secrets_of(settings: Settings) -> list[str]:
@@ -50,14 +51,16 @@ def secrets_of(settings: Settings) -> list[str]:
     ]  # fmt: skip
 
 
-class _Formatter(logging.Formatter):
-    def __init__(self, kind: str, veil: Veil) -> None:
+class Formatter(logging.Formatter):
+    """One record as one line, and its trace. Nothing in it can end the line or steer a terminal."""
+
+    def __init__(self, kind: str, veil: Callable[[str], str]) -> None:
         super().__init__()
         self._kind, self._veil = kind, veil
 
     def format(self, record: logging.LogRecord) -> str:
-        message = self._veil(record.getMessage())
-        trace = self._veil(self.formatException(record.exc_info)) if record.exc_info else ""
+        message = printable(self._veil(record.getMessage()))
+        trace = printable(self._veil(self.formatException(record.exc_info)), "\n") if record.exc_info else ""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if self._kind == "json":
             line = {"at": at, "level": record.levelname.lower(), "logger": record.name, "message": message}
@@ -65,11 +68,28 @@ class _Formatter(logging.Formatter):
         return f"{at} {record.levelname:7} {record.name}: {message}" + (f"\n{trace}" if trace else "")
 
 
+class Lines(logging.Handler):
+    """Hands each record to a writer, and never waits nor fails."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._writer.write(self.format(record))
+        except Exception as error:  # a record that cannot be put into words
+            self._writer.write(f"A line of {record.name} could not be written: {type(error).__name__}")
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+
 def configure(settings: Settings, stream: TextIO | None = None, level: int = logging.INFO) -> Veil:
     """Set up the process's log, once for all loggers."""
     veil = Veil(secrets_of(settings))
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_Formatter(settings.log_format, veil))
+    handler = logging.StreamHandler(stream) if stream else Lines(STDERR)
+    handler.setFormatter(Formatter(settings.log_format, veil))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -95,7 +115,7 @@ class AccessLog:
             self._second = now
         rule = request.url_rule
         route = rule.rule if rule else "-"
-        address = request.remote_addr or "-"
+        address = printable(request.remote_addr or "-")
         method = request.method if request.method.isalpha() else "-"
         status, took = response.status_code, seconds * 1000
         if self._json:
@@ -105,4 +125,7 @@ class AccessLog:
             )  # fmt: skip
         else:
             line = f"{self._at} INFO    access: {method} {route} {status} {took:.1f} ms {address}"
-        (self._stream or sys.stderr).write(line + "\n")
+        if self._stream:
+            self._stream.write(line + "\n")
+        else:
+            STDERR.write(line)

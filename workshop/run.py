@@ -15,10 +15,14 @@ from dotenv import dotenv_values
 from sandbox.defaults import SETTINGS
 from service.config import ConfigError, Settings
 from service.environment import read_environ, read_settings
+from service.log_writer import STDERR, LogWriter
 from workshop.calls import answers, call
 from workshop.processes import FOLDER, Crew, next_free_port
 
 READY_WITHIN = 60.0
+OUT = LogWriter(1)
+"""Where this run tells of itself: a terminal that waits (Ctrl-S) or is gone must not hold up a stop."""
+
 PAST_PROXIES = {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
 
 
@@ -147,34 +151,39 @@ def write_private(file: pathlib.Path, values: Mapping[str, str]) -> None:
 
 def run(environ: Mapping[str, str], settings: Settings, sandbox: Practice | None) -> int:
     """Starts everything, stays until a signal or a death, stops everything. -> the exit code"""
-    wish = Wish()
+    wish = Wish(lambda: OUT.broken)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, wish.heard)
     crew = Crew(tell)
     try:
         dead = start(crew, environ, here(settings), sandbox, wish)
         if not dead and not wish.to_stop:
-            print(greeting(environ, settings, sandbox), flush=True)
+            OUT.write(greeting(environ, settings, sandbox))
         while not dead and not wish.to_stop:
             time.sleep(0.2)
             dead = crew.dead()
     finally:
-        print("\nStopping ..." if wish.to_stop else "", flush=True)
+        OUT.write("\nStopping ..." if wish.to_stop else "")
         killed = crew.stop(hurry=lambda: wish.in_a_hurry)
     for name in killed:
-        print(f"{name} did not stop by itself and was killed.", file=sys.stderr)
+        STDERR.write(f"{name} did not stop by itself and was killed.")
     if dead:
         name, code = dead
-        print(f"{name} ended ({describe(code)}), so everything was stopped. Its last lines tell why.", file=sys.stderr)
+        OUT.flush()
+        STDERR.write(f"{name} ended ({describe(code)}), so everything was stopped. Its last lines tell why.")
         return 1
-    print("Stopped.", flush=True)
+    OUT.write("Stopped.")
     return 0
 
 
 @dataclass
 class Wish:
-    """How often a signal asked to stop. No Event: setting one inside a handler can wait for its own thread for ever."""
+    """How often a signal asked to stop. No Event: setting one inside a handler can wait for its own thread for ever.
 
+    unheard: whether nobody reads any more what this run says, as after `make run | head`.
+    """
+
+    unheard: Callable[[], bool] = lambda: False
     times: int = 0
 
     def heard(self, number: int, frame: object) -> None:
@@ -182,7 +191,7 @@ class Wish:
 
     @property
     def to_stop(self) -> bool:
-        return self.times > 0
+        return self.times > 0 or self.unheard()
 
     @property
     def in_a_hurry(self) -> bool:
@@ -213,7 +222,7 @@ def wait(crew: Crew, ready: Callable[[], bool], wish: Wish) -> tuple[str, int] |
         if ready():
             return None
         if time.monotonic() > deadline:
-            print(f"Not ready after {READY_WITHIN:g} s; still trying.", file=sys.stderr, flush=True)
+            STDERR.write(f"Not ready after {READY_WITHIN:g} s; still trying.")
             deadline = float("inf")
         time.sleep(0.1)
     return None
@@ -229,7 +238,7 @@ COLOURS = {"web": "36", "worker": "35", "sandbox": "33"}
 def tell(name: str, line: str) -> None:
     """A line of one process, its name before it."""
     start = f"{name:7} |"
-    print(f"\033[{COLOURS[name]}m{start}\033[0m {line}" if sys.stdout.isatty() else f"{start} {line}", flush=True)
+    OUT.write(f"\033[{COLOURS[name]}m{start}\033[0m {line}" if sys.stdout.isatty() else f"{start} {line}")
 
 
 def here(settings: Settings) -> str:

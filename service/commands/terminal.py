@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from outbox.message import StoreUnavailable
+from service.characters import printable
 from service.startup import said_plainly
 
 OWN_WORDS = ("backup", "restore", "forget")
@@ -27,18 +28,19 @@ class Command(click.Command):
 
 
 def say(text: str = "") -> None:
-    click.echo(text)
+    """What strangers sent must not steer the terminal."""
+    click.echo(printable(text, "\n"))
 
 
 def fail(text: str) -> NoReturn:
     """End with exit code 1."""
-    click.echo(text, err=True)
+    click.echo(printable(text, "\n"), err=True)
     sys.exit(1)
 
 
 def table(rows: Iterable[Iterable[Any]]) -> None:
     """Columns as wide as they need to be."""
-    lines = [[str(cell) for cell in row] for row in rows]
+    lines = [[printable(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -15,6 +15,7 @@ _NAMES = "key|password|username|client_secret|refresh_token|access_token|api_key
 _IN_JSON = re.compile(rf'(?<![A-Za-z0-9_])(?:{_NAMES})(?P<quote>\\*")\s*:\s*', re.IGNORECASE)
 _IN_FORM = re.compile(rf"((?:^|[?&;])(?:{_NAMES})=)[^&#\"'\s\\<]*", re.IGNORECASE)
 _IN_PATH = re.compile(r"(webhooks\\?/amocrm\\?/)[^\s\"'\\/?&#<]+")  # our own hook's address, as amoCRM is told it
+_USER = re.compile(r"(?<=://)[^\s/?#\"'<>@\\]+@")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _NESTED = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]]', re.DOTALL)
 _SCALAR = re.compile(r'[^\s,}\]"\\]*')
@@ -38,8 +39,13 @@ def masked(text: str, *, errors: bool = False) -> str:
         done = _end_of_value(text, done, quote)
         out.append(f"{quote}{HIDDEN}{quote}")
     out.append(text[done:])
-    text = _IN_PATH.sub(rf"\1{HIDDEN}", "".join(out))
+    text = without_users(_IN_PATH.sub(rf"\1{HIDDEN}", "".join(out)))
     return _IN_FORM.sub(lambda m: m[0] if errors and "code=" in m[1].lower() else m[1] + HIDDEN, text)
+
+
+def without_users(text: str) -> str:
+    """A text whose addresses name no user and no password: https://user:password@host as https://[hidden]@host."""
+    return _USER.sub(f"{HIDDEN}@", text) if "://" in text else text
 
 
 def masked_url(url: str) -> str:

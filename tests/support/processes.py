@@ -93,8 +93,14 @@ class Processes:
         self._started: list[Process] = []
 
     def start(
-        self, name: str, command: Sequence[str], environ: Mapping[str, str], cwd: pathlib.Path = FOLDER
+        self,
+        name: str,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        cwd: pathlib.Path = FOLDER,
+        into: int | None = None,
     ) -> Process:
+        """into: an open file for what it says, in place of one that is made."""
         log = self._folder / f"{name}-{len(self._started)}.log"
         with log.open("wb") as out:
             popen = subprocess.Popen(
@@ -102,7 +108,7 @@ class Processes:
                 cwd=cwd,
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
-                stdout=out,
+                stdout=out if into is None else into,
                 stderr=subprocess.STDOUT,
                 # A group of its own: what it started can be ended with it.
                 start_new_session=True,
@@ -111,18 +117,20 @@ class Processes:
         self._started.append(process)
         return process
 
-    def web(self, environ: Mapping[str, str], ready: bool = True, within: float = 30.0) -> Process:
+    def web(
+        self, environ: Mapping[str, str], ready: bool = True, within: float = 30.0, into: int | None = None
+    ) -> Process:
         """gunicorn, answering /readyz unless `ready` is false."""
         port = environ.get("PORT") or str(free_port())
         command = [PYTHON, "-m", "gunicorn", "wsgi:app"]
-        process = self.start("web", command, {"WEB_CONCURRENCY": "1", **environ, "PORT": port})
+        process = self.start("web", command, {"WEB_CONCURRENCY": "1", **environ, "PORT": port}, into=into)
         process.url = f"http://127.0.0.1:{port}"
         if ready:
             self.ready(process, "/readyz", within)
         return process
 
-    def worker(self, environ: Mapping[str, str]) -> Process:
-        return self.start("worker", [PYTHON, "scheduler.py"], environ)
+    def worker(self, environ: Mapping[str, str], into: int | None = None) -> Process:
+        return self.start("worker", [PYTHON, "scheduler.py"], environ, into=into)
 
     def ready(self, process: Process, path: str, within: float = 30.0) -> None:
         """Waits for a 200."""

@@ -142,6 +142,21 @@ def test_a_short_secret_does_not_tear_words_apart():
     assert Veil(["key", "", "long-enough"])("a key of long-enough") == "a key of [hidden]"
 
 
+def test_no_log_shows_the_user_and_the_password_of_an_address():
+    line = "got https://olga:pa55@erp.example/rest.php and http://token@host/x, not mail to @host or a://b/c@d"
+    assert Veil()(line) == (
+        "got https://[hidden]@erp.example/rest.php and http://[hidden]@host/x, not mail to @host or a://b/c@d"
+    )
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_a_line_of_the_log_is_one_line_and_steers_no_terminal(kind):
+    out = io.StringIO()
+    configure(load({"LOG_FORMAT": kind}), out)
+    logging.getLogger("service.x").error("a name\n2026-01-01 INFO: forged\x1b[2J\x9b31m")
+    assert len(out.getvalue().splitlines()) == 1 and not set("\x1b\x9b") & set(out.getvalue())
+
+
 @pytest.mark.parametrize("kind", ["text", "json"])
 def test_the_access_log_names_the_template_and_not_the_secret(app, web, kind):
     out = io.StringIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -125,7 +126,8 @@ class AccessLog:
             )  # fmt: skip
         else:
             line = f"{self._at} INFO    access: {method} {route} {status} {took:.1f} ms {address}"
-        if self._stream:
-            self._stream.write(line + "\n")
-        else:
+        stream = self._stream or sys.stderr
+        if stream is sys.__stderr__:
             STDERR.write(line)
+        else:  # who put another one in its place wants it there
+            stream.write(line + "\n")

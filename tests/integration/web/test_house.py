@@ -150,9 +150,9 @@ def test_no_log_shows_the_user_and_the_password_of_an_address():
 
 
 @pytest.mark.parametrize("kind", ["text", "json"])
-def test_a_line_of_the_log_is_one_line_and_steers_no_terminal(kind):
+def test_a_line_of_the_log_is_one_line_and_steers_no_terminal(kind, settings):
     out = io.StringIO()
-    configure(load({"LOG_FORMAT": kind}), out)
+    configure(replace(settings, log_format=kind), out)
     logging.getLogger("service.x").error("a name\n2026-01-01 INFO: forged\x1b[2J\x9b31m")
     assert len(out.getvalue().splitlines()) == 1 and not set("\x1b\x9b") & set(out.getvalue())
 

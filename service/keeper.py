@@ -58,7 +58,8 @@ def tell(line: str) -> None:
         with suppress(OSError):
             os.write(2, f"{line}\n".encode())
 
-    threading.Thread(target=write, daemon=True).start()
+    if sys.stderr:  # else the number may be another file's
+        threading.Thread(target=write, daemon=True).start()
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

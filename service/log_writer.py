@@ -6,6 +6,7 @@ import atexit
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -112,4 +113,5 @@ class LogWriter:
         return True
 
 
-STDERR = LogWriter(2)
+# Where a process was started without one, the number may soon be a client's connection.
+STDERR = LogWriter(2 if sys.stderr else os.open(os.devnull, os.O_WRONLY))

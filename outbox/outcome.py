@@ -62,7 +62,7 @@ class PauseKind(StrEnum):
     UNPAID = "unpaid"
     FORBIDDEN = "forbidden"
     SETTINGS = "settings"  # until settings change or an operator resumes, with a probe an hour
-    RECONNECT = "reconnect"  # until the token pair changes, with a probe an hour
+    RECONNECT = "reconnect"  # until access is accepted again, with probes ever further apart
     CAUSE = "cause"  # five rows died of one cause: until an operator resumes
     OPERATOR = "operator"
 
@@ -78,7 +78,8 @@ RULES = {
     PauseKind.UNPAID: PauseRules(3600.0, 3600.0),
     PauseKind.FORBIDDEN: PauseRules(3600.0, 86400.0, silent=True),
     PauseKind.SETTINGS: PauseRules(3600.0, 3600.0),
-    PauseKind.RECONNECT: PauseRules(3600.0, 3600.0, silent=True),
+    # One 401 is no verdict: the first wait is short, and a person hears of the second refusal.
+    PauseKind.RECONNECT: PauseRules(15.0, 3600.0, told_at=2, silent=True),
     PauseKind.CAUSE: PauseRules(None),
     PauseKind.OPERATOR: PauseRules(None, told_at=None, outlives_settings=True),
 }

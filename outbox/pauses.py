@@ -21,7 +21,8 @@ class Paused:
     """A pause as stored. until: seconds since the epoch, None: until somebody acts. step: how many running, from 1.
 
     reason: see message.Reason. who: the operator who pressed the button, "" for one that began by itself.
-    version: of the stored entry, so that nobody ends a pause that another has put in its place.
+    disprovable: see outcome.DeliveryError. version: of the stored entry, so that nobody ends a pause that another has
+    put in its place.
     """
 
     kind: PauseKind
@@ -32,6 +33,7 @@ class Paused:
     step: int = 1
     who: str = ""
     params: Mapping[str, Json] = field(default_factory=dict)
+    disprovable: bool = False
     version: int = 0
 
     def over(self, now: float) -> bool:
@@ -59,6 +61,7 @@ def next_pause(before: Paused | None, error: DeliveryError, kind: PauseKind, now
         since=before.since if before and again else now,
         step=step,
         params=error.params,
+        disprovable=error.disprovable,
         version=before.version if before else 0,
     )
 
@@ -73,6 +76,18 @@ def begin(key_values: KeyValues, destination: str, paused: Paused) -> Paused | N
 def lift(key_values: KeyValues, destination: str, paused: Paused) -> bool:
     """End this pause; False: another one has taken its place."""
     return key_values.drop(PAUSE, destination, paused.version)
+
+
+def disprove(key_values: KeyValues, lanes: Lanes, destination: str, now: float) -> bool:
+    """Somebody got a good answer of the other side. Where that shows that a pause's reason is over, the next probe may
+    go at once; its own answer ends the pause, or makes the next one longer. -> whether there was such a pause."""
+    paused = read(key_values, destination)
+    if paused is None or not paused.disprovable or paused.over(now):
+        return False
+    if begin(key_values, destination, replace(paused, until=now)) is None:
+        return False
+    lanes.make_due(destination)
+    return True
 
 
 def pause(store: Store, destination: str, who: str, reason: str = "") -> None:

@@ -52,6 +52,7 @@ class Wiring:
             token_keys=self.settings.token_keys,
             owner=f"{socket.gethostname()}:{os.getpid()}",
             wait=self.wait,
+            on_answer=lambda: pauses.disprove(store.key_values, store.lanes, AMOCRM, store.now()),
         )
 
     @cached_property

@@ -33,7 +33,7 @@ class AmocrmAccount:
     nothing.
 
     wait: how to rest for the pace; may raise Stopping. sleep: how to rest where stopping would lose something.
-    owner: names this process, as in leases. http: for tests.
+    owner: names this process, as in leases. http: for tests. on_answer: called after each good answer, whoever asked.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class AmocrmAccount:
         wait: Callable[[float], None] = time.sleep,
         sleep: Callable[[float], None] = time.sleep,
         lease_seconds: float = 20.0,
+        on_answer: Callable[[], object] = lambda: None,
     ) -> None:
         http = http or Http(connect=CONNECT, total=TOTAL)
         pace = Pace(rate_limiter, key_values, now, settings.rps, wait)
@@ -68,7 +69,9 @@ class AmocrmAccount:
             lease_seconds=lease_seconds,
         )
         self.pace = pace
-        self.client = AmocrmClient(http=http, tokens=self.tokens, pace=pace, key_values=key_values, now=now)
+        self.client = AmocrmClient(
+            http=http, tokens=self.tokens, pace=pace, key_values=key_values, now=now, on_answer=on_answer
+        )
         self.pipelines = Pipelines(settings, self.client, key_values, now)
         self.own_changes = OwnChanges(key_values, now)
         self.connect = Connect(settings, endpoint, self.tokens, self.client)

@@ -28,11 +28,20 @@ Record = Callable[[Exchange], None]
 class Api:
     """Sends requests and reads their answers. See AmocrmClient, which knows what to ask."""
 
-    def __init__(self, *, http: Http, tokens: TokenOwner, pace: Pace, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        http: Http,
+        tokens: TokenOwner,
+        pace: Pace,
+        now: Callable[[], float],
+        on_answer: Callable[[], object],
+    ) -> None:
         self._http = http
         self._tokens = tokens
         self._pace = pace
         self._now = now
+        self._on_answer = on_answer
         self._record: Record | None = None
         self._until: float | None = None
         self.requests = 0
@@ -102,6 +111,7 @@ class Api:
             reply = self._sent(method, path, params, json, token)
         if 200 <= reply.status < 300:
             self._tokens.note_answer(good=True)
+            self._on_answer()
         return reply
 
     def _sent(self, method: str, path: str, params: Params, json: Any, token: str) -> Reply:

@@ -65,8 +65,9 @@ class AmocrmClient:
         pace: Pace,
         key_values: KeyValues,
         now: Callable[[], float],
+        on_answer: Callable[[], object] = lambda: None,
     ) -> None:
-        self._api = Api(http=http, tokens=tokens, pace=pace, now=now)
+        self._api = Api(http=http, tokens=tokens, pace=pace, now=now, on_answer=on_answer)
         self._tokens = tokens
         self._facts = AccountFacts(key_values, now)
 

@@ -50,7 +50,7 @@ def test_no_pause_undercuts_what_the_server_asked_for(kind: str, step: int, jitt
         ("unpaid", [3600] * 8),
         ("forbidden", [3600, 7200, 14400, 28800, 57600, 86400, 86400, 86400]),
         ("settings", [3600] * 8),
-        ("reconnect", [3600] * 8),
+        ("reconnect", [15, 30, 60, 120, 240, 480, 960, 1920]),
     ],
 )
 def test_each_kind_of_pause_has_its_steps(kind: str, expected: list[float]) -> None:

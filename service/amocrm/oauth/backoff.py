@@ -46,7 +46,17 @@ class Backoff:
         """The last failure in words."""
         return str(self._kept().get("detail", ""))
 
-    def note(self, error: DeliveryError, wait: float | None = None) -> None:
+    @property
+    def is_doubt(self) -> bool:
+        """Whether it is not the endpoint that failed: amoCRM refused the token that it had given."""
+        return bool(self._kept().get("doubt"))
+
+    def refused_for(self, cause: str) -> float:
+        """Seconds since the first of the failures running for this cause."""
+        kept = self._kept()
+        return self._now() - float(kept.get("since", self._now())) if kept.get("cause") == cause else 0.0
+
+    def note(self, error: DeliveryError, wait: float | None = None, doubt: bool = False) -> None:
         """Remember a failure for all processes, so that they do not all knock. wait: seconds, in place of the usual.
 
         The error learns the wait: a pause that ended before it would spend its probe on a question that is not asked.
@@ -56,14 +66,18 @@ class Backoff:
             wait = max(min(FIRST * 2 ** (min(failures, 10) - 1), LONGEST), error.retry_after or 0.0)
             wait *= 1 + 0.1 * self._random()
         error.retry_after = max(error.retry_after or 0.0, wait)
+        now = self._now()
         kept = {
+            "doubt": doubt,
+            "since": now - self.refused_for(error.cause),
             "failures": failures,
-            "at": self._now(),
-            "retry_at": self._now() + wait,
+            "at": now,
+            "retry_at": now + wait,
             "cause": error.cause,
             "detail": error.message,
             "kind": error.pause or PauseKind.OUTAGE,
             "params": dict(error.params),
+            "disprovable": error.disprovable,
         }
         self._key_values.put(*PLACE, kept)
 
@@ -77,6 +91,7 @@ class Backoff:
                 cause=self.cause,
                 pause=PauseKind(str(kept["kind"])),
                 retry_after=left,
+                disprovable=bool(kept.get("disprovable")),
                 params=kept["params"],
             )
 

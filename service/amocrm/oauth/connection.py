@@ -25,6 +25,7 @@ class StoredConnection:
         self._settings = settings
         self._token_store = token_store
         self._now = now
+        self.on_taken_over: Callable[[], object] = lambda: None  # the settings offered something new
         self._unsaved: tuple[Connection, str] | None = None  # a pair that could not be committed yet, and its parent
 
     def load(self) -> Kept | None:
@@ -39,7 +40,8 @@ class StoredConnection:
         if offered is not None:
             try:
                 # Of several processes that start at once one is the first; the others find its work.
-                self._token_store.save(offered, kept.version if kept else 0)
+                if self._token_store.save(offered, kept.version if kept else 0) is not None:
+                    self.on_taken_over()
             except NoKeys as fault:
                 raise self.not_set_up(str(fault)) from None
             kept = self._token_store.load()
@@ -48,11 +50,12 @@ class StoredConnection:
         return kept
 
     def usable(self) -> Connection:
-        """The connection, if it may work. Raises DeliveryError."""
+        """The connection, if it may work. A long-lived token is tried whatever was said of it: nothing else can show
+        that it works again. Raises DeliveryError."""
         kept = self.current()
         if not kept.readable:
             raise self.not_set_up("TOKEN_KEYS (the stored tokens cannot be opened with the present keys)")
-        if kept.connection.revoked:
+        if kept.connection.revoked and not kept.connection.long_lived:
             raise reconnect(kept.connection.revoked)
         return kept.connection
 
@@ -96,6 +99,12 @@ class StoredConnection:
                 return
             if self._token_store.save(replace(now, revoked=why or "access was revoked"), kept.version) is not None:
                 return
+
+    def reinstate(self) -> None:
+        """amoCRM accepts what was marked as lost."""
+        kept = self._token_store.load()
+        if kept is not None and kept.readable and kept.connection.revoked:
+            self._token_store.save(replace(kept.connection, revoked=""), kept.version)
 
     def move(self, connection: Connection, base_url: str) -> bool:
         """The account lives at this address now. -> False where another connection is stored by now."""
@@ -197,6 +206,7 @@ def reconnect(detail: str = "") -> DeliveryError:
         f"amoCRM no longer accepts our access{said}: somebody has to connect the account again",
         cause="amocrm_reconnect",
         pause=PauseKind.RECONNECT,
+        disprovable=True,
         status=401,
         params={"detail": detail},
     )

@@ -42,6 +42,9 @@ REFRESH_LIFE = 90 * DAY
 AT_LEAST = 7 * DAY
 """However long access tokens live: the refresh token's own three months begin anew with each refresh."""
 
+PROOF = 120.0
+"""Seconds between two refusals of a refresh token after which it counts as revoked. Until then it is sent again."""
+
 COMMIT_TRIES = 8
 
 
@@ -94,6 +97,7 @@ class TokenOwner:
         self._stored = stored
         self._endpoint = endpoint
         self._backoff = backoff
+        stored.on_taken_over = backoff.clear
         self._leases = leases
         self._now = now
         self._owner = f"{owner}:{uuid.uuid4().hex[:12]}"  # two processes must never pass for one
@@ -101,7 +105,6 @@ class TokenOwner:
         self._sleep = sleep
         self._lease_seconds = lease_seconds
         self._lock = threading.Lock()
-        self._doubted = False  # a fresh token was refused
 
     # -- asked by the client
 
@@ -126,8 +129,7 @@ class TokenOwner:
         if connection.access != rejected:
             return connection.access  # another process was faster
         if connection.long_lived:
-            self._stored.revoke(connection, "amoCRM no longer accepts the long-lived token")
-            raise reconnect()
+            return connection.access  # there is none but this, and one refusal is no verdict
         return self._renew(rejected)
 
     def base_url(self) -> str:
@@ -197,8 +199,9 @@ class TokenOwner:
             return replace(shown, state="not_connected", detail=detail)
         if one.long_lived:
             over = one.expires_at is not None and self._now() >= one.expires_at
-            state = "expired" if over else "reconnect" if one.revoked else "long_lived"
-            return replace(shown, state=state, detail=one.revoked)
+            lost = one.revoked or self._backoff.is_doubt
+            state = "expired" if over else "reconnect" if lost else "long_lived"
+            return replace(shown, state=state, detail=one.revoked or self._backoff.detail if lost else "")
         cause = self._backoff.cause
         alive = bool(one.access) and self._now() < (one.expires_at or 0.0)
         lost = one.revoked or cause == "amocrm_reconnect" or (cause == "amocrm_credentials" and not alive)
@@ -241,16 +244,14 @@ class TokenOwner:
         self._stored.name(account)
 
     def note_answer(self, good: bool) -> None:
-        """Whether amoCRM accepts the token: while it refuses even a freshly renewed one, the page says "reconnect"."""
-        if good:
-            if self._doubted:
-                self._doubted = False
-                self._backoff.clear()
-        else:
-            self._doubted = True
-            self._backoff.note(
-                DeliveryError("amoCRM refuses a token that it has only just given", cause="amocrm_reconnect"), 0.0
-            )
+        """Whether amoCRM accepts the token: while it refuses even a freshly renewed one, or the long-lived one twice
+        running, the page says "reconnect". The first good answer, in whatever process, ends that."""
+        if not good:
+            self._backoff.note(DeliveryError("amoCRM refuses our token", cause="amocrm_reconnect"), 0.0, doubt=True)
+        elif self._backoff.is_doubt:
+            self._backoff.clear()
+            if self.is_long_lived():
+                self._stored.reinstate()
 
     def for_support(self) -> dict[str, str]:
         """What amoCRM's support asks for when a block is to be lifted."""
@@ -385,8 +386,11 @@ class TokenOwner:
         if kept is not None and kept.readable and kept.connection.refresh != connection.refresh:
             return kept.connection.access  # another process has rotated it: nothing is lost
         if refused.kind == "grant":
-            self._stored.revoke(connection, refused.detail)
-            raise reconnect(refused.detail)
+            lost = reconnect(refused.detail)
+            if self._backoff.refused_for(lost.cause) >= PROOF:
+                self._stored.revoke(connection, refused.detail)
+            self._backoff.note(lost)
+            raise lost
         if refused.kind == "place":
             # A host that is between two names says so for a while, and then everything goes on.
             host = host_of(self._stored.base_url(connection))

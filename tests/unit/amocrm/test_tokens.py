@@ -240,7 +240,7 @@ def test_a_blocked_endpoint_is_a_block_with_a_text_for_the_support() -> None:
 # ---- what is final
 
 
-def test_a_revoked_token_is_reconnect_and_nothing_more_is_sent() -> None:
+def test_a_token_that_is_refused_again_minutes_later_is_revoked_and_nothing_more_is_sent() -> None:
     endpoint = Endpoint()
     house = House(endpoint, refresh_token="stolen")
     error = failure(house)
@@ -248,7 +248,12 @@ def test_a_revoked_token_is_reconnect_and_nothing_more_is_sent() -> None:
     assert house.tokens.status().state == "reconnect" and "revoked" in house.tokens.status().detail
     failure(house)
     failure(House(endpoint, other=house, refresh_token="stolen"))
-    assert endpoint.sent == ["stolen"]
+    assert endpoint.sent == ["stolen"]  # not at once
+    for _ in range(40):
+        house.clock.at += 30
+        failure(house)
+    assert 2 <= len(endpoint.sent) <= 8 and set(endpoint.sent) == {"stolen"}
+    assert house.tokens.status().state == "reconnect" and "revoked" in house.tokens.status().detail
     assert house.tokens.due_at() is None
 
 
@@ -432,12 +437,12 @@ def test_a_long_lived_token_that_is_no_jwt_is_used_as_it_is() -> None:
     assert house.tokens.status().expires_at is None and house.tokens.status().state == "long_lived"
 
 
-def test_a_revoked_long_lived_token_is_reconnect_until_another_is_pasted() -> None:
+def test_a_refused_long_lived_token_is_reconnect_until_it_is_taken_or_another_is_pasted() -> None:
     house = House(Endpoint(), refresh_token="", access_token="opaque")
     with pytest.raises(DeliveryError) as error:
-        house.tokens.renewed("opaque")
+        house.client.account()
     assert error.value.cause == "amocrm_reconnect" and house.tokens.status().state == "reconnect"
-    failure(house)
+    assert len(house.http.requests) == 2  # asked again once
     fresh = House(Endpoint(), other=house, refresh_token="", access_token="opaque-2")
     assert fresh.tokens.access_token() == "opaque-2" and fresh.tokens.status().state == "long_lived"
 

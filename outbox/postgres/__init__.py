@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from outbox.postgres.claim import choose
-from outbox.postgres.connection import PostgresDatabase
+from outbox.postgres.database import PostgresDatabase
 from outbox.postgres.upkeep import Upkeep
 from outbox.sql.group_commit import GroupCommit
 from outbox.sql.store import SqlStore

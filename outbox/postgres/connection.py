@@ -1,43 +1,28 @@
-"""A pool of connections to the server, and the transactions on them.
-
-Nothing is kept in a session between two transactions, so that a transaction pooler (PgBouncer) may stand in between:
-no prepared statements, settings only for one transaction, locks that end with it.
-"""
+"""One connection to the server, and what it is asked."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import os
-import threading
-import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, TypeVar
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg import conninfo, errors
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.string import StrDumperUnknown
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from outbox.message import StoreUnavailable
-from outbox.postgres.clock import ServerClock
-from outbox.postgres.notify import CHANNEL, Listener
-from outbox.sql.database import PATIENCE, Contended
+from outbox.sql.database import Contended
 
 REFUSALS = (errors.IntegrityError, errors.ProgrammingError, errors.DataError, errors.NotSupportedError)
 """What is wrong with the statement or its values, not with the server."""
 
-CONNECTIONS = 10
-"""How many a process holds at most. Requests that come together share a commit, so that few are enough."""
-
 READING = 30.0
 """Seconds that a question may take."""
-
-STOPPED = 10_000
-"""Milliseconds after which the server ends a transaction whose process has stopped, or is cut off, in its middle."""
 
 DEFAULTS = {
     "connect_timeout": "5",
@@ -48,11 +33,12 @@ DEFAULTS = {
     "keepalives_count": "2",
     "tcp_user_timeout": "15000",
 }
-T = TypeVar("T")
-
-WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
-READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
+OURS: dict[str, Any] = {
+    "autocommit": True,
+    "prepare_threshold": None,
+    "row_factory": dict_row,
+    "cursor_factory": psycopg.RawCursor,
+}
 
 
 class TextDumper(StrDumperUnknown):
@@ -77,16 +63,24 @@ class Connection(psycopg.Connection[DictRow]):
             raise errors.OperationalError(f"the server gave no answer within {self.limit:g} s") from None
 
 
+def parameters(url: str) -> dict[str, Any]:
+    """What the address says, for the driver. Raises ValueError, which holds no part of a password."""
+    try:
+        found = conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        found = {}
+    # A password with one of these in it ends too early, and its rest is taken for something else.
+    if not found or not re.fullmatch(r"[\d,]*", str(found.get("port", ""))) or "@" in str(found.get("host", "")):
+        raise ValueError(
+            "DATABASE_URL: got an address of PostgreSQL that cannot be read, expected "
+            "postgresql://user:password@host:port/database (in a password, / @ and % are written %2F, %40 and %25)"
+        )
+    return {**DEFAULTS, **found}
+
+
 def connect(parameters: dict[str, Any]) -> Connection:
     """A connection outside of the pool."""
-    connection = Connection.connect(
-        "",
-        autocommit=True,
-        prepare_threshold=None,
-        row_factory=dict_row,
-        cursor_factory=psycopg.RawCursor,
-        **parameters,
-    )
+    connection = Connection.connect("", **OURS, **parameters)
     configure(connection)
     return connection
 
@@ -162,205 +156,3 @@ class Statements:
 
     def free(self) -> str:
         return "FOR UPDATE SKIP LOCKED"
-
-
-class PostgresDatabase:
-    """The server's database, its pool and its listener. See outbox.sql.database.Database.
-
-    The pool is opened by the first who needs it. After a fork the child opens its own and never touches the parent's.
-    """
-
-    refusals = REFUSALS
-
-    def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
-        try:
-            self.parameters = {**DEFAULTS, **conninfo.conninfo_to_dict(url)}
-        except psycopg.Error:
-            # Its words may hold a part of the password.
-            raise ValueError(
-                "DATABASE_URL: got an address of PostgreSQL that cannot be read, expected "
-                "postgresql://user:password@host:port/database (in a password, @ : / % # and ? as %40 and so on)"
-            ) from None
-        self._given = clock
-        self._forked: list[object] = []
-        self._start()
-
-    def _start(self) -> None:
-        self._pid = os.getpid()
-        self._name = uuid.uuid4().hex
-        self._guard = threading.Lock()
-        self._pool: ConnectionPool[Connection] | None = None
-        self._clock = ServerClock()
-        self._bell = threading.Condition(threading.Lock())
-        self._rings = 0
-        self._seen = threading.local()
-        self._listener = Listener(self._name, lambda: connect(self.parameters), self._probe, self.ring)
-
-    def _own(self) -> None:
-        if self._pid != os.getpid():
-            self._forked.append((self._pool, self._listener))
-            self._start()
-
-    def pool(self) -> ConnectionPool[Connection]:
-        self._own()
-        with self._guard:
-            if self._pool is None:
-                self._pool = ConnectionPool(
-                    "",
-                    connection_class=Connection,
-                    kwargs={
-                        **self.parameters,
-                        "autocommit": True,
-                        "prepare_threshold": None,
-                        "row_factory": dict_row,
-                        "cursor_factory": psycopg.RawCursor,
-                    },
-                    min_size=1,
-                    max_size=CONNECTIONS,
-                    open=False,
-                    configure=configure,
-                    name="dealpost",
-                    # Then whoever asks next begins anew; a longer one would let attempts come ever more rarely.
-                    reconnect_timeout=3.0,
-                    num_workers=2,
-                )
-                self._pool.open()
-        return self._pool
-
-    def close(self) -> None:
-        self._own()
-        self._listener.close()
-        with self._guard:
-            if self._pool is not None:
-                self._pool.close(1.0)
-                self._pool = None
-
-    # -- transactions
-
-    @contextmanager
-    def write(self, timeout: float = PATIENCE) -> Iterator[Statements]:
-        with self._transaction(WRITE, timeout) as db:
-            yield db
-            if db.wakes:
-                db.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._name))
-        if db.wakes:
-            self.ring()
-
-    transaction = write
-    """See outbox.sql.group_commit.GroupDatabase."""
-
-    def turn(self, timeout: float) -> AbstractContextManager[None]:
-        """Transactions run side by side."""
-        return nullcontext()
-
-    def read(self) -> AbstractContextManager[Statements]:
-        return self._transaction(READ, READING)
-
-    @contextmanager
-    def _transaction(self, begin: str, timeout: float) -> Iterator[Statements]:
-        milliseconds = max(1, int(timeout * 1000))
-        start = (
-            f"{begin}; SET LOCAL statement_timeout = {milliseconds}; SET LOCAL lock_timeout = {milliseconds}; "
-            f"SET LOCAL idle_in_transaction_session_timeout = {STOPPED}; {CLOCK}"
-        ).encode()
-        with unavailable(), self._connection(timeout, lambda db: self._look(db, start)) as (db, _):
-            try:
-                yield db
-                db.connection.execute("COMMIT")
-            except BaseException:
-                if not db.connection.closed:
-                    db.connection.execute("ROLLBACK")
-                raise
-
-    def _look(self, db: Statements, sql: bytes) -> None:
-        """Run these statements, of which the last one tells the server's time."""
-        sent = time.monotonic()
-        cursor = db.connection.execute(sql)
-        received = time.monotonic()
-        while cursor.nextset():
-            pass
-        row = cursor.fetchone()
-        assert row is not None
-        self._clock.heard(row["now"], sent, received)
-
-    @contextmanager
-    def _connection(self, timeout: float, first: Callable[[Statements], T]) -> Iterator[tuple[Statements, T]]:
-        """A connection and what `first` made of it. That is the health check, too: where it finds the connection cut,
-        the next one is taken, until `timeout` seconds are over."""
-        pool = self.pool()
-        end = time.monotonic() + timeout
-        while True:
-            connection = pool.getconn(max(0.001, end - time.monotonic()))
-            connection.limit = timeout + 1.0
-            db = Statements(connection)
-            try:
-                try:
-                    done = first(db)
-                except psycopg.OperationalError:
-                    if connection.closed and time.monotonic() < end:
-                        continue
-                    raise
-                yield db, done
-                return
-            finally:
-                pool.putconn(connection)
-
-    # -- single questions
-
-    def _ask(self, question: Callable[[Statements], T]) -> T:
-        with unavailable(), self._connection(READING, question) as (_, answer):
-            return answer
-
-    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[DictRow]:
-        return self._ask(lambda db: db.rows(sql, params))
-
-    def row(self, sql: str, params: Sequence[Any] = ()) -> DictRow | None:
-        return self._ask(lambda db: db.row(sql, params))
-
-    def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
-        return self._ask(lambda db: db.value(sql, params))
-
-    # -- time
-
-    def now(self) -> float:
-        """By the server's clock. It is asked when no transaction has told it for a while."""
-        if self._given is not None:
-            return self._given()
-        self._own()
-        known = self._clock.now(time.monotonic())
-        while known is None:
-            self._ask(lambda db: self._look(db, CLOCK.encode()))
-            known = self._clock.now(time.monotonic())
-        return known
-
-    # -- waking
-
-    def ring(self) -> None:
-        """Wake those who wait in this process."""
-        with self._bell:
-            self._rings += 1
-            self._bell.notify_all()
-
-    def _probe(self, payload: str) -> None:
-        with self._transaction(WRITE, 5.0) as db:
-            db.execute("SELECT pg_notify(?, ?)", (CHANNEL, payload))
-
-    def notified(self) -> bool:
-        self._own()
-        return self._listener.works()
-
-    def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
-        """What was committed between two rests of a thread ends the second one at once: nothing is slept over."""
-        self._own()
-        self._listener.works()
-        deadline = time.monotonic() + seconds
-        while not woken():
-            with self._bell:
-                if self._rings != getattr(self._seen, "rings", None):
-                    self._seen.rings = self._rings
-                    return True
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._bell.wait(min(left, 0.05))  # `woken` rings no bell
-        return True

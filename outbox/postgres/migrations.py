@@ -197,7 +197,8 @@ def migrate(parameters: dict[str, Any]) -> None:
 
 def pending(db: Statements) -> list[tuple[str, str]]:
     """The steps that this database has not seen. Those that only a newer version knows are left alone."""
-    if db.value("SELECT to_regclass(?)", (APPLIED,)) is None:
+    # Not by to_regclass: in a transaction that has waited for the lock it would still know of no table.
+    if db.value("SELECT 1 FROM pg_class WHERE relname = ? AND pg_table_is_visible(oid)", (APPLIED,)) is None:
         return STEPS
     done = {row["name"] for row in db.rows(f"SELECT name FROM {APPLIED}")}
     return [step for step in STEPS if step[0] not in done]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outbox.message import StoreUnavailable
-from outbox.postgres.connection import PostgresDatabase
+from outbox.postgres.database import PostgresDatabase
 from outbox.postgres.migrations import migrate
 from outbox.sql.database import Transaction
 

@@ -68,7 +68,7 @@ class Trouble:
     def _run(self) -> None:
         try:
             # Each kind once, in an order of chance, and then as they come: a short run meets all of them.
-            first = [deed for _, deed in self._deeds]
+            first = [deed for _, deed in self._deeds if deed != self.wake_too_late]
             self._chance.shuffle(first)
             weights = [weight for weight, _ in self._deeds]
             while not self._over.is_set():

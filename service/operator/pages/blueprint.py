@@ -73,7 +73,9 @@ def back_to(endpoint: str, **values: Any) -> AnyResponse:
 
 def link_here(**changes: Any) -> str:
     """This page's address with some of its arguments changed; None takes one away."""
-    values: dict[str, Any] = {**(request.view_args or {}), **request.args.to_dict()}
+    # What url_for takes for its own (`endpoint`, `_method` ...) is no argument of any page.
+    given = {name: value for name, value in request.args.items() if name != "endpoint" and not name.startswith("_")}
+    values: dict[str, Any] = {**given, **(request.view_args or {})}
     values.update(changes)
     return url_for(request.endpoint or "pages.overview", **{k: v for k, v in values.items() if v is not None})
 

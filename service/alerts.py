@@ -15,6 +15,7 @@ from flask_babel import gettext as _
 from outbox.store import Store
 from service.causes import CAUSES, N_
 from service.config import Settings
+from service.counters import ALERTS
 from service.current import current
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Alerts:
             dealpost = current()
         self._store: Store = dealpost.store
         self._settings: Settings = dealpost.settings
+        self._counters = dealpost.wiring.counters
         self._send = by_apprise(dealpost.settings) if send is None else send
         self._waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True, name="alerts")
@@ -63,6 +65,7 @@ class Alerts:
         logger.warning("Alert: %s %s", title, words)
         self._store.key_values.put(NAMESPACE, key, {"at": now, "cause": cause, "params": shown, "title": title})
         self._tidy()
+        self._counters.add(ALERTS, cause)
         self._waiting.put((title, words))
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Iterable
 from time import perf_counter
@@ -18,10 +19,13 @@ from outbox.store import Store
 from service import commands, heartbeat, logs, problem_json
 from service.authentication import ApiKeys
 from service.config import ConfigError, Settings
+from service.counters import REFUSED, counting
 from service.current import Dealpost
 from service.environment import read_settings
 from service.failpoints import failpoint
-from service.operator import api, auth, connect, health, language, pages
+from service.operator import api, auth, connect, health, language, metrics, pages
+from service.problem_json import Refusal
+from service.refusals import WAYS, words_of
 from service.sources import amocrm_webhook, events, inngest, lessons
 from service.sources.context import EXTENSION, SourceContext
 from service.wiring import Wiring
@@ -66,7 +70,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     wiring, keys = Wiring(settings, store), ApiKeys(settings.api_keys)
     app.extensions["dealpost"] = Dealpost(settings, store, wiring, keys)
     app.extensions[EXTENSION] = SourceContext(
-        accept=lambda events, timeout: store.intake.accept(events, timeout),
+        accept=counting(lambda events, timeout=5.0: store.intake.accept(events, timeout), wiring.counters),
         now=lambda: store.now(),
         keys=keys,
         account_id=wiring.account_id,
@@ -75,14 +79,14 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         webhook_secrets=settings.webhook_secrets,
         subdomain=settings.amocrm.subdomain,
     )
-    problem_json.register(app)
+    problem_json.register(app, _noted(wiring, keys))
     auth.csrf.init_app(app)  # type: ignore[no-untyped-call]
     # Whoever takes a person's POST calls csrf.protect(); a look at every request would cost each accepted event.
     app.before_request_funcs.clear()
     language.register(app, settings)
     for way_in in (lessons, events, inngest, amocrm_webhook):
         app.register_blueprint(way_in.bp)
-    for part in (health, api, connect, pages):
+    for part in (health, metrics, api, connect, pages):
         app.register_blueprint(part.bp)
     commands.register(app)
     app.after_request(_finish(logs.AccessLog(settings.log_format)))
@@ -91,6 +95,23 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
     return app
+
+
+def _noted(wiring: Wiring, keys: ApiKeys) -> Callable[[Refusal], None]:
+    """Keeps what the ways in refuse, by the name of the key that was shown."""
+
+    def note(refusal: Refusal) -> None:
+        request = request_ctx.request
+        way = WAYS.get(request.blueprint or "")
+        if way is None or request.method != "POST":
+            return
+        shown = (request.view_args or {}).get("event_key")
+        key = keys.find(shown.encode("utf-8", "replace")) if shown else keys.of(request)
+        words = words_of(refusal.detail, [(fault.path, fault.message) for fault in refusal.faults])
+        wiring.refusals.note(way, refusal.status, key.name if key and way != "webhook" else "", words)
+        wiring.counters.add(REFUSED, way, str(refusal.status))
+
+    return note
 
 
 class _Sessions(SecureCookieSessionInterface):
@@ -149,6 +170,8 @@ def start_web_heartbeat(app: Flask) -> None:
             if app.wsgi_app is first:
                 app.wsgi_app = inner  # type: ignore[method-assign]
                 heartbeat.show_in_background(heartbeat.Heartbeat.of(dealpost.store, "web"), heartbeat.WEB_EVERY)
+                dealpost.wiring.figures.start()
+                atexit.register(dealpost.wiring.figures.flush)
         return inner(environ, start_response)
 
     app.wsgi_app = first  # type: ignore[method-assign]

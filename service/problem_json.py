@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from flask import Flask, Response, request
@@ -64,17 +64,27 @@ DETAILS = {
 }
 
 
-def register(app: Flask) -> None:
-    """Every error under the machines' addresses is told in the machines' shape, and no trace leaves the dealpost."""
+def register(app: Flask, told: Callable[[Refusal], None] = lambda refusal: None) -> None:
+    """Every error under the machines' addresses is told in the machines' shape, and no trace leaves the dealpost.
+
+    told: called with each refusal before it is answered; whatever it raises changes no answer.
+    """
+
+    def refuse(refusal: Refusal) -> Response:
+        try:
+            told(refusal)
+        except Exception as error:
+            logger.warning("A refusal could not be noted: %s", error)
+        return render(refusal)
 
     @app.errorhandler(Refusal)
     def refused(error: Refusal) -> Response:
-        return render(error)
+        return refuse(error)
 
     @app.errorhandler(StoreUnavailable)
     def unavailable(error: StoreUnavailable) -> Response:
         logger.warning("The store does not answer: %s", error)
-        return render(not_stored())
+        return refuse(not_stored())
 
     @app.errorhandler(HTTPException)
     def failed(error: HTTPException) -> Response | HTTPException:
@@ -89,7 +99,7 @@ def register(app: Flask) -> None:
             detail = DETAILS.get(code, error.description or HTTPStatus(code).phrase)
             detail = detail.format(limit=request.max_content_length) if code == 413 else detail
         headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
-        return render(Refusal(code, detail, headers=headers))
+        return refuse(Refusal(code, detail, headers=headers))
 
     @app.errorhandler(Exception)
     def stumbled(error: Exception) -> Response:
@@ -97,5 +107,5 @@ def register(app: Flask) -> None:
         rule = request.url_rule.rule if request.url_rule else "an unknown address"
         logger.error("%s %s failed", request.method, rule, exc_info=error)
         if request.path.startswith(MACHINES):
-            return render(Refusal(500, DETAILS[500]))
+            return refuse(Refusal(500, DETAILS[500]))
         return Response(DETAILS[500], 500, content_type="text/plain; charset=utf-8")

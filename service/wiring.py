@@ -10,10 +10,14 @@ from outbox import pauses
 from outbox.outcome import Destination
 from outbox.store import Store
 from service.amocrm import AmocrmAccount
+from service.amocrm.client import CONNECT as AMOCRM_CONNECT
+from service.amocrm.client import TOTAL as AMOCRM_TOTAL
 from service.amocrm.oauth.token_store import KnownAccount
 from service.amocrm.oauth.tokens import TokenStatus
 from service.amocrm.webhook import Webhook
+from service.background import BackgroundWriter
 from service.config import Settings
+from service.counters import AMOCRM_REQUESTS, Counters, counting
 from service.destinations.deals import Deals, Previewer
 from service.destinations.records.changes import StageChanges
 from service.destinations.records.destination import Records
@@ -23,6 +27,7 @@ from service.destinations.records.rukovoditel.entity_fields import NameLimit
 from service.destinations.records.rukovoditel.insert import Rukovoditel
 from service.network.http import Http
 from service.network.waiting import InterruptibleWait
+from service.refusals import Refusals
 from service.routing import AMOCRM, ERP
 
 
@@ -34,6 +39,9 @@ class Wiring:
         self.wait = InterruptibleWait()
         self.account_id = KnownAccount(lambda: store.key_values)
         self.name_longest = NameLimit(settings.erp.entity_id, settings.erp.field_name, lambda: store.key_values)
+        self.counters = Counters(lambda: store.key_values, lambda: self.figures.wake())
+        self.refusals = Refusals(lambda: store.key_values, store.now, lambda: self.figures.wake())
+        self.figures = BackgroundWriter([self.refusals.flush, self.counters.flush])
 
     @cached_property
     def destinations(self) -> dict[str, Destination]:
@@ -53,6 +61,11 @@ class Wiring:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             wait=self.wait,
             on_answer=lambda: pauses.disprove(store.key_values, store.lanes, AMOCRM, store.now()),
+            http=Http(
+                connect=AMOCRM_CONNECT,
+                total=AMOCRM_TOTAL,
+                told=lambda status: self.counters.add(AMOCRM_REQUESTS, status),
+            ),
         )
 
     @cached_property
@@ -85,7 +98,7 @@ class Wiring:
         return MissedChanges(
             self.amocrm.client,
             self.stage_changes.changes,
-            store.intake.accept,
+            counting(store.intake.accept, self.counters),
             store.key_values,
             store.now,
             in_use=self.webhook.in_use,

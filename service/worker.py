@@ -21,6 +21,7 @@ from service.alerts import Alerts
 from service.current import Dealpost
 from service.heartbeat import WORKER_EVERY, Heartbeat, show_in_background
 from service.jobs import JOBS, Jobs
+from service.lane_figures import CountedLaneStore
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +73,12 @@ class Worker:
         """Returns when everything has ended, or after PATIENCE seconds of waiting for it."""
         logger.info("The worker %s starts", self._heartbeat.name)
         fall_silent = show_in_background(self._heartbeat, WORKER_EVERY)
+        self._dealpost.wiring.figures.start()
         self._alerts.start()
         for name, destination in self._dealpost.wiring.destinations.items():
             bell = Bell()
             lane = Lane(
-                self._dealpost.store,
+                CountedLaneStore(self._dealpost.store, name, self._dealpost.wiring.counters),
                 destination,
                 self._heartbeat.name,
                 random=random.random,
@@ -95,6 +97,7 @@ class Worker:
             thread.join(max(0.0, end - time.monotonic()))
         self._alerts.stop(max(0.1, min(3.0, end - time.monotonic())))
         fall_silent()
+        self._dealpost.wiring.figures.flush()
         late = [thread.name for thread in (*self._lanes, ended) if thread.is_alive()]
         if late:
             logger.warning("Not finished in time: %s; what was in hand is taken up again later", ", ".join(late))

@@ -413,6 +413,7 @@ OWNERS = {
     "bulk": "service.operator.resends",
     "changes": "service.amocrm.stage_changes.seen",
     "choices": "service.amocrm.choices",
+    "counters": "service.counters",
     "directory": "service.destinations.deals.person",
     "echoes": "service.amocrm.stage_changes.own",
     "erp-inserts": "service.destinations.records.rukovoditel.recovery",
@@ -424,6 +425,7 @@ OWNERS = {
     "process": "service.heartbeat",
     "reconcile": "service.destinations.records.missed_changes",
     "records": "service.destinations.records.destination",
+    "refusals": "service.refusals",
     "tokens": "service.amocrm.oauth.token_store",
 }
 CALLS = {"get", "get_many", "put", "put_many", "items", "delete", "drop"}

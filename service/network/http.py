@@ -85,6 +85,7 @@ class Http:
 
     connect, total: seconds; connect covers name, TCP, proxy and TLS, total covers all of it down to the last byte.
     max_bytes: the longest body that is read, after decompression. verify: as in requests (a path: a CA bundle).
+    told: called with the status of each answer, or with what stood in its way (NoAnswer.kind).
     HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE are honoured; .netrc, cookies and redirects are not.
     """
 
@@ -96,12 +97,14 @@ class Http:
         monotonic: Callable[[], float] = time.monotonic,
         max_bytes: int = MAX_BYTES,
         verify: bool | str = True,
+        told: Callable[[str], None] = lambda status: None,
     ) -> None:
         self.connect = connect
         self.total = total
         self._monotonic = monotonic
         self._max_bytes = max_bytes
         self._verify = verify
+        self._told = told
         self._kept = threading.local()
 
     def request(
@@ -136,9 +139,13 @@ class Http:
         while True:
             call = Call(self._monotonic, self.connect, end)
             try:
-                return self._once(call, started, method, url, sent_headers, params, data)
+                reply = self._once(call, started, method, url, sent_headers, params, data)
             except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
                 fault = _fault(error, call, method, url, self._monotonic() - started)
+            else:
+                self._told(str(reply.status))
+                return reply
+            self._told(fault.kind)
             if not (repeat and fault.kind == "dropped" and call.reused and not call.received):
                 raise fault
             repeat = False

@@ -1,23 +1,18 @@
-"""Whether we live, can accept, and send: for the host, its load balancer and Prometheus."""
+"""Whether we live, can accept, and send: for the host and its load balancer."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Iterator
 
-from flask import Blueprint, Response, current_app, request
-from prometheus_client import CollectorRegistry, Metric, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from flask import Blueprint, Response, current_app
 
-from outbox.message import State
 from outbox.store import Store
-from service.current import Dealpost, current
+from service.current import current
 from service.heartbeat import SILENT, Processes
-from service.operator.auth import require_reader
 from service.problem_json import Refusal
-from service.status import destinations_now, token_now, workers_now, write_probe
+from service.status import write_probe
 
 bp = Blueprint("health", __name__)
 logger = logging.getLogger(__name__)
@@ -88,47 +83,3 @@ def ready() -> Response:
 
 def _plain(word: str) -> Response:
     return Response(f'{{"status":"{word}"}}', content_type="application/json")
-
-
-# --- figures ----------------------------------------------------------------------------------------------------------
-
-
-class Figures:
-    """Reads the store when Prometheus asks, so that the figures are right whichever process answers."""
-
-    def __init__(self, dealpost: Dealpost) -> None:
-        self._house = dealpost
-
-    def collect(self) -> Iterator[Metric]:
-        states = GaugeMetricFamily(
-            "dealpost_deliveries", "Deliveries by destination and state", labels=["destination", "state"]
-        )
-        oldest = GaugeMetricFamily(
-            "dealpost_oldest_pending_seconds", "How long the oldest pending delivery has waited", labels=["destination"]
-        )
-        hour = GaugeMetricFamily("dealpost_delivered_last_hour", "Delivered in the last hour", labels=["destination"])
-        paused = GaugeMetricFamily("dealpost_paused", "1 while the destination is paused", labels=["destination"])
-        for name, one in destinations_now(self._house).items():
-            for state in State:
-                states.add_metric([name, state.value], one["states"][state.value])
-            oldest.add_metric([name], one["oldest_pending_seconds"] or 0)
-            hour.add_metric([name], one["delivered_hour"])
-            paused.add_metric([name], 1 if one["pause"] else 0)
-        yield from (states, oldest, hour, paused)
-        heard = GaugeMetricFamily("dealpost_worker_heartbeat_seconds", "Age of a worker's heartbeat", labels=["worker"])
-        for process in workers_now(self._house):
-            heard.add_metric([process["name"]], process["heartbeat_seconds"])
-        yield heard
-        token = token_now(self._house)
-        connected = GaugeMetricFamily("dealpost_amocrm_token", "1 for the state that the token is in", labels=["state"])
-        connected.add_metric([token["state"]], 1)
-        yield connected
-
-
-@bp.get("/metrics")
-def metrics() -> Response:
-    """Figures for Prometheus; an API key or the operator's sign-in."""
-    require_reader(request)
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Figures(current()))
-    return Response(generate_latest(registry), content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -14,8 +14,11 @@ from outbox.outcome import Destination, Outcome, PauseKind
 from outbox.store import Store
 from service.amocrm.oauth.tokens import TokenStatus
 from service.amocrm.rate_limit import Pace
+from service.background import BackgroundWriter
+from service.counters import Counters
 from service.destinations.records.rukovoditel.client import Login
 from service.destinations.records.rukovoditel.entity_fields import Field
+from service.refusals import Refusals
 from service.version import VERSION
 
 NOON = 1_795_260_968.0  # Saturday, 21 November 2026, 14:36:08 in Moscow
@@ -89,6 +92,9 @@ class Wired:
             detail="",
         )
 
+        self.counters = Counters(lambda: self.store.key_values)
+        self.refusals = Refusals(lambda: self.store.key_values, self.store.now)
+        self.figures = BackgroundWriter([self.refusals.flush, self.counters.flush])
         self.amocrm = SimpleNamespace(
             pace=Pace(self.store.rate_limiter, self.store.key_values, self.store.now, 6.0, lambda _seconds: None),
             pipelines=SimpleNamespace(

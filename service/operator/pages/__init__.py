@@ -16,6 +16,7 @@ from service.operator.pages import (
     preview,
     preview_many,
     progress,
+    refused,
     students,
 )
 from service.operator.pages.blueprint import bp
@@ -37,5 +38,6 @@ __all__ = [
     "preview",
     "preview_many",
     "progress",
+    "refused",
     "students",
 ]

@@ -14,6 +14,7 @@ from service.operator.words.events import (
     source_words,
 )
 from service.operator.words.numbers import NBSP, language, money, number, percent
+from service.operator.words.refusals import refusal_mend, refusal_sender, refusal_title
 from service.operator.words.states import (
     ICONS,
     LATE,
@@ -78,6 +79,9 @@ __all__ = [
     "number",
     "percent",
     "reason_words",
+    "refusal_mend",
+    "refusal_sender",
+    "refusal_title",
     "rough",
     "rough_words",
     "sentence",

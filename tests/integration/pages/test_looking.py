@@ -10,6 +10,7 @@ import pytest
 from outbox.message import State
 from outbox.queries import Filter
 from service.operator.pages.blueprint import TEMPLATES
+from service.refusals import Refusals
 from tests.integration.pages.conftest import Visitor, plain
 from tests.support import seeded
 from tests.support.site import OPERATOR, VIEWER, Broken, application
@@ -347,3 +348,30 @@ def test_each_text_on_the_body_is_one_that_the_script_asks_for(trouble, visitor:
     for name in re.findall(r"\bdata-([a-z-]+)=", body[0]):
         camel = re.sub(r"-(\w)", lambda letter: letter[1].upper(), name)
         assert re.search(rf"\btexts\.{camel}\b", script), name
+
+
+# --- refused at the door ----------------------------------------------------------------------------------------------
+
+
+def refused(world: seeded.World, times: int) -> None:
+    refusals = Refusals(lambda: world.store.key_values, world.store.now)
+    for _ in range(times):
+        refusals.note("lessons", 401, "", "The key is not one of API_KEYS.")
+    refusals.note("events", 422, "site", 'email: got "anna@example.com" (a text), expected an address')
+    refusals.flush()
+
+
+def test_what_is_refused_is_told_with_its_sender_count_and_reason(world: seeded.World, visitor: Visitor) -> None:
+    refused(world, 17)
+    for path in ("/outbox", "/outbox/connections"):
+        text = visitor.text(path)
+        assert re.search(r"The platform sends a wrong key or none, since \d\d:\d\d, 17 times", text), text
+        assert re.search(r"The platform \(key “site”\) sends data that cannot be taken, once: \d\d:\d\d", text)
+        assert "The key is not one of API_KEYS." in text and "anna" not in text
+
+
+def test_it_is_told_in_russian_and_not_at_all_when_nothing_was_refused(world: seeded.World, visitor: Visitor) -> None:
+    visitor.language = "ru"
+    assert "Отказано на входе" not in visitor.text("/outbox")
+    refused(world, 2)
+    assert re.search(r"Платформа шлёт неверный ключ или не шлёт его, с \d\d:\d\d, 2 раза", visitor.text("/outbox"))

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from service import create_app
 from service.operator.auth import Throttle
 from tests.integration.web.conftest import INGEST, KEY, OPERATOR, SECRET, VIEWER
 from tests.support.waiting import eventually
@@ -112,6 +113,71 @@ def test_figures_are_as_prometheus_reads_them(web, post):
     families = {one.name: one for one in text_string_to_metric_families(web.get("/metrics", headers=KEY).text)}
     samples = {tuple(one.labels.values()): one.value for one in families["dealpost_deliveries"].samples}
     assert samples["erp", "pending"] == 1
+
+
+def figures(web):
+    from prometheus_client.parser import text_string_to_metric_families
+
+    families = text_string_to_metric_families(web.get("/metrics", headers=KEY).text)
+    return {(one.name, tuple(sorted(one.labels.items()))): one.value for family in families for one in family.samples}
+
+
+def test_every_name_that_is_promised_to_prometheus_is_there(web, post):
+    post("/api/events", {"name": "crm/create-deal", "data": {"dealName": "x"}})
+    answer = web.get("/metrics", headers=KEY).text
+    for name in (
+        "deliveries", "backlog_seconds", "paused", "process_heartbeat_seconds", "amocrm_token_seconds", "store_bytes",
+        "events_accepted_total", "refused_total", "attempts_total", "amocrm_requests_total", "alerts_total",
+        "delivery_seconds",
+    ):  # fmt: skip
+        assert f"# TYPE dealpost_{name} " in answer, name
+    found = figures(web)
+    assert found["dealpost_events_accepted_total", (("source", "events"),)] == 1
+    assert found["dealpost_store_bytes", ()] > 10_000
+    assert found["dealpost_paused", (("destination", "amocrm"), ("kind", "operator"))] == 0
+
+
+def test_a_pause_is_told_with_its_kind(web):
+    page = web.get("/outbox/pause/amocrm", auth=OPERATOR).text
+    token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+    web.post("/outbox/pause/amocrm", data={"csrf_token": token}, auth=OPERATOR)
+    found = figures(web)
+    kinds = {dict(labels)["kind"]: value for (name, labels), value in found.items()
+             if name == "dealpost_paused" and dict(labels)["destination"] == "amocrm"}  # fmt: skip
+    assert {kind for kind, value in kinds.items() if value} == {"operator"}
+
+
+def test_what_is_refused_is_counted_by_way_and_status_and_kept_with_its_key(web, app, post):
+    lesson = {"email": "anna.secret@example.com", "lesson": 1}
+    for _ in range(3):
+        assert web.post("/api/tripwire/complete", json=lesson, headers={"X-API-Key": "wrong"}).status_code == 401
+    assert post("/api/tripwire/complete", {"email": "Anna Secret", "lesson": 1}).status_code == 422
+    one = {"name": "crm/create-deal", "id": "a", "data": {"dealName": "x"}}
+    assert post("/api/events", one).status_code == 202
+    assert post("/api/events", {**one, "data": {"dealName": "y"}}).status_code == 409
+    assert post("/api/events", {**one, "data": {"dealName": "z" * 300_000}}).status_code == 413
+    assert web.post("/e/wrong", json=one).status_code == 401
+    assert web.post("/e/intake-key-1", json={"name": 5}).status_code == 422
+    assert web.post("/webhooks/amocrm/wrong", data={}).status_code == 401
+    found = figures(web)
+    refused = {labels: value for (name, labels), value in found.items() if name == "dealpost_refused_total"}
+    assert {(dict(labels)["way"], dict(labels)["status"]): value for labels, value in refused.items()} == {
+        ("lessons", "401"): 3, ("lessons", "422"): 1, ("events", "409"): 1, ("events", "413"): 1,
+        ("inngest", "401"): 1, ("inngest", "422"): 1, ("webhook", "401"): 1,
+    }  # fmt: skip
+    runs = {(run.way, run.status): run for run in app.extensions["dealpost"].wiring.refusals.all()}
+    assert runs["lessons", 401].count == 3 and runs["lessons", 401].key == ""
+    assert runs["lessons", 422].key == runs["events", 409].key == "platform" and runs["inngest", 422].key == "intake"
+    assert "Secret" not in str(runs) and "wrong" not in runs["lessons", 401].place
+
+
+def test_counters_survive_a_restart(web, app, settings, post):
+    assert web.post("/api/events", json=[]).status_code == 401
+    figures(web)
+    again = create_app(settings, app.extensions["dealpost"].store).test_client()
+    assert again.post("/api/events", json=[]).status_code == 401
+    found = figures(again)
+    assert found["dealpost_refused_total", (("status", "401"), ("way", "events"))] == 2
 
 
 # --- signing in -------------------------------------------------------------------------------------------------------

@@ -131,6 +131,9 @@ class Maintenance(Protocol):
     def forget(self, email: str, who: str) -> int:
         """Erase a person: events, deliveries, attempts, key-value entries of this e-mail. -> how many events."""
 
+    def size(self) -> int:
+        """Bytes that the store takes, its log with them."""
+
     def checkpoint(self) -> None:
         """Move the log into the database (embedded engine); called by one process only."""
 

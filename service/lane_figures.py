@@ -44,6 +44,9 @@ class CountedLanes:
     def make_due(self, destination: str) -> int:
         return self._lanes.make_due(destination)
 
+    def notified(self) -> bool:
+        return self._lanes.notified()
+
     def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
         return self._lanes.wait(seconds, woken)
 

@@ -10,8 +10,6 @@ from outbox import pauses
 from outbox.outcome import Destination
 from outbox.store import Store
 from service.amocrm import AmocrmAccount
-from service.amocrm.client import CONNECT as AMOCRM_CONNECT
-from service.amocrm.client import TOTAL as AMOCRM_TOTAL
 from service.amocrm.oauth.token_store import KnownAccount
 from service.amocrm.oauth.tokens import TokenStatus
 from service.amocrm.webhook import Webhook
@@ -61,11 +59,7 @@ class Wiring:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             wait=self.wait,
             on_answer=lambda: pauses.disprove(store.key_values, store.lanes, AMOCRM, store.now()),
-            http=Http(
-                connect=AMOCRM_CONNECT,
-                total=AMOCRM_TOTAL,
-                told=lambda status: self.counters.add(AMOCRM_REQUESTS, status),
-            ),
+            told=lambda status: self.counters.add(AMOCRM_REQUESTS, status),
         )
 
     @cached_property

@@ -35,6 +35,9 @@ class Upkeep:
         with self.database.write() as db:
             db.execute(FOLD)
 
+    def size(self) -> int:
+        return int(self.database.value("SELECT pg_database_size(current_database())"))
+
     def shrink(self, db: Transaction) -> None:
         """Nothing to do: autovacuum lets the room be used again."""
 

@@ -40,6 +40,9 @@ class Upkeep(Protocol):
 
     def checkpoint(self) -> None: ...
 
+    def size(self) -> int:
+        """Bytes."""
+
     def shrink(self, db: Transaction) -> None:
         """Some rows were deleted in this transaction: give a bounded part of their room back."""
 
@@ -55,6 +58,7 @@ class Maintenance:
         self.migrate = upkeep.migrate
         self.backup = upkeep.backup
         self.checkpoint = upkeep.checkpoint
+        self.size = upkeep.size
         self._upkeep = upkeep
 
     def verify(self) -> list[str]:

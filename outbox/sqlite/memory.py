@@ -119,6 +119,10 @@ class MemoryUpkeep:
     def checkpoint(self) -> None:
         """Nothing to do: there is no log."""
 
+    def size(self) -> int:
+        pages: int = self.database.value("PRAGMA page_count")
+        return pages * int(self.database.value("PRAGMA page_size"))
+
     def shrink(self, db: Transaction) -> None:
         """The room is used again."""
         db.execute(NO_FIGURE)

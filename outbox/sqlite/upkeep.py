@@ -60,6 +60,13 @@ class Upkeep:
             self.database.move_log()
             failpoint("checkpoint-after")
 
+    def size(self) -> int:
+        found = 0
+        for suffix in ("", LOG):
+            with suppress(FileNotFoundError):
+                found += os.stat(self.database.path + suffix).st_size
+        return found
+
     def shrink(self, db: Transaction) -> None:
         db.execute(NO_FIGURE)
         db.rows("PRAGMA incremental_vacuum(1000)")

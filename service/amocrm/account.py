@@ -33,7 +33,8 @@ class AmocrmAccount:
     nothing.
 
     wait: how to rest for the pace; may raise Stopping. sleep: how to rest where stopping would lose something.
-    owner: names this process, as in leases. http: for tests. on_answer: called after each good answer, whoever asked.
+    owner: names this process, as in leases. http: for tests. told: of each answer's status, as Http's.
+    on_answer: called after each good answer, whoever asked.
     """
 
     def __init__(
@@ -48,12 +49,13 @@ class AmocrmAccount:
         owner: str,
         random: Callable[[], float] = random_module.random,
         http: Http | None = None,
+        told: Callable[[str], None] = lambda status: None,
         wait: Callable[[float], None] = time.sleep,
         sleep: Callable[[float], None] = time.sleep,
         lease_seconds: float = 20.0,
         on_answer: Callable[[], object] = lambda: None,
     ) -> None:
-        http = http or Http(connect=CONNECT, total=TOTAL)
+        http = http or Http(connect=CONNECT, total=TOTAL, told=told)
         pace = Pace(rate_limiter, key_values, now, settings.rps, wait)
         endpoint = TokenEndpoint(settings, http, pace)
         self.tokens = TokenOwner(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
 
 from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry, Metric, generate_latest
@@ -86,9 +84,8 @@ class Figures:
         yield left
 
     def _store(self) -> Iterator[Metric]:
-        size = _gauge("store_bytes", "Size of the embedded database with its log; absent on PostgreSQL", [])
-        if self._dealpost.settings.on_sqlite:
-            size.add_metric([], _bytes_of(self._dealpost.settings.database_path))
+        size = _gauge("store_bytes", "Size of the store, the embedded one with its log", [])
+        size.add_metric([], self._dealpost.store.maintenance.size())
         yield size
 
     def _counters(self) -> Iterator[Metric]:
@@ -121,14 +118,6 @@ def _histogram(counted: Mapping[Series, float]) -> HistogramMetricFamily:
             buckets.append((bound, count))
         family.add_metric([series[1]], buckets, total)
     return family
-
-
-def _bytes_of(database: Path) -> int:
-    size = 0
-    for file in (database, database.with_name(database.name + "-wal")):
-        with suppress(OSError):
-            size += file.stat().st_size
-    return size
 
 
 @bp.get("/metrics")

@@ -16,6 +16,12 @@ def test_a_new_store_is_well(store: Store) -> None:
     assert store.maintenance.verify() == []
 
 
+def test_it_tells_how_much_room_it_takes(store: Store) -> None:
+    before = store.maintenance.size()
+    store.intake.accept([event(f"{number}@x", data={"pad": "x" * 4000}) for number in range(300)])
+    assert 10_000 < before < store.maintenance.size()
+
+
 def test_a_backup_that_cannot_be_written_says_so(store: Store, tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable):

@@ -85,7 +85,7 @@ def show(template: str, section: str, *, live: bool = False, status: int = 200, 
     dealpost, unavailable = current(), bool(g.get("store_unavailable"))
     now = dealpost.store.now()
     seconds = request.args.get("refresh", "")
-    refresh = int(seconds) if seconds.isdigit() and 5 <= int(seconds) <= 3600 else None
+    refresh = int(seconds) if seconds.isdecimal() and len(seconds) < 5 and 5 <= int(seconds) <= 3600 else None
     page = render_template(
         template,
         fragment=wants_fragment(),

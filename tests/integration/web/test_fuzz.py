@@ -200,7 +200,7 @@ def pages(app: Flask) -> list[str]:
 @pytest.mark.parametrize("name", ["endpoint", "_method", "_anchor", "_external", "_scheme", "self", "delivery_id"])
 @pytest.mark.parametrize("page", ["/outbox", "/outbox/1", "/outbox/1/correct", "/outbox/nowhere"])
 def test_arguments_that_only_flask_knows(app: Flask, page: str, name: str) -> None:
-    ask(app, "GET", f"{page}?{name}=x", headers=SIGN_IN)
+    ask(app, "GET", f"{page}?{name}=x&refresh=²", headers=SIGN_IN)
 
 
 def test_pages_with_any_arguments(app: Flask) -> None:

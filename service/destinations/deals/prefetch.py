@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from outbox.outcome import DeliveryError
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.client import LIST_LIMIT, AmocrmClient
 from service.amocrm.payloads import CLOSED, Contact, Lead
@@ -24,6 +25,13 @@ A_DAY = 800
 
 RESUMABLE = 900.0
 """Seconds after which a reading that was broken off begins anew: by then deals have come and gone."""
+
+PAGE_WAIT, READ_WAIT = 3.0, 5.0
+"""Seconds that a page may take, and after which no further one is begun in a pass: meanwhile the students wait."""
+
+GIVEN_UP, GIVEN_UP_LONGEST = 600.0, 24 * 3600.0
+"""Seconds for which a reading that failed or was slow is given up, doubling with each failure running. Everybody is
+searched for meanwhile."""
 
 REST = 1800.0
 """Seconds after a whole reading in which there is no other: who was not in it is searched for."""
@@ -48,31 +56,54 @@ class Prefetch:
         return other
 
     def read(self, pipeline_id: int, allowed: int) -> bool:
-        """Read on, for at most so many requests. -> whether the reading is whole now.
+        """Read on, for at most so many requests and a few seconds. -> whether the reading is whole now.
 
         Until it is whole, nothing of it is believed: a student may have another, later changed deal on a further page.
+        Whatever goes wrong, nobody waits for it: who is not found here is searched for, and that tells what is wrong.
         """
         state = self._state(pipeline_id)
-        if state is None or not self._filters_work():
+        if state is None:
             return False
-        pipeline = self._pipelines.pipeline(pipeline_id)
+        try:
+            return self._read(pipeline_id, allowed, state)
+        except DeliveryError as error:
+            if error.cause != "amocrm_slow_down":  # the pace is no fault of the reading
+                self._give_up(state)
+            return False
+
+    def _give_up(self, state: dict[str, Any]) -> None:
+        failures = int(state.get("failures", 0)) + 1
+        rest = min(GIVEN_UP * 2 ** (failures - 1), GIVEN_UP_LONGEST)
+        self._facts.keep_scan({**state, "failures": failures, "not_before": self._now() + rest})
+
+    def _read(self, pipeline_id: int, allowed: int, state: dict[str, Any]) -> bool:
+        end = self._now() + READ_WAIT
+        if not self._filters_work():
+            return False
+        pipeline = self._pipelines.within(PAGE_WAIT).pipeline(pipeline_id)
         open_ids = [stage.id for stage in pipeline.stages if stage.id not in CLOSED] if pipeline else []
         if not open_ids:
             return False
         known: dict[int, Contact] = {}
         while allowed >= 2 and state["requests"] < A_DAY:
-            leads, more = self._client.open_leads(pipeline_id, open_ids, state["page"])
+            if self._now() >= end:
+                return False  # the next pass goes on from here
+            client = self._client.bound(deadline=PAGE_WAIT)
+            sent = client.requests
+            leads, following = client.open_leads(pipeline_id, open_ids, state["page"], state.get("limit", LIST_LIMIT))
             if any(lead.pipeline_id != pipeline_id or lead.status_id not in open_ids for lead in leads):
                 # Filters are ignored: this is just any page of all deals of the account.
                 self._facts.keep_filters(False)
                 return False
-            asked = self._learn(leads, known, state["scan"])
-            allowed -= 1 + asked
+            self._learn(client, leads, known, state["scan"])
+            asked = client.requests - sent
+            allowed -= asked
             for name in ("requests", "taken"):
-                state[name] += 1 + asked
-            state.update(page=state["page"] + 1, at=self._now(), whole=not more)
+                state[name] += asked
+            page, limit = following or (state["page"], LIST_LIMIT)
+            state.update(page=page, limit=limit, at=self._now(), whole=following is None, failures=0)
             self._facts.keep_scan(state)
-            if not more:
+            if following is None:
                 return True
         return False
 
@@ -89,11 +120,11 @@ class Prefetch:
         state = self._facts.scan()
         return scan in state.get("done", ()) or (scan == state.get("scan") and bool(state.get("whole")))
 
-    def _learn(self, leads: list[Lead], known: dict[int, Contact], scan: str) -> int:
-        """Read these deals' contacts and remember their e-mails. -> how many requests that took."""
+    def _learn(self, client: AmocrmClient, leads: list[Lead], known: dict[int, Contact], scan: str) -> None:
+        """Read these deals' contacts and remember their e-mails."""
         here = list(dict.fromkeys(number for lead in leads for number in lead.contact_ids))
         ids = [number for number in here if number not in known]
-        known.update(self._client.contacts(ids) if ids else {})
+        known.update(client.contacts(ids) if ids else {})
         bearers: dict[str, list[Contact]] = {}
         for number in here:
             for email in known[number].emails if number in known else ():
@@ -115,7 +146,6 @@ class Prefetch:
                 deals |= set(entry.value["leads"])
             values[email] = as_value(contacts, deals, dull - deals, scan)
         self._key_values.put_many(NAMESPACE, values)
-        return -(-len(ids) // LIST_LIMIT)
 
     def _state(self, pipeline_id: int) -> dict[str, Any] | None:
         """Where to read on; None while there is nothing to be gained or today's requests are used up."""
@@ -125,19 +155,24 @@ class Prefetch:
         requests = state.get("requests", 0) if state.get("day") == day else 0
         age = now - float(state.get("at", 0.0))
         same = state.get("pipeline") == pipeline_id
-        if requests >= A_DAY or (same and state.get("whole") and 0 <= age < REST):
+        given_up = 0 <= float(state.get("not_before", 0.0)) - now <= GIVEN_UP_LONGEST
+        if requests >= A_DAY or given_up or (same and state.get("whole") and 0 <= age < REST):
             return None
         if same and not state.get("whole") and 0 <= age < RESUMABLE:
             return {**state, "day": day, "requests": requests}
         done = [*state.get("done", []), state["scan"]][-50:] if state.get("whole") else state.get("done", [])
         scan = f"{pipeline_id}:{int(now)}"
         fresh = {"pipeline": pipeline_id, "page": 1, "scan": scan, "whole": False, "at": now, "begun": now, "taken": 0}
+        fresh["failures"] = state.get("failures", 0)
         return {**fresh, "day": day, "requests": requests, "done": done}
 
     def _filters_work(self) -> bool:
         """Whether the account heeds filters, asked once a day where amoCRM tells; else its rows will show."""
         known = self._facts.heeds_filters()
         if known is None:
-            known = self._client.account(with_filters=True).get("is_api_filter_enabled") is not False
+            known = (
+                self._client.bound(deadline=PAGE_WAIT).account(with_filters=True).get("is_api_filter_enabled")
+                is not False
+            )
             self._facts.keep_filters(known)
         return known

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,6 +165,54 @@ def test_searches_that_trickle_in_earn_the_reading_by_pages(running: Running) ->
         assert running.states(events) == {"delivered": 3}
     searches = [entry for entry in running.sandbox.log.entries(path="/api/v4/contacts") if "query=" in entry.query]
     assert len(searches) == 21
+
+
+SLOW = [
+    {"preset": "bulk_slow", "seconds": 30.0},
+    {"preset": "bulk_empty", "delay": 30.0},
+    {"kind": "status", "status": 504, "query": "filter[statuses]", "count": None},
+    {"kind": "status", "status": 403, "html": True, "query": "filter[statuses]", "count": None},
+    {"kind": "status", "status": 404, "query": "filter[statuses]", "count": None},
+    {"kind": "garbage", "query": "filter[statuses]", "count": None},
+]
+
+
+@pytest.mark.parametrize("odd", SLOW, ids=lambda odd: str(odd.get("preset") or odd.get("status") or odd["kind"]))
+def test_a_reading_by_pages_that_fails_or_is_slow_is_given_up_for_a_while_and_nobody_waits(
+    running: Running, odd: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_module, "PAGE_WAIT", 0.3)
+    running.sandbox.seed(students=100, stage=NEW)
+    running.warm()
+    options = {name: value for name, value in odd.items() if name not in ("preset", "kind")}
+    if "preset" in odd:
+        running.sandbox.faults.preset(odd["preset"], **options)
+    else:
+        running.sandbox.faults.add(odd["kind"], **options)
+
+    def pages_asked(first: int, count: int) -> int:
+        running.sandbox.log.clear()
+        events = running.lessons([(email, 1) for email in emails(100)[first : first + count]])
+        running.drain()
+        assert running.states(events) == {"delivered": count} and running.paused() is None and not running.alerts
+        return len([one for one in running.sandbox.log.entries() if "filter%5Bstatuses%5D" in one.query])
+
+    assert pages_asked(0, 40) == 1  # once for all its passes
+    assert pages_asked(40, 20) == 0
+    running.offset += 610
+    assert pages_asked(60, 20) == 1
+    running.offset += 610
+    assert pages_asked(80, 20) == 0  # the second time for longer
+
+
+def test_pages_that_are_cut_are_followed_to_the_end(running: Running) -> None:
+    running.sandbox.seed(students=300, stage=NEW)
+    running.sandbox.faults.preset("lists_cut", query="filter[statuses]", rows=50)
+    running.warm()
+    events = running.lessons([(email, 1) for email in emails(300)])
+    running.drain()
+    assert running.states(events) == {"delivered": 300}
+    assert len([one for one in running.sandbox.log.entries() if "query=" in one.query]) == 0
 
 
 @pytest.fixture

@@ -178,6 +178,12 @@ CAUSES: dict[str, Cause] = {
         N_("you or an administrator of amoCRM"),
         N_("Set AMOCRM_PIPELINE_ID to a funnel that exists (see `flask pipelines`)."),
     ),
+    "pipeline_archived": Cause(
+        N_("The funnel is in amoCRM's archive"),
+        N_("An archived funnel takes no moves. All deliveries wait and go out by themselves."),
+        N_("you or an administrator of amoCRM"),
+        N_("Bring the funnel back from the archive, or choose another one (see `flask pipelines`)."),
+    ),
     # --- ERP
     "erp_refused": Cause(
         N_("The ERP did not accept the record"),

@@ -354,7 +354,7 @@ def _amocrm(read: SettingsReader) -> Amocrm:
     subdomain = read.text("AMOCRM_SUBDOMAIN").lower()
     if subdomain.endswith("." + domain):
         subdomain = subdomain.removesuffix("." + domain)
-    if subdomain and not re.fullmatch(r"[a-z0-9-]+", subdomain):
+    if subdomain and not re.fullmatch(r"[a-z0-9_-]+", subdomain):
         read.fault("AMOCRM_SUBDOMAIN", f"got {subdomain!r}", f"the first part of your address, without .{domain}")
     override = read.address("AMOCRM_BASE_URL").rstrip("/")
     base_url = override or (f"https://{subdomain}.{domain}" if subdomain else "")

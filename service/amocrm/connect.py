@@ -100,19 +100,26 @@ class Connect:
     def _base_url(self, referer: str) -> str:
         """The account's address, if the referer is a host of amoCRM and no other than the configured one."""
         host = referer.strip().lower().removeprefix("https://").rstrip("/")
-        known = {host_of(url) for url in (self._settings.base_url, self._tokens.base_url()) if url}
+        known = self._known_hosts()
         if self._settings.overridden and host == host_of(self._settings.base_url):
             return self._settings.base_url
         if self._settings.overridden or not ALLOWED_HOST.fullmatch(host):
             raise ConnectError(
                 "referer", f"amoCRM sent the browser back for the host {host[:80]!r}, which is not one of amoCRM's"
             )
+        if known and host not in known and self._tokens.follow():  # it may have been renamed
+            known = self._known_hosts()
         if known and host not in known:
-            ours = ", ".join(sorted(known))
+            ours = host_of(self._tokens.base_url()) or host_of(self._settings.base_url)
             raise ConnectError(
-                "referer", f"access was given for {host}, but the settings name {ours}: choose that account"
+                "referer",
+                f"access was given for {host}, but ours is {ours}. If the account was renamed, set AMOCRM_SUBDOMAIN to "
+                f"its present name ({host.partition('.')[0]}), restart and connect again; else choose {ours} in amoCRM",
             )
         return f"https://{host}"
+
+    def _known_hosts(self) -> set[str]:
+        return {host_of(url) for url in (self._settings.base_url, self._tokens.base_url()) if url}
 
 
 def _words(refused: TokenRefused) -> str:

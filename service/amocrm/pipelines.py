@@ -98,7 +98,7 @@ class Pipelines:
 
     def target(self, lesson: int, max_age: float = QUIET) -> Target | None:
         """The stage for this lesson, None when there is none. Raises DeliveryError (a pause until settings change) for
-        a name that two stages bear or none, and for a pipeline that is gone."""
+        a name that two stages bear or none, and for a pipeline that is gone or archived."""
         wish = wish_for(lesson, self._settings, self.choices.of(lesson))
         if wish is None:
             return None
@@ -109,9 +109,11 @@ class Pipelines:
             )
         pipeline = self._pipeline(pipeline_id, max_age)
         stage = self._stage(pipeline, wish)
-        if stage is None and self._facts.pipelines_age() > AGAIN:
+        if (stage is None or pipeline.is_archive) and self._facts.pipelines_age() > AGAIN:
             pipeline = self._pipeline(pipeline_id, AGAIN)  # it may be newer than our list
             stage = self._stage(pipeline, wish)
+        if pipeline.is_archive:
+            raise self.archived(pipeline)
         if stage is not None:
             return Target(
                 lesson, pipeline.id, pipeline.name, stage.id, stage.name, incoming=stage.type == 1, by=wish.by
@@ -184,6 +186,11 @@ class Pipelines:
                 stages=both,
             )
         return fits[0] if fits else None
+
+    def archived(self, pipeline: Pipeline) -> DeliveryError:
+        """The error of a funnel that takes no moves."""
+        message = f"The pipeline {pipeline.name!r} is archived: it takes no moves until it is brought back"
+        return self._settings_error(message, "pipeline_archived", pipeline=pipeline.name)
 
     def _settings_error(self, message: str, cause: str, **params: Any) -> DeliveryError:
         return DeliveryError(message, cause=cause, pause=PauseKind.SETTINGS, params=params)

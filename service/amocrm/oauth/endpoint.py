@@ -22,7 +22,7 @@ TOTAL = 15.0
 
 DAY = 24 * 3600.0
 
-ALLOWED_HOST = re.compile(r"[a-z0-9-]+\.(amocrm\.ru|amocrm\.com|kommo\.com)")
+ALLOWED_HOST = re.compile(r"[a-z0-9_-]+\.(amocrm\.ru|amocrm\.com|kommo\.com)")
 """The only hosts that a token or the client's secret may be sent to, where the host's name came from outside."""
 
 CLIENT_WORDS = ("client", "redirect", "авторизация клиента")

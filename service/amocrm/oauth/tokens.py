@@ -139,9 +139,9 @@ class TokenOwner:
 
     def follow(self) -> bool:
         """Look where the account has gone, after it was not found where it was. -> whether it is elsewhere now."""
-        connection = self._stored.usable()
-        base_url = self._stored.base_url(connection)
         try:
+            connection = self._stored.usable()
+            base_url = self._stored.base_url(connection)
             moved = self._moved_to(connection, base_url)
         except DeliveryError:
             return False

@@ -266,6 +266,8 @@ class Batch:
         lead = self._lookup.lead(move.lead.id)
         as_it_was = lead is not None and not lead.is_deleted and lead.status_id == move.lead.status_id
         pipeline = self._pipelines.pipeline(move.target.pipeline_id)
+        if pipeline is not None and pipeline.is_archive:
+            raise self._pipelines.archived(pipeline)
         if pipeline is not None and pipeline.stage(move.target.status_id) is None:
             return "stage_deleted"
         return "deal_refused" if as_it_was or self._turns.get(move.row.id, 0) >= TURNS else ""

@@ -133,6 +133,22 @@ def test_a_pipeline_that_is_gone_waits_for_the_settings(run: Callable[..., Runni
     assert running.state(event) == "pending"
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_an_archived_pipeline_waits_for_the_settings_and_kills_nobody(running: Running, known: bool) -> None:
+    deals = running.students(8)
+    if known:
+        running.account.pipelines.all()  # and it is archived after the list was read
+    running.sandbox.amocrm.pipelines[defaults.PIPELINE_ID].is_archive = True
+    events = running.lessons([(email, 1) for email in deals])
+    running.drain()
+    paused = running.paused()
+    assert paused is not None and (paused.kind, paused.cause) == ("settings", "pipeline_archived")
+    assert {running.state(one).split()[0] for one in events} == {"pending"}
+    running.sandbox.amocrm.pipelines[defaults.PIPELINE_ID].is_archive = False
+    running.later(3700)
+    assert running.states(events) == {"delivered": 8}
+
+
 class TestLostAnswer:
     @pytest.mark.parametrize("act", [False, True])
     @pytest.mark.parametrize("kind", ["status", "drop", "garbage"])

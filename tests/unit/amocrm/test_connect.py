@@ -11,7 +11,7 @@ import pytest
 
 from outbox.outcome import DeliveryError
 from service.amocrm.connect import ConnectError
-from tests.unit.amocrm.fakes import House, issue
+from tests.unit.amocrm.fakes import House, issue, jwt
 
 
 def answer(request: Any) -> Any:
@@ -63,6 +63,30 @@ def test_the_secret_is_sent_to_no_other_host(referer: str) -> None:
     with pytest.raises(ConnectError) as error:
         house.account.connect.exchange("code-1", referer, "Olga")
     assert error.value.code == "referer" and not house.http.requests
+
+
+def test_a_renamed_account_is_connected_under_its_present_name() -> None:
+    house = House(answer, refresh_token="")
+    access = jwt(api_domain="api-b.amocrm.ru", account_id=77)
+    house.tokens.import_pair(access, "refresh-1", who="Olga", expires_in=86400.0)
+
+    def renamed(request: Any) -> Any:
+        if request["path"] == "/oauth2/account/current/subdomain":
+            return 200, {"id": 77, "subdomain": "new_name", "domain": "new_name.amocrm.ru"}
+        return answer(request)
+
+    house.http.answer = renamed
+    assert house.account.connect.exchange("code-1", "new_name.amocrm.ru", "Olga").host == "new_name.amocrm.ru"
+    with pytest.raises(ConnectError) as error:
+        house.account.connect.exchange("code-1", "other.amocrm.ru", "Olga")
+    assert "ours is new_name.amocrm.ru" in error.value.message
+
+
+def test_where_nobody_can_tell_the_words_name_the_present_address_and_the_setting() -> None:
+    house = House(answer, refresh_token="")
+    with pytest.raises(ConnectError) as error:
+        house.account.connect.exchange("code-1", "present.amocrm.ru", "Olga")
+    assert "AMOCRM_SUBDOMAIN to its present name (present)" in error.value.message and not house.http.requests
 
 
 def test_a_sandbox_connects_to_itself_only() -> None:

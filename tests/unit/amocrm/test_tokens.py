@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -12,16 +10,9 @@ import pytest
 
 from outbox.outcome import DeliveryError
 from service.amocrm.oauth.token_store import claims
-from tests.unit.amocrm.fakes import KEY_1, KEY_2, NOW, Endpoint, House, gone, issue, reply
+from tests.unit.amocrm.fakes import KEY_1, KEY_2, NOW, Endpoint, House, gone, issue, jwt, reply
 
 HOUR, DAY = 3600.0, 86400.0
-
-
-def jwt(**told: Any) -> str:
-    def part(value: Mapping[str, Any]) -> str:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
-
-    return f"{part({'typ': 'JWT'})}.{part(told)}.c2ln"
 
 
 def failure(house: House) -> DeliveryError:

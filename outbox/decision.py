@@ -123,7 +123,7 @@ def _count(decision: Decision, row: Delivery, error: DeliveryError) -> Decision:
     whole = DeliveryError(
         f"{SERIES} deliveries running failed for the same cause: {error.message}",
         cause="same_cause",
-        params={**error.params, "cause": error.cause, "params": error.params},
+        params={**error.params, "cause": error.cause, "params": error.params, "rows": list(dead)},
         status=error.status,
     )
     return replace(decision, kind=PauseKind.CAUSE, error=whole)
@@ -159,6 +159,7 @@ def success(row: Delivery, outcome: Delivered | Skipped, exchanges: tuple[Mappin
         "skipped" if skipped else "delivered",
         reason=outcome.reason if isinstance(outcome, Skipped) else "",
         detail=outcome.reason if isinstance(outcome, Skipped) else str(outcome.facts.get("note") or ""),
+        cause=outcome.cause if isinstance(outcome, Skipped) else "",
         reference=outcome.reference,
         facts=outcome.facts,
         person=outcome.person,

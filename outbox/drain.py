@@ -91,19 +91,26 @@ class Lane:
         if paused is not None and not paused.over(self.now()):
             return PassResult(paused=True, paused_until=paused.until)
         probe = paused is not None
-        batch = self.store.lanes.claim(
-            self.lease,
-            self.name,
-            1 if probe else self.destination.batch,
-            whole_keys=self.destination.whole_keys and not probe,
-            newest_first=self.destination.newest_first,
-        )
+        batch = self._claim(probe, paused.params.get("try") if paused is not None else None)
         if not batch:
             return PassResult(next_due=self.store.lanes.next_due(self.name))
         failpoint(f"{self.name}-after-claim")
         run = BatchRun(self, self.lease, batch, paused, probe)
         run.run()
         return PassResult(claimed=len(batch), stuck=run.given_back == len(batch) and not self.stopping())
+
+    def _claim(self, probe: bool, chosen: int | None) -> list[Delivery]:
+        """chosen: the one that somebody wants to try, if it still waits."""
+        assert self.lease is not None
+        limit = 1 if probe else self.destination.batch
+        whole_keys = self.destination.whole_keys and not probe
+        newest_first = self.destination.newest_first
+        take = self.store.lanes.claim
+        if chosen is not None and (
+            batch := take(self.lease, self.name, limit, whole_keys=whole_keys, newest_first=newest_first, only=chosen)
+        ):
+            return batch
+        return take(self.lease, self.name, limit, whole_keys=whole_keys, newest_first=newest_first)
 
     # -- the loop of a worker
 
@@ -184,6 +191,8 @@ class BatchRun:
         self.left = {row.id: row for row in batch}
         self.paused = paused
         self.probe = probe
+        # A pause without an end has one only while somebody tries one delivery.
+        self.trial = paused if paused is not None and paused.kind is PauseKind.CAUSE else None
         entry = self.store.key_values.get(pauses.RUN, lane.name)
         self.stored = self.run_state = load(entry.value) if entry else decision.Run()
         self.waiting: set[str] = set()  # the keys of rows that were tried and have to wait
@@ -249,6 +258,8 @@ class BatchRun:
         decided = decision.decide(rows, outcomes, self.run_state, now, self.lane.random, context.tried())
         if self.spared:
             decided = decision.spare(decided, self.spared, now)
+        if self.trial is not None:
+            decided = decision.spare(decided, str(self.trial.params.get("cause")), now)
         begins = None
         if decided.kind and decided.error is not None:
             before = None if decided.succeeded else self.paused
@@ -261,6 +272,10 @@ class BatchRun:
         failpoint(f"{self.lane.name}-after-record")
         self._done(decided.results)
         self._remember(decided.run)
+        if self.trial is not None:
+            outcome = outcomes[rows[0].id]
+            self._end_trial(rows[0].id, outcome if isinstance(outcome, DeliveryError) else None, decided.succeeded)
+            return
         self._end_pause(decided)
         if begins is not None:
             self._begin_pause(begins)
@@ -298,6 +313,9 @@ class BatchRun:
         ]
         self.store.lanes.record(self.lease, results)
         self._done(results)
+        if self.trial is not None:
+            self._end_trial(part[0].id, error, False)
+            return
         if kind is PauseKind.OUTAGE:
             self._remember(replace(self.run_state, outages=True))
         self._begin_pause(begins)
@@ -312,6 +330,15 @@ class BatchRun:
             self._remember(replace(self.run_state, alone=alone))
         fault = DeliveryError(words, cause="internal", params={"detail": words})
         self._settle(rows, {row.id: fault for row in rows}, context)
+
+    def _end_trial(self, delivery_id: int, error: DeliveryError | None, succeeded: bool) -> None:
+        """One was let out of a pause that five alike began: all others rest on until somebody has seen how it went."""
+        assert self.trial is not None
+        if error is None and not succeeded:
+            error = DeliveryError("it has to wait for something else", cause="same_cause")
+        rests = pauses.tried(self.trial, delivery_id, error)
+        self.paused = pauses.begin(self.store.key_values, self.lane.name, rests)
+        self.rested = True
 
     def _end_pause(self, decided: decision.Decision) -> None:
         paused = self.paused

@@ -26,6 +26,7 @@ class Skipped:
     """Nothing to do, a success. reason: see message.Reason.
 
     by: the id of the delivery that made this one needless; both are recorded in one transaction.
+    cause: by which the page groups those that a person should know of, though nothing failed; "" for all others.
     """
 
     reason: str
@@ -34,6 +35,7 @@ class Skipped:
     person: str | None = None
     lead_id: int | None = None
     reference: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,23 @@ class DeliveryError(Exception):
     @property
     def reason(self) -> Reason:
         return Reason.of(self.code, self.message)
+
+    def with_facts(self, **facts: Json) -> DeliveryError:
+        """The same error for another row, of which other facts are known."""
+        return DeliveryError(
+            self.message,
+            cause=self.cause,
+            code=self.code,
+            permanent=self.permanent,
+            retry_after=self.retry_after,
+            pause=self.pause,
+            outage=self.outage,
+            status=self.status,
+            params=self.params,
+            facts={**self.facts, **facts},
+            lead_id=self.lead_id,
+            person=self.person,
+        )
 
 
 @dataclass(frozen=True)

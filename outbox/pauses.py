@@ -106,6 +106,46 @@ def pause(store: Store, destination: str, who: str, reason: str = "") -> None:
     store.operations.log_action(who, "pause", 1, {"destination": destination, "reason": reason})
 
 
+def hold(store: Store, destination: str) -> Paused | None:
+    """Keep the pause that five alike began also when settings change, as somebody is about to mend and to try one.
+    -> the pause, None where there is no such."""
+    paused = read(store.key_values, destination)
+    if paused is None or paused.kind is not PauseKind.CAUSE:
+        return None
+    return begin(store.key_values, destination, replace(paused, params={**paused.params, "held": True}))
+
+
+def try_one(store: Store, destination: str, who: str, delivery_id: int | None = None) -> bool:
+    """Let one delivery out, this one if it still waits, while all others rest on. What becomes of it decides: a pause
+    that five alike began stays, and its params tell (`proved` or `failed`); any other one ends when it went through.
+
+    -> False: nothing rests, or an operator's pause does.
+    """
+    paused = read(store.key_values, destination)
+    if paused is None or paused.kind is PauseKind.OPERATOR:
+        return False
+    params = {name: value for name, value in paused.params.items() if name not in ("proved", "failed")}
+    params |= {"try": delivery_id, **({"held": True} if paused.kind is PauseKind.CAUSE else {})}
+    trying = replace(paused, until=store.now(), step=max(1, paused.step - 1), params=params)
+    if begin(store.key_values, destination, trying) is None:
+        return False
+    due_at = store.lanes.next_due(destination)
+    if due_at is None or due_at > store.now():
+        store.lanes.make_due(destination)
+    store.operations.log_action(who, "try", 1, {"destination": destination, "delivery": delivery_id})
+    return True
+
+
+def tried(paused: Paused, delivery_id: int | None, error: DeliveryError | None) -> Paused:
+    """The pause of five alike after one was let out: it rests on, and tells what became of that one."""
+    params = {name: value for name, value in paused.params.items() if name != "try"}
+    if error is None:
+        params["proved"] = delivery_id
+    else:
+        params["failed"] = {"delivery": delivery_id, "cause": error.cause, "params": error.params}
+    return replace(paused, until=None, params=params)
+
+
 def resume(store: Store, destination: str, who: str) -> int:
     """End whatever pause there is; all that waits is due now. -> how many deliveries that made due."""
     store.key_values.delete(RUN, [destination])
@@ -122,7 +162,7 @@ def heed_settings(key_values: KeyValues, lanes: Lanes, destination: str, fingerp
         return False
     if entry is not None:
         paused = read(key_values, destination)
-        if paused is None or not paused.kind.rules.outlives_settings:
+        if paused is None or not (paused.kind.rules.outlives_settings or paused.params.get("held")):
             key_values.delete(RUN, [destination])
             if paused is not None:
                 lift(key_values, destination, paused)

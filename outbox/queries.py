@@ -38,6 +38,7 @@ class Tally:
     delivered_day: int
     seconds_p50: float | None  # from received_at to delivered, of the last day (or hour when enough)
     seconds_p99: float | None
+    seconds_since: float = 0.0  # what the two were taken from: all that was delivered since then, of the newest
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class CauseGroup:
     reason: str  # of the newest one
     sample: tuple[Delivery, ...]  # up to three, oldest first
     max_id: int
+    due_at: float | None = None  # of those that wait: when the first that nothing holds up is due
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class SourceTally:
     source: str
     event_name: str
     last_at: float
-    count: int  # since the time asked for
+    count: int  # since the time asked for, at most as many as asked for
+    first_at: float = 0.0
 
 
 @dataclass(frozen=True)

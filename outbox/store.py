@@ -25,9 +25,17 @@ class Lanes(Protocol):
     """For the drain of one destination: claim, begin, record."""
 
     def claim(
-        self, lease: Lease, destination: str, limit: int, *, whole_keys: bool, newest_first: bool
+        self,
+        lease: Lease,
+        destination: str,
+        limit: int,
+        *,
+        whole_keys: bool,
+        newest_first: bool,
+        only: int | None = None,
     ) -> list[Delivery]:
         """Take due deliveries under the lane's lease: the first of each key (with whole_keys: and all behind it).
+        only: nothing but this one, or the one that holds up its key, due or not.
 
         Rows that an earlier lease left in `sending` are taken back first; where an attempt was open it is closed as
         `interrupted` and the row says so. Raises LeaseLost.
@@ -67,6 +75,9 @@ class Reading(Protocol):
 
     def attempts(self, delivery_ids: Sequence[int]) -> dict[int, list[Attempt]]: ...
 
+    def ahead(self, delivery_ids: Sequence[int]) -> dict[int, Delivery]:
+        """By waiting delivery: the first open one of its key that came before it. No entry where nothing did."""
+
     def tallies(self) -> dict[str, Tally]: ...
 
     def count(self, where: Filter) -> int: ...
@@ -79,7 +90,8 @@ class Reading(Protocol):
 
     def bars(self, since: float, width: float, count: int) -> list[Bar]: ...
 
-    def sources(self, since: float) -> list[SourceTally]: ...
+    def sources(self, since: float, most: int | None = None) -> list[SourceTally]:
+        """What comes in. most: up to how many are counted; None: all."""
 
     def events_of(self, email: str | None, lead_id: int | None, limit: int = 200) -> list[Event]:
         """All events of one person or deal, newest first, each with its deliveries. email: also the events that only

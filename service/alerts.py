@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask
-from flask_babel import force_locale, ngettext
+from flask_babel import force_locale
 from flask_babel import gettext as _
 
 from outbox.store import Store
-from service.causes import CAUSES, N_
+from service.causes import CAUSES
 from service.config import Settings
 from service.counters import ALERTS
 from service.current import current
+from service.operator import words
+from service.operator.words.numbers import ngettext
+from service.situations.signals import Need, Situation
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +28,10 @@ KEPT = 100
 AGAIN = 3600.0
 """Seconds for which the same alert is not repeated."""
 
-SHOWN = ("destination", "missing", "account", "address", "since", "lesson", "job", "count", "state")
+SHOWN = (
+    "destination", "missing", "account", "address", "since", "lesson", "lessons", "job", "count", "state", "cause",
+    "stage", "pipeline", "ends", "usual", "source", "event_name", "free",
+)  # fmt: skip
 """Params that an alert may show: none of them tells of a student."""
 
 Send = Callable[[str, str], bool]
@@ -54,24 +60,24 @@ class Alerts:
         self._thread.join(within)
 
     def __call__(self, cause: str, params: Mapping[str, Any]) -> bool:
-        """cause: a code of service/causes.py or of TITLES. The same one is told once an hour. -> whether it was."""
-        shown = {name: value for name, value in params.items() if name in SHOWN}
+        """cause: a code of service/causes.py, or not_delivered. The same is told once an hour. -> whether it was."""
+        shown = _harmless(params)
         key = f"{cause}:{shown.get('destination') or shown.get('job') or ''}"
         now = self._store.now()
         before = self._store.key_values.get(NAMESPACE, key)
         if before is not None and now - before.value["at"] < AGAIN:
             return False
-        title, words = self.words(cause, params)
-        logger.warning("Alert: %s %s", title, words)
+        title, text = self.words(cause, params)
+        logger.warning("Alert: %s %s", title, text)
         self._store.key_values.put(NAMESPACE, key, {"at": now, "cause": cause, "params": shown, "title": title})
         self._tidy()
         self._counters.add(ALERTS, cause)
-        self._waiting.put((title, words))
+        self._waiting.put((title, text))
         return True
 
     def words(self, cause: str, params: Mapping[str, Any]) -> tuple[str, str]:
         """(title, what it means and who mends it), in the school's language."""
-        shown = _Known({name: value for name, value in params.items() if name in SHOWN})
+        shown = _harmless(params)
         with self._app.app_context(), force_locale(self._settings.locale or "ru"):
             if cause == "not_delivered":
                 count = int(params.get("count") or 0)
@@ -82,18 +88,22 @@ class Alerts:
                     count=count,
                 )
                 return title, _("Look at the page: it says why, who mends it and what to press. Nothing is lost.")
-            if cause in TITLES:
-                title, text = TITLES[cause]
-                return _(title) % shown, _(text) % shown
-            if cause not in CAUSES:
-                cause = "internal"
-            known = CAUSES[cause]
-            parts = [_(known.means) % shown, _("Who mends it: %(who)s.", who=_(known.who))]
-            if known.todo:
-                parts.append(_(known.todo) % shown)
+            one = self._situation(cause, shown)
+            now = self._store.now()
+            parts = [words.situation_means(one, now), words.who_mends(one), words.situation_todo(one, now)]
             if self._settings.public_url:
                 parts.append(f"{self._settings.public_url}/outbox")
-            return _(known.title) % shown, " ".join(parts)
+            return words.situation_title(one, now), " ".join(filter(None, parts))
+
+    def _situation(self, cause: str, shown: Mapping[str, Any]) -> Situation:
+        """What the pages would say of this cause. Of five alike it is the cause that they have in common."""
+        inner = str(shown.get("cause") or "")
+        if cause == "same_cause" and inner in CAUSES:
+            cause = inner
+        if cause not in CAUSES:
+            cause = "internal"
+        code = "job" if cause.startswith("job_") else "source" if cause == "source_silent" else "stopped"
+        return Situation(code, Need.PERSON, cause, params=shown)
 
     def _tidy(self) -> None:
         entries = self._store.key_values.items(NAMESPACE)
@@ -110,23 +120,11 @@ class Alerts:
                 logger.error("An alert could not be sent: %s", type(error).__name__)
 
 
-TITLES: dict[str, tuple[str, str]] = {
-    "job_failed": (
-        N_("Dealpost: the job %(job)s failed"),
-        N_("It is tried again by itself. The log has the details; the school's developer should look at it."),
-    ),
-    "hook_silent": (
-        N_("amoCRM no longer sends its webhooks to Dealpost"),
-        N_("Changes of stage are fetched by themselves, but later. Set it up again: flask webhook subscribe"),
-    ),
-}
-
-
-class _Known(dict[str, Any]):
-    """A missing place in a text stays empty instead of breaking the alert."""
-
-    def __missing__(self, name: str) -> str:
-        return "…"
+def _harmless(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what tells nothing of a student; of five alike also what they have in common."""
+    inner = params.get("params")
+    both = {**params, **(inner if isinstance(inner, Mapping) else {})}
+    return {name: value for name, value in both.items() if name in SHOWN}
 
 
 def by_apprise(settings: Settings) -> Send:

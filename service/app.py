@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -160,6 +161,13 @@ def _dress(response: Response) -> None:
         headers["X-Frame-Options"] = "DENY"
 
 
+def _leave(own: heartbeat.Heartbeat, stop: Callable[[], None]) -> None:
+    """A process that ends on purpose is not shown as one that died."""
+    stop()
+    with suppress(Exception):  # the store may be closed already
+        own.leave()
+
+
 def start_web_heartbeat(app: Flask) -> None:
     """Show this process among those that live, from its first request on: in a server that forks, after the fork."""
     dealpost: Dealpost = app.extensions["dealpost"]
@@ -169,9 +177,11 @@ def start_web_heartbeat(app: Flask) -> None:
         with lock:
             if app.wsgi_app is first:
                 app.wsgi_app = inner  # type: ignore[method-assign]
-                heartbeat.show_in_background(heartbeat.Heartbeat.of(dealpost.store, "web"), heartbeat.WEB_EVERY)
                 dealpost.wiring.figures.start()
                 atexit.register(dealpost.wiring.figures.flush)
+                own = heartbeat.Heartbeat.of(dealpost.store, "web")
+                stop = heartbeat.show_in_background(own, heartbeat.WEB_EVERY)
+                atexit.register(_leave, own, stop)
         return inner(environ, start_response)
 
     app.wsgi_app = first  # type: ignore[method-assign]

@@ -30,6 +30,9 @@ ADMIN = N_("an administrator of amoCRM")
 DEVELOPER = N_("the school's developer")
 ERP_ADMIN = N_("an administrator of the ERP")
 SUPPORT = N_("amoCRM's support")
+MANAGER_OR_ADMIN = N_("a manager or an administrator of amoCRM")
+OWNER = N_("the owner of the amoCRM account")
+HOST = N_("the school's developer or the host")
 
 CAUSES: dict[str, Cause] = {
     # --- amoCRM, one row
@@ -63,7 +66,7 @@ CAUSES: dict[str, Cause] = {
     "stage_deleted": Cause(
         N_("The stage for lesson %(lesson)s is gone from the funnel"),
         N_("The deals cannot be moved: this stage is no longer in amoCRM. They stay where they are."),
-        N_("you or an administrator of amoCRM"),
+        MANAGER_OR_ADMIN,
         N_("Choose another stage or bring this one back, then send again."),
     ),
     # --- amoCRM, the whole destination
@@ -100,7 +103,7 @@ CAUSES: dict[str, Cause] = {
     "amocrm_unpaid": Cause(
         N_("The amoCRM account is not paid"),
         N_("amoCRM takes no changes until it is paid. All deliveries wait and go out by themselves after that."),
-        N_("the owner of the amoCRM account"),
+        OWNER,
         N_("Pay for the account."),
     ),
     "amocrm_forbidden": Cause(
@@ -175,8 +178,8 @@ CAUSES: dict[str, Cause] = {
     "pipeline_gone": Cause(
         N_("The configured funnel is not in amoCRM"),
         N_("No deal can be moved until the funnel is chosen anew."),
-        N_("you or an administrator of amoCRM"),
-        N_("Set AMOCRM_PIPELINE_ID to a funnel that exists (see `flask pipelines`)."),
+        DEVELOPER,
+        N_("Set AMOCRM_PIPELINE_ID to a funnel that exists in amoCRM."),
     ),
     "pipeline_archived": Cause(
         N_("The funnel is in amoCRM's archive"),
@@ -217,15 +220,18 @@ CAUSES: dict[str, Cause] = {
     ),
     "erp_down": Cause(
         N_("The ERP does not answer"),
-        N_("We try again by ourselves. An empty answer 500 usually means a wrong user, password or right."),
+        N_("We try again by ourselves; nothing is lost and nothing needs to be done."),
         NOBODY,
         "",
     ),
     "erp_unreadable": Cause(
         N_("The ERP answers with something unreadable"),
-        N_("We try again by ourselves. An empty answer 500 usually means a wrong user, password or right."),
+        N_(
+            "We go on trying, but it may not pass by itself: an empty answer 500 usually means a wrong user, password"
+            " or right. All records wait. What came: %(detail)s"
+        ),
         ERP_ADMIN,
-        "",
+        N_("Look into the ERP: does it open, and may Dealpost's user make records? Then press “Try one”."),
     ),
     "erp_not_set_up": Cause(
         N_("The ERP is not set up yet"),
@@ -247,10 +253,157 @@ CAUSES: dict[str, Cause] = {
         N_("Press Resume."),
     ),
     "same_cause": Cause(
-        N_("Five deliveries running failed for the same cause"),
+        N_("Five deliveries running did not arrive"),
         N_("So that no more fail, all wait until the cause is mended. Those five will be sent again, too."),
         MANAGER,
-        N_("Mend the cause, then press Resume."),
+        N_("Mend the cause, then press “Try one”."),
+    ),
+    "five_refused": Cause(
+        N_("Five deliveries running were refused, not all for the same reason"),
+        N_("So that no more are refused, all wait. Those five will be sent again, too. What was answered: %(details)s"),
+        MANAGER,
+        N_("Mend what each answer names, or choose not to send that delivery, then press “Try one”."),
+    ),
+    "not_set_up": Cause(
+        N_("A connection is not set up yet"),
+        N_("Events are accepted and wait. They go out by themselves once it is connected."),
+        DEVELOPER,
+        N_("Missing: %(missing)s"),
+    ),
+    "dead_other": Cause(
+        N_("Deliveries did not arrive"),
+        N_("We do not try by ourselves any more. Each says on its own page what happened."),
+        MANAGER,
+        N_("Look at each, then send it again or choose not to."),
+    ),
+    "lesson_unmapped": Cause(
+        N_("No stage is chosen for lesson %(lessons)s"),
+        N_("The lessons were accepted, but moved no deal: it is not known where to."),
+        MANAGER_OR_ADMIN,
+        N_("Choose a stage for the lesson, then send these again."),
+    ),
+    "lesson_mapped_since": Cause(
+        N_("Finished lessons have moved no deal"),
+        N_("No stage was chosen for lesson %(lessons)s when they came. Now there is one."),
+        MANAGER,
+        N_("Send them again, or choose not to send them."),
+    ),
+    "waits_long": Cause(
+        N_("Some wait longer than people expect"),
+        N_("They are being sent, more slowly than usual."),
+        NOBODY,
+        "",
+    ),
+    "store_full": Cause(
+        N_("The server's disk is full"),
+        N_(
+            "New lessons are refused now and the platform has to send them again; those accepted before are safe."
+            " %(free)s MB are left."
+        ),
+        HOST,
+        N_("Make room on the disk. Accepting and sending go on by themselves after that."),
+    ),
+    "store_refuses": Cause(
+        N_("The store takes no writes"),
+        N_("New lessons are refused now and the platform has to send them again; those accepted before are safe."),
+        HOST,
+        N_("Look at the disk, its rights and the log: %(fault)s"),
+    ),
+    "disk_low": Cause(
+        N_("The server's disk is almost full"),
+        N_("%(free)s MB are left. When nothing is left, new lessons are refused."),
+        HOST,
+        N_("Make room on the disk."),
+    ),
+    "worker_never": Cause(
+        N_("The sending process has not been started"),
+        N_("Events are accepted and wait; nothing goes out."),
+        DEVELOPER,
+        N_("Start it: python scheduler.py"),
+    ),
+    "worker_silent": Cause(
+        N_("Nothing is being sent: the sending process is silent"),
+        N_("Silent for %(time)s. Events are accepted and wait; they go out by themselves once it runs again."),
+        DEVELOPER,
+        N_("Start it again: python scheduler.py"),
+    ),
+    "hook_off": Cause(
+        N_("amoCRM has switched its webhook to Dealpost off"),
+        N_("Changes of stage are fetched by themselves, but later, and some may be missed."),
+        MANAGER_OR_ADMIN,
+        N_("Press “Subscribe” beside the webhook on the page “Connections”."),
+    ),
+    "hook_unknown": Cause(
+        N_("amoCRM has no webhook to Dealpost"),
+        N_("Changes of stage are fetched by themselves, but later, and some may be missed."),
+        MANAGER_OR_ADMIN,
+        N_("Press “Subscribe” beside the webhook on the page “Connections”."),
+    ),
+    "source_silent": Cause(
+        N_("Nothing comes any more: %(source)s"),
+        N_("Usually something comes every %(usual)s."),
+        DEVELOPER,
+        N_("Look whether the sender still sends, and to the right address."),
+    ),
+    "job_failed": Cause(
+        N_("A scheduled job failed: %(job)s"),
+        N_("It is tried again by itself. Deliveries go on without it."),
+        DEVELOPER,
+        N_("Look into the log; if it fails again, send its lines to the makers of Dealpost."),
+    ),
+    "job_late": Cause(
+        N_("A scheduled job has not run in time: %(job)s"),
+        N_("Deliveries go on without it."),
+        DEVELOPER,
+        N_("Look into the log of the sending process, and start it again."),
+    ),
+    "token_keys_lost": Cause(
+        N_("The stored access to amoCRM cannot be opened"),
+        N_("TOKEN_KEYS has changed. All deliveries wait and go out by themselves once amoCRM is connected."),
+        DEVELOPER,
+        N_("Bring the old TOKEN_KEYS back, or press Connect."),
+    ),
+    "token_ends": Cause(
+        N_("The access to amoCRM ends on %(ends)s"),
+        N_("Until then everything goes out as usual; after that it waits."),
+        ADMIN,
+        N_("Press Connect before that, or give a new token."),
+    ),
+    "refused_401": Cause(
+        N_("Events are refused: the key is wrong"),
+        N_("Somebody sends events with a key that is not among ours. Nothing of them is kept."),
+        DEVELOPER,
+        N_("Compare the sender's key with API_KEYS."),
+    ),
+    "refused_409": Cause(
+        N_("Events are refused: the same id came with other data"),
+        N_("The first one counts; of the others nothing is kept."),
+        DEVELOPER,
+        N_("Let the sender give each event an id of its own."),
+    ),
+    "refused_413": Cause(
+        N_("Events are refused: they are too large"),
+        N_("Nothing of them is kept."),
+        DEVELOPER,
+        N_("Let the sender send less at once."),
+    ),
+    "refused_422": Cause(
+        N_("Events are refused: their data is wrong"),
+        N_("Nothing of them is kept. The answer names each fault."),
+        DEVELOPER,
+        N_("Correct what the sender sends, or add the lesson to LESSON_MAP."),
+    ),
+    "refused_503": Cause(
+        N_("Events were refused, as they could not be stored"),
+        N_("The sender was told to send them again."),
+        DEVELOPER,
+        N_("Look whether the sender has sent them again, and at the server's disk."),
+    ),
+    "refused_other": Cause(
+        N_("Events are refused"),
+        N_("Nothing of them is kept. The answer says why."),
+        DEVELOPER,
+        N_("Look at what the sender sends."),
     ),
     "worker_died": Cause(
         N_("The sending process stopped in the middle"),

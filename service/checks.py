@@ -8,7 +8,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from flask_babel import gettext as _
-from flask_babel import ngettext
 
 from outbox.message import State
 from outbox.outcome import DeliveryError
@@ -22,8 +21,12 @@ from service.destinations.records.rukovoditel.refusals import error_of
 from service.destinations.records.rukovoditel.replies import Garbled, Refused
 from service.heartbeat import SILENT, Processes
 from service.network.http import NoAnswer
+from service.operator import words
+from service.operator.words.numbers import ngettext
 from service.routing import AMOCRM, ERP
 from service.secret_strength import short_ones
+from service.situations.gather import gather
+from service.situations.rules import find
 from service.status import iso, write_probe
 
 OK, NOTE, FAULT = "ok", "note", "fault"
@@ -49,6 +52,25 @@ def run(dealpost: Dealpost) -> Iterator[Check]:
     yield from _store(dealpost)
     yield from _amocrm(dealpost)
     yield from _erp(dealpost)
+    yield from _situations(dealpost)
+
+
+LOOKED_UP = ("store", "worker", "dead", "bare", "stage", "hook")
+"""Situations that a check of its own has just looked up."""
+
+
+def _situations(dealpost: Dealpost) -> Iterator[Check]:
+    """What else is not as it should be, in the words of the page."""
+    try:
+        signals = gather(dealpost)
+    except Exception:
+        return  # the store's own line has told
+    for one in find(signals):
+        if one.code not in LOOKED_UP:
+            told = words.as_sentence(words.situation_title(one, signals.now, one.destination))
+            mend = words.situation_todo(one, signals.now)
+            state = FAULT if one.code == "stopped" else NOTE
+            yield Check(_("deliveries"), state, f"{told} {words.what_next(one, signals.now)}", mend)
 
 
 def _settings(dealpost: Dealpost) -> Iterator[Check]:
@@ -119,8 +141,8 @@ def _store(dealpost: Dealpost) -> Iterator[Check]:
     dead = sum(tally.states.get(State.DEAD, 0) for tally in tallies.values())
     yield Check(name, OK, _("events can be stored"))
     if dead:
-        words = ngettext("%(num)s delivery did not arrive", "%(num)s deliveries did not arrive", dead)
-        yield Check(name, NOTE, words, "flask outbox list --state dead")
+        lost = ngettext("%(num)s delivery did not arrive", "%(num)s deliveries did not arrive", dead)
+        yield Check(name, NOTE, lost, "flask outbox list --state dead")
     age = Processes(dealpost.store.key_values).worker_age(dealpost.store.now())
     if age is not None and age <= SILENT:
         yield Check(_("worker"), OK, _("heard %(seconds)s s ago", seconds=round(age)))
@@ -178,8 +200,8 @@ def _clock(dates: list[tuple[float, str]]) -> Iterator[Check]:
     except (IndexError, ValueError, TypeError):
         return
     if abs(differs) > CLOCK_OFF:
-        words = _("differs from amoCRM's by %(seconds)s s", seconds=round(differs))
-        yield Check(_("clock"), FAULT, words, _("Set this machine's clock (NTP)."))
+        said = _("differs from amoCRM's by %(seconds)s s", seconds=round(differs))
+        yield Check(_("clock"), FAULT, said, _("Set this machine's clock (NTP)."))
     else:
         yield Check(_("clock"), OK, _("agrees with amoCRM's"))
 
@@ -215,16 +237,16 @@ def _pipeline(dealpost: Dealpost) -> Iterator[Check]:
         if target is None:
             yield Check(name, NOTE, _("no stage: events of lesson %(lesson)s change nothing", lesson=lesson), mend)
         elif not target.known:
-            words = _("the pipeline %(name)s has no stage %(id)s", name=target.pipeline_name, id=target.status_id)
-            yield Check(name, FAULT, words, mend)
+            said = _("the pipeline %(name)s has no stage %(id)s", name=target.pipeline_name, id=target.status_id)
+            yield Check(name, FAULT, said, mend)
         elif target.incoming:
-            words = _("%(name)s is the stage of incoming requests, to which no deal can be moved", name=target.name)
-            yield Check(name, FAULT, words, mend)
+            said = _("%(name)s is the stage of incoming requests, to which no deal can be moved", name=target.name)
+            yield Check(name, FAULT, said, mend)
         else:
-            words = f"{target.name} ({target.status_id})"
+            said = f"{target.name} ({target.status_id})"
             if target.by != "setting":
-                words += _(", chosen on the page by %(who)s", who=target.by)
-            yield Check(name, OK, words)
+                said += _(", chosen on the page by %(who)s", who=target.by)
+            yield Check(name, OK, said)
     yield from _webhook_stages(dealpost)
 
 
@@ -239,8 +261,8 @@ def _webhook_stages(dealpost: Dealpost) -> Iterator[Check]:
         return
     shown = [":".join(filter(None, pair)) for pair in (unknown or wanted)]
     if unknown:
-        words = _("amoCRM has no stage %(names)s", names=", ".join(shown))
-        yield Check(name, FAULT, words, _("Take one of `flask pipelines`."))
+        said = _("amoCRM has no stage %(names)s", names=", ".join(shown))
+        yield Check(name, FAULT, said, _("Take one of `flask pipelines`."))
     else:
         yield Check(name, OK, ", ".join(shown))
 
@@ -320,14 +342,14 @@ def _erp_fields(dealpost: Dealpost) -> Iterator[Check]:
     elif key is not None:
         yield Check("ERP_FIELD_KEY", OK, _("%(field)s is unique", field=erp.field_key))
     if not erp.field_key:
-        words = _("not set: after a broken connection a record may need a person's look")
-        yield Check("ERP_FIELD_KEY", NOTE, words, _("Name a unique text field, and no record is ever made twice."))
+        said = _("not set: after a broken connection a record may need a person's look")
+        yield Check("ERP_FIELD_KEY", NOTE, said, _("Name a unique text field, and no record is ever made twice."))
 
 
 def _not_set_up(name: str, missing: tuple[str, ...], any_set: bool) -> Check:
     mend = _("Set %(names)s.", names=", ".join(missing))
-    words = _("half set up; deliveries wait") if any_set else _("not set up; deliveries wait")
-    return Check(name, FAULT if any_set else NOTE, words, mend)
+    said = _("half set up; deliveries wait") if any_set else _("not set up; deliveries wait")
+    return Check(name, FAULT if any_set else NOTE, said, mend)
 
 
 def _failed(name: str, error: DeliveryError, mend: str = "") -> Check:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from outbox.drain import describe
-from outbox.message import State
 from outbox.outcome import DeliveryError, Stopping
 from service.current import Dealpost
 from service.heartbeat import Heartbeat, ping
@@ -16,11 +15,20 @@ from service.job_results import JobResult, JobResults
 from service.operator.consent_links import ConsentLinks
 from service.operator.resends import Resends
 from service.routing import AMOCRM
+from service.situations.gather import gather
+from service.situations.rules import find
 
 logger = logging.getLogger(__name__)
 
 MINUTE, DAY = 60.0, 24 * 3600.0
 LEASE = 300.0
+ALERTS_TOLD = "alerts_told"
+TOLD = ("failing", "unmapped", "refused", "token", "stage", "source", "disk")
+"""Situations that nobody else tells of: what stops a destination is told by its lane, a failed job by itself."""
+
+LASTS = 10 * MINUTE
+"""Seconds that one of them lasts before somebody is told."""
+
 Alert = Callable[[str, Mapping[str, Any]], Any]
 Said = tuple[str, Mapping[str, Any]]
 """What a job tells of itself: a code that the page has words for, and the params of those words."""
@@ -43,7 +51,7 @@ JOBS = (
     Job("reconcile", MINUTE, at_start=True),  # one request, and none while the webhooks are not in use
     Job("ping", MINUTE, at_start=True, alone=False),  # it tells that this worker lives
     Job("checkpoint", 20.0, shown=False),
-    Job("dead", MINUTE, shown=False),
+    Job("situations", MINUTE, shown=False),
     Job("prune", DAY, at_start=True),
 )
 
@@ -63,7 +71,7 @@ class Jobs:
             "ping": self._ping,
             "checkpoint": self._checkpoint,
             "prune": self._prune,
-            "dead": self._dead,
+            "situations": self._situations,
         }
 
     def plan(self) -> None:
@@ -130,10 +138,10 @@ class Jobs:
         return ("renewed" if tokens.connected() and tokens.refresh() else "not_due"), {}
 
     def _hook(self) -> Said:
-        def tell_silent() -> None:
-            self._alert("hook_silent", {"destination": AMOCRM})
-
-        return self._dealpost.wiring.webhook.check(tell_silent), {}
+        found = self._dealpost.wiring.webhook.check()
+        if found in ("hook_off", "hook_unknown"):
+            self._alert(found, {"destination": AMOCRM})
+        return found, {}
 
     def _reconcile(self) -> Said:
         return "missed", {"count": self._dealpost.wiring.missed_changes.fetch()}
@@ -145,14 +153,24 @@ class Jobs:
         self._dealpost.store.maintenance.checkpoint()
         return "", {}
 
-    def _dead(self) -> Said:
-        """Tell of deliveries that did not arrive, once for each new lot."""
-        key_values = self._dealpost.store.key_values
-        count = sum(tally.states.get(State.DEAD, 0) for tally in self._dealpost.store.reading.tallies().values())
-        entry = key_values.get("alerts_told", "dead")
-        told = entry.value if entry else 0
-        if count < told or (count > told and self._alert("not_delivered", {"count": count})):
-            key_values.put("alerts_told", "dead", count)
+    def _situations(self) -> Said:
+        """Tell of deliveries that did not arrive, once for each new lot, and of what else needs somebody, once while it
+        lasts."""
+        signals = gather(self._dealpost)
+        told = {key: entry.value for key, entry in self._dealpost.store.key_values.items(ALERTS_TOLD).items()}
+        before = told.pop("dead", 0)
+        if signals.dead < before or (signals.dead > before and self._alert("not_delivered", {"count": signals.dead})):
+            self._dealpost.store.key_values.put(ALERTS_TOLD, "dead", signals.dead)
+        lasting = {}
+        for one in find(signals):
+            if one.code in TOLD and (one.since is None or signals.now - one.since > LASTS):
+                lasting[f"{one.code}:{one.cause}:{one.destination}"] = one
+        for key, one in lasting.items():
+            params = {**one.params, "destination": one.destination, "count": one.count}
+            if key not in told and self._alert(one.cause, params):
+                self._dealpost.store.key_values.put(ALERTS_TOLD, key, signals.now)
+        if over := [key for key in told if key not in lasting]:
+            self._dealpost.store.key_values.delete(ALERTS_TOLD, over)
         return "", {}
 
     def _prune(self) -> Said:

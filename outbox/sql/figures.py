@@ -10,8 +10,8 @@ from dataclasses import replace
 from outbox.message import State
 from outbox.queries import Bar, CauseGroup, Filter, SourceTally, Tally
 from outbox.sql import filters
-from outbox.sql.database import Database, Transaction
-from outbox.sql.rows import by_ids
+from outbox.sql.database import Database, Row, Transaction
+from outbox.sql.rows import by_ids, earlier
 
 SAMPLE = 2000
 """From how many of the newest deliveries a percentile is taken."""
@@ -33,9 +33,11 @@ class Figures:
             now = self.database.now()
             for destination in destinations(db):
                 states = filters.by_state(db, Filter(destination=destination))
-                took = seconds(db, [destination], now - HOUR, math.inf, SAMPLE)
+                since = now - HOUR
+                took = seconds(db, [destination], since, math.inf, SAMPLE)
                 if len(took) < ENOUGH:
-                    took = seconds(db, [destination], now - DAY, math.inf, SAMPLE)
+                    since = now - DAY
+                    took = seconds(db, [destination], since, math.inf, SAMPLE)
                 due = (
                     f"SELECT min(due_at) FROM deliveries {db.index('deliveries_due')} "
                     "WHERE destination = ? AND state = 'pending'"
@@ -48,12 +50,14 @@ class Figures:
                     delivered_day=ended(db, destination, State.DELIVERED, now - DAY),
                     seconds_p50=percentile(took, 0.50),
                     seconds_p99=percentile(took, 0.99),
+                    seconds_since=since,
                 )
         return found
 
     def causes(self, where: Filter) -> list[CauseGroup]:
         """Failures by cause, those that need a person first: dead ones, then by count."""
         with self.database.read() as db:
+            now = self.database.now()
             found = []
             for row in db.rows(*causes_sql(db, where)):
                 alike = replace(
@@ -73,6 +77,7 @@ class Figures:
                         reason=newest[0].reason if newest else "",
                         sample=tuple(sample),
                         max_id=row["max_id"],
+                        due_at=first_due(db, row, now) if row["state"] == State.PENDING else None,
                     )
                 )
         return sorted(found, key=lambda group: (group.state != State.DEAD, -group.count))
@@ -83,14 +88,16 @@ class Figures:
             most = min(SAMPLE, 30_000 // max(1, count))
             return [bar(db, names, since + width * index, width, most) for index in range(count)]
 
-    def sources(self, since: float) -> list[SourceTally]:
+    def sources(self, since: float, most: int | None = None) -> list[SourceTally]:
         found: list[SourceTally] = []
+        end = "" if most is None else f" LIMIT {most}"
         with self.database.read() as db:
             for pair in pairs(db):
                 sql = f"FROM events {db.index('events_source')} WHERE source = ? AND name = ?"
-                last = db.value(f"SELECT max(received_at) {sql}", pair)
-                count = db.value(f"SELECT count(*) {sql} AND received_at >= ?", (*pair, since))
-                found.append(SourceTally(*pair, last_at=last, count=count))
+                first, last = (db.value(f"SELECT {which}(received_at) {sql}", pair) for which in ("min", "max"))
+                counted = f"SELECT count(*) FROM (SELECT 1 {sql} AND received_at >= ?{end}) AS lately"
+                count = db.value(counted, (*pair, since))
+                found.append(SourceTally(*pair, last_at=last, count=count, first_at=first))
         return found
 
 
@@ -108,6 +115,17 @@ def pairs(db: Transaction) -> Iterator[tuple[str, str]]:
             return
         source, name = row["source"], row["name"]
         yield source, name
+
+
+def first_due(db: Transaction, group: Row, now: float) -> float | None:
+    """When the first waiting row of a group is due, of those that no earlier one of their key holds up."""
+    sql = (
+        f"SELECT min(d.due_at) FROM deliveries d {db.index('deliveries_cause')} "
+        "WHERE d.destination = ? AND d.cause = ? AND d.cause <> '' AND d.state = 'pending' "
+        f"AND (d.key IS NULL OR NOT EXISTS ({earlier(db)}))"
+    )
+    found: float | None = db.value(sql, (group["destination"], group["cause"], now))
+    return found
 
 
 def causes_sql(db: Transaction, where: Filter) -> tuple[str, list[object]]:

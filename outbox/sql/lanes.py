@@ -10,13 +10,10 @@ from outbox.message import Delivery, Result, State
 from outbox.outcome import LeaseLost
 from outbox.shared import Lease
 from outbox.sql.database import Database, Transaction
-from outbox.sql.rows import by_ids, chunks, encode, marks
+from outbox.sql.rows import by_ids, chunks, earlier, encode, marks
 
 FIRST_DUE = """SELECT due_at FROM deliveries d {due}
-    WHERE destination = ? AND state = 'pending' AND (key IS NULL OR NOT EXISTS (
-        SELECT 1 FROM deliveries e {key}
-        WHERE e.destination = d.destination AND e.key = d.key AND e.state IN ('pending', 'sending') AND e.id < d.id
-        AND (e.not_before IS NULL OR e.not_before <= ?)))
+    WHERE destination = ? AND state = 'pending' AND (key IS NULL OR NOT EXISTS ({earlier}))
     ORDER BY due_at LIMIT 1"""
 
 
@@ -37,14 +34,24 @@ class Lanes:
         self.choose = choose
 
     def claim(
-        self, lease: Lease, destination: str, limit: int, *, whole_keys: bool, newest_first: bool
+        self,
+        lease: Lease,
+        destination: str,
+        limit: int,
+        *,
+        whole_keys: bool,
+        newest_first: bool,
+        only: int | None = None,
     ) -> list[Delivery]:
-        if not self._anything(lease, destination):
+        if only is None and not self._anything(lease, destination):
             return []
         with self.database.write() as db:
             now = hold(db, lease, self.database)
             take_back(db, lease, destination, now)
-            ids = self.choose(db, destination, limit, now, whole_keys=whole_keys, newest_first=newest_first)
+            if only is None:
+                ids = self.choose(db, destination, limit, now, whole_keys=whole_keys, newest_first=newest_first)
+            else:
+                ids = first_of_key(db, destination, only, now)
             for part in chunks(ids):
                 db.execute(
                     "UPDATE deliveries SET state = 'sending', fence = ?, changed_at = ? "
@@ -88,7 +95,7 @@ class Lanes:
 
     def next_due(self, destination: str) -> float | None:
         with self.database.read() as db:
-            sql = FIRST_DUE.format(due=db.index("deliveries_due"), key=db.index("deliveries_key"))
+            sql = FIRST_DUE.format(due=db.index("deliveries_due"), earlier=earlier(db))
             due_at: float | None = db.value(sql, (destination, self.database.now()))
         return due_at
 
@@ -107,6 +114,19 @@ class Lanes:
 
     def notified(self) -> bool:
         return self.database.notified()
+
+
+def first_of_key(db: Transaction, destination: str, delivery_id: int, now: float) -> list[int]:
+    """This delivery, or the one that it must not overtake; nothing while that one is being sent."""
+    sql = (
+        f"SELECT d.id, d.state, ({earlier(db, 'min(e.id)')}) AS first FROM deliveries d "
+        "WHERE d.id = ? AND d.destination = ? AND d.state = 'pending'"
+    )
+    row = db.row(sql, (now, delivery_id, destination))
+    if row is None:
+        return []
+    first: int = row["id"] if row["first"] is None else row["first"]
+    return [first] if db.value("SELECT state FROM deliveries WHERE id = ?", (first,)) == State.PENDING else []
 
 
 def hold(db: Transaction, lease: Lease, database: Database) -> float:

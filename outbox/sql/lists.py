@@ -10,7 +10,7 @@ from outbox.message import Attempt, Delivery, Event, Json, State
 from outbox.queries import Action, Filter, Page
 from outbox.sql import filters
 from outbox.sql.database import Database, Row, Transaction
-from outbox.sql.rows import DELIVERY, attempt, by_ids, chunks, delivery, event, marks
+from outbox.sql.rows import DELIVERY, attempt, by_ids, chunks, delivery, earlier, event, marks
 
 STEP = 500
 """How many deliveries are looked at in one go, to find the people behind them."""
@@ -42,6 +42,18 @@ class Lists:
             for row in self.database.rows(sql, part):
                 found[row["delivery_id"]].append(attempt(row))
         return found
+
+    def ahead(self, delivery_ids: Sequence[int]) -> dict[int, Delivery]:
+        with self.database.read() as db:
+            now, first = self.database.now(), dict[int, int]()
+            for part in chunks(list(delivery_ids)):
+                sql = (
+                    f"SELECT d.id, ({earlier(db, 'min(e.id)')}) AS first FROM deliveries d "
+                    f"WHERE d.id IN ({marks(part)}) AND d.state = 'pending' AND d.key IS NOT NULL"
+                )
+                first |= {row["id"]: row["first"] for row in db.rows(sql, (now, *part)) if row["first"] is not None}
+            rows = {row.id: row for row in by_ids(db, sorted(set(first.values())))}
+        return {one: rows[other] for one, other in first.items() if other in rows}
 
     def count(self, where: Filter) -> int:
         with self.database.read() as db:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from outbox.message import Attempt, Delivery, Event, Json, Reason, State
-from outbox.sql.database import Reader, Row
+from outbox.sql.database import Reader, Row, Transaction
 
 BIGGEST = 2**63 - 1
 
@@ -89,6 +89,15 @@ def by_ids(db: Reader, ids: Iterable[int]) -> list[Delivery]:
         sql = f"SELECT {DELIVERY} FROM deliveries d JOIN events e ON e.id = d.event_id WHERE d.id IN ({marks(part)})"
         found.update((row["id"], delivery(row)) for row in db.rows(sql, part))
     return [found[id] for id in wanted if id in found]
+
+
+def earlier(db: Transaction, what: str = "1") -> str:
+    """A subquery of the open rows that a delivery `d` must not overtake. Its one mark: the time now."""
+    return (
+        f"SELECT {what} FROM deliveries e {db.index('deliveries_key')} WHERE e.destination = d.destination "
+        "AND e.key = d.key AND e.state IN ('pending', 'sending') AND e.id < d.id "
+        "AND (e.not_before IS NULL OR e.not_before <= ?)"
+    )
 
 
 def marks(values: list[Any]) -> str:

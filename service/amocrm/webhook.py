@@ -5,7 +5,7 @@ Reference: https://www.amocrm.ru/developers/content/crm_platform/webhooks-api
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from service.amocrm.account import AmocrmAccount
@@ -46,11 +46,11 @@ class Webhook:
         """Register the webhook, at `address` or the usual one, which also switches it on. Raises DeliveryError."""
         self._account.client.bound(deadline=deadline).subscribe(address or self.address(), EVENTS)
 
-    def check(self, tell_silent: Callable[[], object]) -> str:
+    def check(self) -> str:
         """Look whether amoCRM still sends its webhooks here, and mend it where that is allowed. Raises DeliveryError.
 
         -> hook_on, hook_off (amoCRM switched it off), hook_unknown (not registered), hook_renewed (registered again)
-        or hook_unset. tell_silent: called where a person has to switch it on.
+        or hook_unset.
         """
         if not self.in_use():
             return "hook_unset"
@@ -62,7 +62,6 @@ class Webhook:
         if self._resubscribe:
             self.subscribe(WAIT, str(hooks[0]["destination"]) if hooks else "")
             return "hook_renewed"
-        tell_silent()
         return "hook_off" if hooks else "hook_unknown"
 
     def _is_ours(self, destination: str) -> bool:

@@ -65,6 +65,7 @@ class TokenStatus:
     account_id: int | None = None
     account_name: str = ""
     detail: str = ""
+    unreadable: bool = False  # TOKEN_KEYS has changed, so that what is stored cannot be opened
 
     @property
     def usable(self) -> bool:
@@ -196,7 +197,7 @@ class TokenOwner:
             detail = (
                 "the stored tokens cannot be opened: TOKEN_KEYS has changed; bring the old key back, or connect anew"
             )
-            return replace(shown, state="not_connected", detail=detail)
+            return replace(shown, state="not_connected", detail=detail, unreadable=True)
         if one.long_lived:
             over = one.expires_at is not None and self._now() >= one.expires_at
             lost = one.revoked or self._backoff.is_doubt

@@ -85,7 +85,7 @@ class Batch:
                 row = queue.pop(0)
                 outcome = lost.get((row.email or "", self._targets[row.id].pipeline_id))
                 if outcome is not None:
-                    found[row.id] = outcome
+                    found[row.id] = outcomes.with_own_stage(outcome, self._targets[row.id])
                 if outcome is None or isinstance(outcome, DeliveryError):
                     queue.clear()
         return found

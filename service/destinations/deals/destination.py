@@ -100,7 +100,7 @@ class DealMoves:
         try:
             self._deliver(batch, context, quarantine)
         except DeliveryError as error:
-            if error.status == 403 and error.cause == "amocrm_forbidden":
+            if error.status == 403 and error.pause is PauseKind.FORBIDDEN:
                 if len(batch) == 1 and quarantine.account_is_good:
                     return {batch[0].id: _no_right(error)}
                 if not quarantine.added:  # it was a reading: whose is not known
@@ -165,7 +165,7 @@ class DealMoves:
                     params={"missing": "AMOCRM_STAGE_LESSON_1"},
                 )
             if target is None:
-                outcomes[row.id] = Skipped(f"no_stage: lesson {lesson} has no stage in amoCRM")
+                outcomes[row.id] = Skipped(f"no_stage: lesson {lesson} has no stage in amoCRM", cause="lesson_unmapped")
             else:
                 targets[row.id] = replace(target, lesson=lesson)
         return targets, outcomes

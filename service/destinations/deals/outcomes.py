@@ -131,6 +131,16 @@ def no_deal(person: Person, choice: Choice, gone: int | None, target: Target, pi
     )
 
 
+def with_own_stage(outcome: Outcome, target: Target) -> Outcome:
+    """The same outcome for another lesson of the same student: which deal there is does not differ, the stage does."""
+    if isinstance(outcome, DeliveryError):
+        return outcome.with_facts(lesson=target.lesson)
+    if not isinstance(outcome, Skipped):
+        return outcome
+    own = {"lesson": target.lesson, "to_status": target.status_id, "to_name": target.name}
+    return replace(outcome, facts={**outcome.facts, **own})
+
+
 def refused(fault: Fault, cause: str, person: Person | None, pipelines: Pipelines) -> DeliveryError:
     """amoCRM's answer to this row's own write names it: no further attempt makes sense. A 403 or 404 has to be given
     again minutes later, since both are seen in passing."""

@@ -16,7 +16,7 @@ from service.destinations.deals import outcomes
 from service.destinations.deals.destination import lesson_of
 from service.destinations.deals.directory import Directory
 from service.destinations.deals.lookup import Lookup
-from service.destinations.deals.rules import choose, judge
+from service.destinations.deals.rules import Verdict, choose, judge
 
 PERSON_WAITS = 10.0
 """Seconds that a person waits for an answer on the page or the command line."""
@@ -25,7 +25,7 @@ PERSON_WAITS = 10.0
 @dataclass(frozen=True)
 class Preview:
     """What sending a delivery now would do, without doing it. verdict: move, or why not (already_further, deal_closed,
-    deal_gone, superseded, no_stage, not_found). words: English, for a person."""
+    deal_gone, superseded, no_stage, stage_gone, not_found). words: English, for a person."""
 
     verdict: str
     words: str
@@ -148,6 +148,8 @@ class Previewer:
         kind = {"here": "already_further", "ask": "superseded"}.get(
             verdict.kind, outcomes.CODES.get(verdict.kind, verdict.kind)
         )
+        if kind == "move" and not target.known:
+            kind, verdict = "stage_gone", Verdict("stage_gone", "the stage is no longer in the funnel")
         words = verdict.words or f"would move deal {lead.id} from {facts['from_name']} to {facts['to_name']}"
         return Preview(
             kind,

@@ -1,12 +1,12 @@
-"""What concerns the whole page: whose it is, and whether anything is being sent at all."""
+"""What concerns the whole page: whose it is, and whether anything is accepted and sent at all."""
 
 from __future__ import annotations
 
 from flask_babel import gettext as _
 
 from service.current import Dealpost
-from service.heartbeat import SILENT, Processes
 from service.operator import words
+from service.operator.pages.standing import machine
 
 Banner = tuple[str, str, str, str, tuple[str, str] | None]
 
@@ -19,17 +19,9 @@ def school(dealpost: Dealpost) -> str:
 def banners(dealpost: Dealpost, now: float, may_change: bool) -> list[Banner]:
     """(tone, icon, bold words, words, link): only what concerns the whole page."""
     found: list[Banner] = []
-    age = Processes(dealpost.store.key_values).worker_age(now)
-    if age is None:
-        found.append(
-            ("bad", "alert", _("The sending process has not been started."),
-             _("Events are accepted and wait. The school's developer starts it: python scheduler.py"), None)
-        )  # fmt: skip
-    elif age > SILENT:
-        found.append(
-            ("bad", "alert", _("The sending process has been silent for %(time)s.", time=words.duration(age)),
-             _("Events are accepted and wait. The school's developer starts it again: python scheduler.py"), None)
-        )  # fmt: skip
+    for one in machine(dealpost):
+        told = f"{words.situation_means(one, now)} {words.who_mends(one)} {words.situation_todo(one, now)}"
+        found.append(("bad", "alert", words.as_sentence(words.situation_title(one, now)), told, None))
     if dealpost.settings.sandbox:
         found.append(("blue", "info", _("Practice mode:"), _("real deals do not change."), None))
     if not may_change:

@@ -19,6 +19,7 @@ from service.operator import words
 from service.operator.auth import OPERATOR, csrf, operator_required, user_now, viewer_required
 from service.operator.pages import banners
 from service.operator.pages.filters import MAX_ROW_ID
+from service.operator.words.numbers import ngettext
 from service.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ def known() -> dict[str, Any]:
         return {"version": VERSION}
     return {
         "words": words,
+        "ngettext": ngettext,
         "version": VERSION,
         "lang": words.language(),
         "languages": LANGUAGES,

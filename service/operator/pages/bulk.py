@@ -9,7 +9,6 @@ from typing import Any
 
 from flask import flash, request, url_for
 from flask_babel import gettext as _
-from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from outbox.message import DISCARDABLE, RESENDABLE, Delivery
@@ -19,6 +18,7 @@ from service.operator import words
 from service.operator.pages import delivery_row, destinations, filters, links, stages
 from service.operator.pages.blueprint import back_to, bp, show, who
 from service.operator.resends import Resends
+from service.operator.words.numbers import ngettext
 from service.routing import AMOCRM
 
 ACTS = ("retry", "discard")

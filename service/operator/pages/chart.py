@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext as _
-from flask_babel import ngettext
 
 from outbox.queries import Bar
 from service.current import Dealpost
 from service.operator import charts, words
 from service.operator.pages import destinations
+from service.operator.words.numbers import ngettext
 
 SPANS = {"hour": (60.0, 60), "day": (3600.0, 24), "week": (3600.0, 168)}
 
@@ -39,10 +38,8 @@ class Chart:
 def chart(dealpost: Dealpost, now: float, span: str) -> Chart:
     span = span if span in SPANS else "day"
     width, count = SPANS[span]
-    if span == "week":
-        since = words.day_start(now - 6 * 86400)
-    else:
-        since = math.floor(now / width) * width - (count - 1) * width
+    # An hour and a day as the cards count them: the last 24 hours, not those of the clock.
+    since = words.day_start(now - 6 * 86400) if span == "week" else now - count * width
     found = dealpost.store.reading.bars(since, width, count)
     names = destinations.NAMES
     stacks = [tuple(bar.delivered.get(name, 0) for name in names) for bar in found]

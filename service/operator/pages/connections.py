@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from flask import flash, request
 from flask_babel import gettext as _
-from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
+from outbox import pauses
 from outbox.message import State
 from outbox.outcome import DeliveryError, PauseKind
 from outbox.queries import Filter
@@ -20,8 +20,11 @@ from service.job_results import JobResults
 from service.operator import words
 from service.operator.pages import destinations, panels, stages
 from service.operator.pages.blueprint import back_to, bp, link_here, show, who
-from service.operator.pages.headline import Headline
+from service.operator.pages.headline import Headline, dress
+from service.operator.pages.pause import try_one
+from service.operator.pages.standing import situations
 from service.routing import AMOCRM, ERP
+from service.situations.gather import UNMAPPED
 
 logger = logging.getLogger(__name__)
 DEADLINE = 10.0
@@ -44,7 +47,7 @@ def connections() -> Response:
     return show(
         "connections.html",
         "pages.connections",
-        headline=_headline(statuses, token, gone, dead, _hook_state(dealpost, now)),
+        headline=_headline(dealpost, statuses, now),
         amocrm=statuses[AMOCRM],
         erp=statuses[ERP],
         states={name: _connected(destination, token, now) for name, destination in statuses.items()},
@@ -70,52 +73,34 @@ def connections() -> Response:
     )
 
 
-def _headline(
-    statuses: Mapping[str, destinations.DestinationStatus],
-    token: TokenStatus,
-    gone: list[stages.Lesson],
-    dead: int,
-    hook: tuple[str, str, str, str] | None,
-) -> Headline:
+CONCERNS = ("store", "worker", "stopped", "paused", "pause", "bare", "stage", "hook", "token", "job", "unmapped")
+"""Situations that are about connections, and not about single deliveries."""
+
+
+def _headline(dealpost: Dealpost, statuses: Mapping[str, destinations.DestinationStatus], now: float) -> Headline:
     amocrm, erp = statuses[AMOCRM], statuses[ERP]
     if amocrm.missing:
         head = _("%(destination)s is not set up yet.", destination=amocrm.title)
         return Headline("quiet", "plug", head, _("Events are accepted and wait for it."), "", "bare")
-    if not token.usable:
-        head = _("%(destination)s has to be connected.", destination=amocrm.title)
-        return Headline("bad", "alert", head, _("Everything waits and goes out by itself after that."), "", "reconnect")
-    if gone:
-        head = ngettext(
-            "%(destination)s is connected, but the stage for lesson %(lesson)s is gone.",
-            "%(destination)s is connected, but stages for lessons %(lesson)s are gone.",
-            len(gone),
-            destination=amocrm.title,
-            lesson=", ".join(str(one.lesson) for one in gone),
-        )
-        then = (
-            ngettext(
-                "Choose another one, and %(num)s delivery can be sent again.",
-                "Choose another one, and %(num)s deliveries can be sent again.",
-                dead,
-            )
-            if dead
-            else _("Choose another one in the table.")
-        )
-        return Headline("bad", "alert", head, then, "", "gone")
-    if amocrm.needs_person and amocrm.rest:
-        head = words.cause_title(amocrm.rest.cause, amocrm.rest.params) + "."
-        return Headline("bad", "alert", head, words.cause_who(amocrm.rest.cause), "", "stopped")
-    if hook is not None and hook[1] == "bad":
-        head = _("%(destination)s is connected, but does not tell of changes of stage.", destination=amocrm.title)
-        return Headline("bad", "alert", head, _("Press “Subscribe” beside its webhook."), "", "hook")
+    found = [one for one in situations(dealpost) if one.code in CONCERNS or one.cause == "stage_deleted"]
+    if found:
+        first = found[0]
+        title = statuses[first.destination].title if first.destination in statuses else ""
+        tone, icon = dress(first)
+        said = words.as_sentence(words.situation_title(first, now, title))
+        support = words.situation_todo(first, now)
+        return Headline(tone, icon, said, words.what_next(first, now), support, f"{first.code}:{first.cause}")
     if erp.missing:
         head = _("%(destination)s is connected, the ERP is not set up.", destination=amocrm.title)
         return Headline("quiet", "plug", head, _("Records for it are accepted and wait."), "", "erp")
+    if situations(dealpost):
+        then = _("What else needs somebody stands on the overview.")
+        return Headline("ok", "tick", _("Everything is connected."), then, "", "others")
     return Headline("ok", "tick", _("Everything is connected."), _("Nothing has to be done here."), "", "well")
 
 
 def _connected(destination: destinations.DestinationStatus, token: TokenStatus, now: float) -> tuple[str, str, str]:
-    if destination.missing or destination.rest:
+    if destination.missing or destination.rest or destination.silent:
         return destination.state(now)
     if destination.name == AMOCRM and not token.usable:
         return "alert", "bad", _("Not connected")
@@ -163,11 +148,11 @@ def _hook_state(dealpost: Dealpost, now: float) -> tuple[str, str, str, str] | N
     not be. Asks nobody."""
     result = JobResults(dealpost.store.key_values).get("hook")
     code, at = (result.detail, result.last_at) if result else ("", None)
-    if not dealpost.settings.webhook_secrets or at is None or code not in panels.hook_words():
+    if not dealpost.settings.webhook_secrets or at is None or code not in words.hook_words():
         return None
     well = code in ("hook_on", "hook_renewed")
     icon, tone = ("tick", "ok") if well else ("plug", "quiet") if code == "hook_unset" else ("alert", "bad")
-    said = panels.hook_words()["hook_on" if well else code]
+    said = words.hook_words()["hook_on" if well else code]
     return icon, tone, said[:1].upper() + said[1:], words.ago(at, now)
 
 
@@ -206,6 +191,9 @@ def choose_stages() -> Response:
     dealpost = current()
     before = {one.lesson: one for one in stages.lessons(dealpost)}
     changed = 0
+    wanted = request.form.get("then_retry", "")
+    if wanted == "try":  # what rests must not all go out by the choice
+        pauses.hold(dealpost.store, AMOCRM)
     for name, value in request.form.items():
         kind, _colon, number = name.partition(":")
         if kind != "stage" or not number.isdigit() or len(number) > 4:
@@ -222,9 +210,11 @@ def choose_stages() -> Response:
             changed += 1
     if changed:
         flash(_("Saved. New lessons go to the chosen stages."), "ok")
-    lesson_text = request.form.get("then_retry", "")
-    if lesson_text == "stage_deleted":
-        return back_to("pages.confirm", act="retry", state="dead", destination=AMOCRM, cause="stage_deleted")
+    if wanted == "try":
+        return try_one(AMOCRM)
+    states = {"stage_deleted": "dead", UNMAPPED: "skipped"}
+    if wanted in states:
+        return back_to("pages.confirm", act="retry", state=states[wanted], destination=AMOCRM, cause=wanted)
     return back_to("pages.connections")
 
 

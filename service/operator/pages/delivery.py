@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from flask import flash, url_for
 from flask_babel import gettext as _
-from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
-from outbox.message import DISCARDABLE, RESENDABLE, Delivery, State
+from outbox.message import DISCARDABLE, NOWHERE, RESENDABLE, Delivery, State
 from outbox.queries import Filter
 from service.current import Dealpost
 from service.operator import words
@@ -18,7 +16,11 @@ from service.operator.pages import delivery_row, destinations, headline, links, 
 from service.operator.pages.blueprint import back_to, bp, find_or_404, show, who
 from service.operator.pages.correct import correctable
 from service.operator.pages.journey import whole
+from service.operator.pages.standing import of_rows, situations
+from service.operator.words.numbers import ngettext
 from service.routing import AMOCRM, ERP
+from service.situations.rows import Standing
+from service.situations.rules import tried_until
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def delivery(delivery_id: int) -> Response:
     dealpost, delivery, event = find_or_404(delivery_id)
     now = dealpost.store.now()
     title = destinations.title(delivery.destination, dealpost)
-    rest = dealpost.wiring.pauses().get(delivery.destination)
+    standing = of_rows(dealpost, [delivery])[delivery.id]
     missing = bool(destinations.missing(dealpost, delivery.destination))
     attempts = dealpost.store.reading.attempts([delivery.id]).get(delivery.id, [])
     counted = [a for a in attempts if a.outcome not in ("paused", "interrupted")]
@@ -47,6 +49,7 @@ def delivery(delivery_id: int) -> Response:
             lead_id=None if delivery.email else delivery.lead_id,
         )
         behind = max(0, dealpost.store.reading.count(same) - 1)
+    resendable = delivery.state in RESENDABLE and delivery.destination != NOWHERE
     took = (attempts[-1].finished_at or now) - delivery.received_at if attempts else 0.0
     return show(
         "delivery.html",
@@ -54,15 +57,15 @@ def delivery(delivery_id: int) -> Response:
         live=delivery.state in (State.PENDING, State.SENDING),
         delivery=delivery,
         event=event,
-        headline=_headline(dealpost, delivery, title, now, rest, missing),
-        state_chip=words.chip(delivery, now, title if rest else "", missing),
+        headline=_headline(dealpost, delivery, title, now, standing),
+        state_chip=words.row_chip(delivery, standing, now, title),
         state_word=words.states_word(delivery.state),
         number=delivery.id,
-        steps=timeline.steps(dealpost, delivery, attempts, title, now, rest, missing, event.sender),
+        steps=timeline.steps(dealpost, delivery, attempts, title, now, standing, event.sender),
         summary=_summary(len(counted), took),
-        can_retry=delivery.state in RESENDABLE,
+        can_retry=resendable,
         can_discard=delivery.state in DISCARDABLE,
-        can_correct=correctable(delivery) and delivery.state in RESENDABLE,
+        can_correct=correctable(delivery) and resendable,
         loud=delivery.state == State.DEAD,
         previews=delivery.destination in (AMOCRM, ERP) and delivery.state in RESENDABLE and not missing,
         links=further_links(dealpost, delivery),
@@ -80,52 +83,77 @@ def _summary(count: int, took: float) -> str:
     return ngettext("%(num)s attempt in %(time)s", "%(num)s attempts in %(time)s", count, time=words.duration(took))
 
 
-def _headline(
-    dealpost: Dealpost, delivery: Delivery, title: str, now: float, rest: Any, missing: bool
-) -> headline.Headline:
-    icon, tone, _words = words.chip(delivery, now)
+def _headline(dealpost: Dealpost, delivery: Delivery, title: str, now: float, standing: Standing) -> headline.Headline:
+    icon, tone, _words = words.row_chip(delivery, standing, now, title)
     who_, what = delivery_row.person(delivery), delivery_row.event(delivery, dealpost)
-    cause = words.cause_title(delivery.cause, delivery.facts) if delivery.cause else ""
     if delivery.state == State.DELIVERED:
         took = words.duration(delivery.changed_at - delivery.received_at)
         head = _("%(who)s: %(what)s, %(destination)s knows.", who=who_, what=what, destination=title)
-        return headline.Headline(
-            tone, icon, head, _("It arrived within %(time)s.", time=took), delivery_row.done(delivery), "delivered"
-        )
+        then = _("It arrived within %(time)s.", time=took)
+        return headline.Headline(tone, icon, head, then, delivery_row.done(delivery), "delivered")
     if delivery.state == State.SKIPPED:
-        head = _("%(who)s: %(what)s, nothing had to be done.", who=who_, what=what)
-        return headline.Headline(tone, icon, head, words.sentence(words.reason_words(delivery.reason)), "", "skipped")
+        return _skipped(delivery, who_, what)
     if delivery.state == State.DISCARDED:
         head = _("%(who)s: %(what)s, sending was cancelled.", who=who_, what=what)
         return headline.Headline(tone, icon, head, "", "", "discarded")
+    cause = words.cause_title(delivery.cause, delivery.facts) if delivery.cause else ""
     head = _("%(who)s: %(what)s, %(destination)s does not know yet.", who=who_, what=what, destination=title)
     if delivery.state == State.SENDING:
         return headline.Headline("blue", icon, head, _("It is being sent right now."), "", "sending")
     if delivery.state == State.DEAD:
-        then = words.sentence(cause) if cause else words.sentence(words.reason_words(delivery.reason))
+        if delivery.destination == NOWHERE:
+            head = _("An event could not be read.")
+        then = words.as_sentence(cause or words.reason_words(delivery.reason))
         todo = words.cause_todo(delivery.cause, delivery.facts) if delivery.cause else ""
         return headline.Headline(tone, icon, head, then, todo, "dead")
-    if missing:
+    then, support = _waiting(dealpost, delivery, standing, title, now)
+    meaning = f"{standing.code}:{standing.behind.id if standing.behind else ''}"
+    return headline.Headline("warn" if tone == "warn" else "quiet", icon, head, then, support, meaning)
+
+
+def _skipped(delivery: Delivery, who_: str, what: str) -> headline.Headline:
+    """Nothing had to be done; or nothing could be, which somebody should know of."""
+    if delivery.cause:
+        head = _("%(who)s: %(what)s, but no deal was moved.", who=who_, what=what)
+        then = words.as_sentence(words.reason_words(delivery.reason))
+        todo = words.cause_todo(delivery.cause, delivery.facts)
+        return headline.Headline("warn", "warning", head, then, todo, "unmapped")
+    head = _("%(who)s: %(what)s, nothing had to be done.", who=who_, what=what)
+    return headline.Headline("quiet", "minus", head, words.as_sentence(delivery_row.done(delivery)), "", "skipped")
+
+
+def _waiting(dealpost: Dealpost, delivery: Delivery, standing: Standing, title: str, now: float) -> tuple[str, str]:
+    """(what comes next, one line of support) of one that waits."""
+    found = situations(dealpost)
+    if standing.code == "silent":
+        worker = next(one for one in found if one.code == "worker")
+        return words.as_sentence(words.situation_title(worker, now)), words.who_mends(worker)
+    if standing.code == "bare":
         then = _("%(destination)s is not set up yet. It goes out by itself after that.", destination=title)
-        return headline.Headline("quiet", "plug", head, then, "", "bare")
-    if rest is not None:
-        then = words.sentence(words.cause_title(rest.cause, rest.params))
-        if rest.until and rest.until > now:
-            then += " " + _("We go on %(time)s.", time=words.in_words(rest.until - now))
-        return headline.Headline(
-            "warn", "pause", head, then, _("Nothing has to be done: the pause uses up no attempts."), "rest"
-        )
-    then = f"{words.sentence(cause)} " if cause else ""
-    if delivery.due_at > now:
-        at = words.clock(delivery.due_at, seconds=True)
-        then += _("We try by ourselves %(time)s, at %(clock)s.", time=words.in_words(delivery.due_at - now), clock=at)
-    else:
-        then += _("It is next in line.")
-    support = ""
-    if delivery.failures:
-        left = timeline.trying_until(delivery.failures, delivery.due_at) - now
-        support = _("Nothing has to be done: we go on trying for %(time)s more.", time=words.rough_words(left))
-    return headline.Headline("warn" if words.is_late(delivery, now) else "quiet", icon, head, then, support, "pending")
+        bare = next((one for one in found if one.code == "bare" and one.destination == delivery.destination), None)
+        return then, words.situation_todo(bare, now) if bare else ""
+    if standing.pause is not None:
+        one = next((one for one in found if one.pause and one.destination == delivery.destination), None)
+        then, support = words.rest_words(standing, one, now, title)
+        return then, " ".join(filter(None, (support, words.behind_words(standing, now))))
+    if standing.behind is not None:
+        first = standing.behind
+        todo = words.cause_todo(first.cause, first.facts) if standing.need and first.cause else ""
+        return words.behind_words(standing, now), todo or _("It goes out by itself after that one.")
+    then = ""
+    if delivery.failures and delivery.cause:
+        then = words.as_sentence(words.cause_title(delivery.cause, delivery.facts)) + " "
+    if standing.code == "next":
+        return then + _("It is next in line."), ""
+    at = words.clock(delivery.due_at, seconds=True)
+    then += _("We try by ourselves %(time)s, at %(clock)s.", time=words.in_words(delivery.due_at - now), clock=at)
+    if not delivery.failures:
+        return then, ""
+    left = words.rough_words(tried_until(delivery.failures, delivery.due_at) - now)
+    if standing.need is not None:
+        todo = words.cause_todo(delivery.cause, delivery.facts)
+        return then, " ".join(filter(None, (todo, _("We go on trying for %(time)s more.", time=left))))
+    return then, _("Nothing has to be done: we go on trying for %(time)s more.", time=left)
 
 
 def further_links(dealpost: Dealpost, delivery: Delivery) -> list[Link]:
@@ -158,7 +186,10 @@ def further_links(dealpost: Dealpost, delivery: Delivery) -> list[Link]:
 def retry(delivery_id: int) -> Response:
     dealpost, delivery, _event = find_or_404(delivery_id)
     if dealpost.store.operations.retry(Filter(ids=(delivery.id,)), who(), at_once=True):
-        flash(_("It goes out now."), "ok")
+        again = dealpost.store.reading.delivery(delivery.id) or delivery
+        standing = of_rows(dealpost, [again])[delivery.id]
+        title = destinations.title(delivery.destination, dealpost)
+        flash(words.goes_out(standing, dealpost.store.now(), title), "ok")
     else:
         flash(_("It cannot be sent again: it is %(state)s.", state=words.state_word(delivery.state).lower()), "warn")
     return back_to("pages.delivery", delivery_id=delivery.id)

@@ -12,14 +12,17 @@ from outbox.message import Delivery, State
 from service.current import Dealpost
 from service.operator import words
 from service.operator.pages import destinations, links, stages
+from service.operator.pages.standing import of_rows
 from service.routing import AMOCRM, ERP, WEBHOOK
+from service.situations.rows import Standing
 
 ENDED = (State.DELIVERED, State.SKIPPED)
 
 
 @dataclass(frozen=True)
 class Row:
-    """Ready for a template. state: (icon, tone, words); took: "" while it is on its way."""
+    """Ready for a template. state: (icon, tone, words); took: "" while it is on its way. why: in a few words, of one
+    that was not delivered."""
 
     id: int
     state: tuple[str, str, str]
@@ -37,18 +40,17 @@ class Row:
     next: str
     next_exact: str
     late: bool
+    why: str
 
 
 def present(dealpost: Dealpost, deliveries: Iterable[Delivery], now: float, by_end: bool = True) -> list[Row]:
     """by_end: the age is that of the last change, else that of the event."""
-    rests = dealpost.wiring.pauses()
-    lacking = {name for name in destinations.NAMES if destinations.missing(dealpost, name)}
-    return [_row(dealpost, delivery, now, rests, lacking, by_end) for delivery in deliveries]
+    rows = list(deliveries)
+    standing = of_rows(dealpost, rows)
+    return [_row(dealpost, delivery, now, standing[delivery.id], by_end) for delivery in rows]
 
 
-def _row(
-    dealpost: Dealpost, delivery: Delivery, now: float, rests: Mapping[str, Any], lacking: set[str], by_end: bool
-) -> Row:
+def _row(dealpost: Dealpost, delivery: Delivery, now: float, standing: Standing, by_end: bool) -> Row:
     title = destinations.title(delivery.destination, dealpost)
     waits = delivery.state == State.PENDING
     at = (
@@ -56,9 +58,7 @@ def _row(
     )
     return Row(
         id=delivery.id,
-        state=words.chip(
-            delivery, now, title if delivery.destination in rests else "", delivery.destination in lacking
-        ),
+        state=words.row_chip(delivery, standing, now, title),
         who=person(delivery),
         email=delivery.email or "",
         event=event(delivery, dealpost),
@@ -70,18 +70,11 @@ def _row(
         tries=delivery.failures + (delivery.state in ENDED or (delivery.state == State.DEAD and not delivery.failures)),
         lead_id=lead(delivery),
         deal_url=links.deal_url(dealpost, lead(delivery)),
-        next=_next(delivery, now, rests.get(delivery.destination)) if waits else "",
-        next_exact=words.exact(delivery.due_at) if waits else "",
-        late=words.is_late(delivery, now, delivery.destination in rests or delivery.destination in lacking),
+        next=words.next_words(standing, now) if waits else "",
+        next_exact=words.exact(standing.at) if waits and standing.at is not None else "",
+        why="" if delivery.state == State.DELIVERED else done(delivery),
+        late=words.is_late(delivery, now, standing.code not in ("next", "")),
     )
-
-
-def _next(delivery: Delivery, now: float, rest: Any) -> str:
-    if rest is not None:
-        return _("after the pause")
-    if delivery.due_at <= now:
-        return _("now")
-    return words.in_words(delivery.due_at - now) if delivery.due_at - now < 3600 else words.when(delivery.due_at, now)
 
 
 def person(delivery: Delivery) -> str:

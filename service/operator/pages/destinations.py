@@ -13,7 +13,10 @@ from outbox.pauses import Paused
 from outbox.queries import Tally
 from service.current import Dealpost
 from service.operator import words
+from service.operator.pages.standing import signals, situations
 from service.routing import AMOCRM, ERP
+from service.situations.rules import pause_need
+from service.situations.signals import Need
 
 NAMES = (AMOCRM, ERP)
 EMPTY = Tally({}, None, None, 0, 0, None, None)
@@ -21,7 +24,7 @@ EMPTY = Tally({}, None, None, 0, 0, None, None)
 
 @dataclass(frozen=True)
 class DestinationStatus:
-    """One destination, as the page sees it. missing: the settings that it lacks."""
+    """One destination, as the page sees it. missing: the settings that it lacks. silent: nothing sends to it."""
 
     name: str
     title: str
@@ -29,6 +32,7 @@ class DestinationStatus:
     tally: Tally
     rest: Paused | None
     missing: tuple[str, ...]
+    silent: bool = False
 
     @property
     def to_set(self) -> tuple[str, ...]:
@@ -44,24 +48,22 @@ class DestinationStatus:
         return self.tally.states.get(State.DEAD, 0)
 
     @property
-    def needs_person(self) -> bool:
-        return self.rest is not None and not self.passes and self.rest.kind is not PauseKind.OPERATOR
-
-    @property
     def passes(self) -> bool:
         """It rests, and goes on by itself."""
-        return self.rest is not None and self.rest.kind.rules.by_itself
+        return self.rest is not None and pause_need(self.rest) is Need.TIME
 
     def state(self, now: float) -> tuple[str, str, str]:
         """(icon, tone, words), as states.chip."""
         if self.missing:
             return "plug", "quiet", _("Not set up")
+        if self.rest is not None and self.rest.kind is PauseKind.RECONNECT:
+            return "alert", "bad", _("Reconnect")
+        if self.silent:
+            return "alert", "bad", _("Nothing is sent")
         if self.rest is None:
             return "tick", "ok", _("Working")
         if self.rest.kind is PauseKind.OPERATOR:
             return "pause", "warn", _("Paused by %(who)s", who=self.rest.who) if self.rest.who else _("Paused by you")
-        if self.rest.kind is PauseKind.RECONNECT:
-            return "alert", "bad", _("Reconnect")
         if not self.passes:
             return "alert", "bad", _("Stopped, needs you")
         if self.rest.until is None or self.rest.until <= now:
@@ -79,27 +81,20 @@ def title(name: str, dealpost: Dealpost) -> str:
 def look(dealpost: Dealpost) -> list[DestinationStatus]:
     """All destinations, amoCRM first."""
     tallies = dealpost.store.reading.tallies()
-    pauses = dealpost.wiring.pauses()
     hosts = {AMOCRM: dealpost.settings.amocrm.base_url, ERP: dealpost.settings.erp.url}
+    silent = any(one.code == "worker" for one in situations(dealpost))
     return [
         DestinationStatus(
-            name=name,
-            title=title(name, dealpost),
-            host=urlsplit(hosts.get(name, "")).netloc,
-            tally=tallies.get(name, EMPTY),
-            rest=pauses.get(name) or (lost_access(dealpost) if name == AMOCRM else None),
-            missing=missing(dealpost, name),
+            name=one.name,
+            title=title(one.name, dealpost),
+            host=urlsplit(hosts.get(one.name, "")).netloc,
+            tally=tallies.get(one.name, EMPTY),
+            rest=one.pause,
+            missing=one.missing,
+            silent=silent,
         )
-        for name in dict.fromkeys((*NAMES, *(one for one in tallies if one != "-")))
+        for one in signals(dealpost).destinations
     ]
-
-
-def lost_access(dealpost: Dealpost) -> Paused | None:
-    """Access that is lost stops everything, also while nothing was sent that could have found it out."""
-    token = dealpost.wiring.token_status()
-    if token.state not in ("reconnect", "expired"):
-        return None
-    return Paused(PauseKind.RECONNECT, None, "amocrm_reconnect", "amocrm_reconnect", since=0.0)
 
 
 def missing(dealpost: Dealpost, name: str) -> tuple[str, ...]:

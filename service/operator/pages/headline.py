@@ -6,13 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext as _
-from flask_babel import ngettext
 
 from outbox.message import Delivery
-from outbox.outcome import PauseKind
-from service.heartbeat import SILENT
 from service.operator import words
-from service.operator.pages.destinations import DestinationStatus
+from service.operator.words.numbers import ngettext
+from service.situations.signals import Need, Signals, Situation
+
+BLOCKING = ("worker", "stopped", "paused", "bare", "failing")
+"""What keeps those who wait until somebody acts."""
+
+DRESS = {
+    "paused": ("warn", "pause"),
+    "bare": ("warn", "plug"),
+    "failing": ("warn", "clock"),
+    "pause": ("warn", "pause"),
+    "retrying": ("warn", "clock"),
+    "late": ("warn", "clock"),
+    "source": ("warn", "warning"),
+    "job": ("warn", "warning"),
+    "token": ("warn", "warning"),
+    "disk": ("warn", "warning"),
+    "refused": ("warn", "warning"),
+    "unmapped": ("warn", "warning"),
+}
+"""(tone, icon) by the situation's code; all others are red."""
 
 
 @dataclass(frozen=True)
@@ -28,165 +45,99 @@ class Headline:
 
 
 @dataclass(frozen=True)
-class Situation:
-    """What the overview's headline is made of. late: how many wait longer than five minutes; students: whether that
-    counts students, or deliveries."""
+class Today:
+    """What the calm sentence tells. waiting: deliveries on their way. empty: nothing ever came."""
 
-    now: float
-    destinations: Sequence[DestinationStatus]
-    late: int = 0
-    students: bool = False
-    delivered_today: int = 0
+    delivered: int = 0
+    waiting: int = 0
     last: Delivery | None = None
     last_title: str = ""
-    worker_age: float | None = 0.0
 
 
-def overview(situation: Situation) -> Headline:
-    """The worst thing that is true, in one sentence."""
-    dead = sum(destination.dead for destination in situation.destinations)
-    waiting = sum(destination.waiting for destination in situation.destinations)
-    calm = _("New lessons are accepted as usual, nothing gets lost.")
-    if situation.worker_age is None or situation.worker_age > SILENT:
-        head = _("Nothing is being sent: the sending process is silent.")
-        then = (
-            ngettext("%(num)s delivery waits for it.", "%(num)s deliveries wait for it.", waiting)
-            if waiting
-            else _("It needs the school's developer.")
-        )
-        return Headline("bad", "alert", head, then, calm, f"silent:{waiting > 0}")
-    needy = next((destination for destination in situation.destinations if destination.needs_person), None)
-    if needy and needy.rest:
-        return _needs_person(situation, needy, dead, calm)
-    if dead:
-        return _not_delivered(situation, dead, calm)
-    if situation.late:
-        return Headline("warn", "clock", _sentence(_late(situation)), _next(situation), calm, f"late:{situation.late}")
-    return _resting(situation, calm) or _well(situation, waiting)
+def overview(signals: Signals, found: Sequence[Situation], today: Today, titles: dict[str, str]) -> Headline:
+    """The worst thing that is true, in one sentence. found: worst first. titles: what destinations are called."""
+    if not found:
+        return _well(today, signals.now)
+    first = found[0]
+    tone, icon = dress(first)
+    head, then = _words(signals, found, titles)
+    meaning = f"{first.code}:{first.destination}:{first.cause}:{first.count}:{len(found)}"
+    return Headline(tone, icon, words.as_sentence(head), then, _support(found), meaning)
 
 
-def _needs_person(situation: Situation, needy: DestinationStatus, dead: int, calm: str) -> Headline:
-    assert needy.rest is not None
-    if needy.rest.kind is PauseKind.RECONNECT:
-        head = _("%(destination)s has to be connected again.", destination=needy.title)
-    else:
-        head = _sentence(words.cause_title(needy.rest.cause, needy.rest.params))
-    then = (
-        ngettext(
-            "%(num)s delivery waits and goes out by itself after that.",
-            "%(num)s deliveries wait and go out by themselves after that.",
-            needy.waiting,
-        )
-        if needy.waiting
-        else _("Nothing waits so far.")
+def dress(one: Situation) -> tuple[str, str]:
+    return DRESS.get(one.code, ("bad", "alert"))
+
+
+def _words(signals: Signals, found: Sequence[Situation], titles: dict[str, str]) -> tuple[str, str]:
+    first, now = found[0], signals.now
+    if first.code == "dead":
+        return _not_delivered(signals, found)
+    late_first = first.need is Need.TIME and signals.late > 0
+    head = _late(signals) if late_first else words.situation_title(first, now, titles.get(first.destination, ""))
+    return head, words.what_next(first, now)
+
+
+def _support(found: Sequence[Situation]) -> str:
+    """What else needs somebody, and whether events are accepted."""
+    shut = any(one.code == "store" for one in found)
+    needy = sum(one.need is Need.PERSON for one in found[1:] if one.code != found[0].code or one.code != "dead")
+    more = ngettext("%(num)s more thing needs somebody.", "%(num)s more things need somebody.", needy) if needy else ""
+    calm = (
+        _("New lessons are refused, and the platform has to send them again. Those accepted before are safe.")
+        if shut
+        else _("New lessons are accepted as usual, nothing gets lost.")
     )
-    return Headline("bad", "alert", head, then, calm, f"needs:{needy.name}:{needy.rest.cause}:{dead}")
+    return " ".join(filter(None, (more, calm)))
 
 
-def _not_delivered(situation: Situation, dead: int, calm: str) -> Headline:
+def _not_delivered(signals: Signals, found: Sequence[Situation]) -> tuple[str, str]:
+    dead = signals.dead
     lost = ngettext(
         "%(count)s delivery did not arrive", "%(count)s deliveries did not arrive", dead, count=words.number(dead)
     )
-    if not situation.late:
-        then = ngettext("It needs your decision.", "They need your decision.", dead)
-        return Headline("bad", "alert", _sentence(lost), then, calm, f"dead:{dead}")
-    head = _sentence(_("%(first)s, %(second)s", first=_late(situation), second=lost))
-    until = _until(situation)
-    then = (
-        _(
-            "Those who wait go out by themselves %(time)s, the others need you.",
-            time=words.in_words(until - situation.now),
-        )
-        if until is not None
-        else _("Those who wait go out by themselves, the others need you.")
-    )
-    return Headline("bad", "alert", head, then, calm, f"dead:{dead}:late:{situation.late}")
+    if not signals.late:
+        return lost, ngettext("It needs your decision.", "They need your decision.", dead)
+    head = _("%(first)s, %(second)s", first=_late(signals), second=lost)
+    if any(one.code in BLOCKING and one.count for one in found):
+        return head, _("All of them need you.")
+    times = [one.until for one in found if one.need is Need.TIME and one.until is not None]
+    if not times:
+        return head, _("Those who wait go out by themselves, the others need you.")
+    time = words.in_words(min(times) - signals.now)
+    return head, _("Those who wait go out by themselves %(time)s, the others need you.", time=time)
 
 
-def _resting(situation: Situation, calm: str) -> Headline | None:
-    resting = next((destination for destination in situation.destinations if destination.rest), None)
-    if resting and resting.rest:
-        if resting.rest.kind is PauseKind.OPERATOR:
-            head = _("Sending to %(destination)s is paused.", destination=resting.title)
-            then = ngettext(
-                "%(num)s delivery waits until you resume.", "%(num)s deliveries wait until you resume.", resting.waiting
-            )
-            return Headline("warn", "pause", head, then, calm, f"paused:{resting.name}")
-        head = _sentence(words.cause_title(resting.rest.cause, resting.rest.params))
-        return Headline("warn", "pause", head, _next(situation), calm, f"rest:{resting.name}:{resting.rest.cause}")
-    bare = next(
-        (destination for destination in situation.destinations if destination.missing and destination.waiting), None
-    )
-    if bare is not None:
-        head = _("%(destination)s is not set up yet.", destination=bare.title)
-        then = ngettext(
-            "%(num)s delivery waits and goes out by itself after that.",
-            "%(num)s deliveries wait and go out by themselves after that.",
-            bare.waiting,
-        )
-        return Headline("warn", "plug", head, then, calm, f"bare:{bare.name}")
-    return None
-
-
-def _well(situation: Situation, waiting: int) -> Headline:
-    today = ngettext(
-        "%(count)s delivery arrived today", "%(count)s deliveries arrived today", situation.delivered_today,
-        count=words.number(situation.delivered_today),
+def _well(today: Today, now: float) -> Headline:
+    arrived = ngettext(
+        "%(count)s delivery arrived today", "%(count)s deliveries arrived today", today.delivered,
+        count=words.number(today.delivered),
     )  # fmt: skip
-    then = ""
-    if situation.last is not None:
-        then = _last(situation, situation.last)
-    if waiting:
-        head = ngettext("%(num)s delivery is on its way.", "%(num)s deliveries are on their way.", waiting)
-        return Headline("ok", "tick", head, then, _("%(today)s.", today=today), "moving")
-    if situation.last is None:
+    then = "" if today.last is None else _last(today, today.last, now)
+    if today.waiting:
+        head = ngettext("%(num)s delivery is on its way.", "%(num)s deliveries are on their way.", today.waiting)
+        return Headline("ok", "tick", head, then, _("%(today)s.", today=arrived), "moving")
+    if today.last is None:
         return Headline("ok", "tick", _("Nobody waits."), _("Nothing has come in yet."), "", "empty")
-    return Headline("ok", "tick", _("All delivered."), then, _("%(today)s, nobody is waiting.", today=today), "well")
+    return Headline("ok", "tick", _("All delivered."), then, _("%(today)s, nobody is waiting.", today=arrived), "well")
 
 
-def _last(situation: Situation, last: Delivery) -> str:
-    time = words.ago_words(last.changed_at, situation.now)
+def _last(today: Today, last: Delivery, now: float) -> str:
+    time = words.ago_words(last.changed_at, now)
     if last.event_name == "lesson.completed":
-        return _("The last lesson reached %(destination)s %(time)s.", destination=situation.last_title, time=time)
-    return _("The last delivery reached %(destination)s %(time)s.", destination=situation.last_title, time=time)
+        return _("The last lesson reached %(destination)s %(time)s.", destination=today.last_title, time=time)
+    return _("The last delivery reached %(destination)s %(time)s.", destination=today.last_title, time=time)
 
 
-def _late(situation: Situation) -> str:
-    if situation.students:
+def _late(signals: Signals) -> str:
+    if signals.students:
         return ngettext(
             "%(num)s student waits longer than 5\N{NO-BREAK SPACE}minutes",
             "%(num)s students wait longer than 5\N{NO-BREAK SPACE}minutes",
-            situation.late,
+            signals.late,
         )
     return ngettext(
         "%(num)s delivery waits longer than 5\N{NO-BREAK SPACE}minutes",
         "%(num)s deliveries wait longer than 5\N{NO-BREAK SPACE}minutes",
-        situation.late,
+        signals.late,
     )
-
-
-def _until(situation: Situation) -> float | None:
-    """When those who wait are tried next."""
-    times = [
-        destination.rest.until
-        for destination in situation.destinations
-        if destination.rest and destination.passes and destination.rest.until
-    ]
-    times += [
-        destination.tally.next_due
-        for destination in situation.destinations
-        if destination.rest is None and destination.tally.next_due is not None
-    ]
-    later = [time for time in times if time > situation.now]
-    return min(later) if later else None
-
-
-def _next(situation: Situation) -> str:
-    until = _until(situation)
-    if until is None:
-        return _("We keep trying by ourselves.")
-    return _("We try again by ourselves %(time)s.", time=words.in_words(until - situation.now))
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."

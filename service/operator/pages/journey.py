@@ -8,20 +8,25 @@ from typing import Any
 
 from flask import request, url_for
 from flask_babel import gettext as _
-from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, Event, State
-from service.amocrm.payloads import CLOSED
+from service.amocrm.payloads import CLOSED, LOST
 from service.current import Dealpost, current
 from service.email_address import canonical
 from service.operator import words
 from service.operator.pages import delivery_row, destinations, links, stages
 from service.operator.pages.blueprint import bp, show
 from service.operator.pages.headline import Headline
+from service.operator.pages.standing import of_rows, situations
+from service.operator.words.numbers import ngettext
 from service.routing import AMOCRM, ERP, WEBHOOK
+from service.situations.rows import Standing
+from service.situations.signals import Need
 
 EVENTS = 200
+ECHO = 3600.0
+"""Seconds after a move of ours within which a hook of the same deal and stage tells of that move."""
 
 
 @dataclass(frozen=True)
@@ -111,37 +116,76 @@ def _headline(dealpost: Dealpost, name: str, deliveries: Sequence[Delivery], now
     if not deliveries:
         return Headline("quiet", "user", name, _("Nothing has come in about them."), "", "nobody")
     dead = sum(delivery.state == State.DEAD for delivery in deliveries)
-    waits = sum(delivery.state in (State.PENDING, State.SENDING) for delivery in deliveries)
+    waiting = [delivery for delivery in deliveries if delivery.state in (State.PENDING, State.SENDING)]
+    moved_nothing = sum(delivery.state == State.SKIPPED and bool(delivery.cause) for delivery in deliveries)
     if dead:
         then = ngettext("%(num)s delivery did not arrive.", "%(num)s deliveries did not arrive.", dead)
-        return Headline("bad", "alert", name, then, "", f"dead:{dead}")
-    if waits:
-        then = ngettext("%(num)s delivery is on its way.", "%(num)s deliveries are on their way.", waits)
-        return Headline("warn", "clock", name, then, "", f"waits:{waits}")
+        return Headline("bad", "alert", name, f"{then} {_('Somebody has to decide.')}", "", f"dead:{dead}")
+    if waiting:
+        then, needs = _waiting(dealpost, waiting, now)
+        return Headline("warn", "clock", name, then, "", f"waits:{len(waiting)}:{needs}")
+    if moved_nothing:
+        then = ngettext(
+            "%(num)s lesson moved no deal: no stage is chosen for it.",
+            "%(num)s lessons moved no deal: no stage is chosen for them.",
+            moved_nothing,
+        )
+        return Headline("warn", "warning", name, then, "", "unmapped")
     last = _last_move(dealpost, deliveries)
     then = _("Everything arrived.")
     if last is not None:
-        stage, at = last
-        then += " " + _("The deal is on the stage “%(stage)s” %(since)s.", stage=stage, since=words.since_when(at, now))
+        stage, status, at = last
+        since = words.since_when(at, now)
+        then = (
+            _("The deal is closed: “%(stage)s” %(since)s.", stage=stage, since=since)
+            if status in CLOSED
+            else then + " " + _("The deal is on the stage “%(stage)s” %(since)s.", stage=stage, since=since)
+        )
+        if status in CLOSED:
+            return Headline("quiet", "minus", name, then, "", "closed")
     return Headline("ok", "tick", name, then, "", "well")
 
 
-def _last_move(dealpost: Dealpost, deliveries: Sequence[Delivery]) -> tuple[str, float] | None:
-    moves = [(at, status) for at, status in reached(deliveries)]
+def _waiting(dealpost: Dealpost, waiting: Sequence[Delivery], now: float) -> tuple[str, bool]:
+    """(how they wait, whether somebody has to do something)."""
+    standing = of_rows(dealpost, waiting)
+    needy = next((one for one in waiting if standing[one.id].need is Need.PERSON), None)
+    if needy is None:
+        count = len(waiting)
+        return ngettext("%(num)s delivery is on its way.", "%(num)s deliveries are on their way.", count), False
+    said = ngettext("%(num)s delivery waits.", "%(num)s deliveries wait.", len(waiting))
+    found = situations(dealpost)
+    one = standing[needy.id]
+    about = next((it for it in found if it.code in ("store", "worker")), None) or next(
+        (it for it in found if it.destination == needy.destination and it.code in ("stopped", "paused", "bare")), None
+    )
+    first = one.behind or needy
+    if one.code in ("behind", "retry", "next") or about is None:
+        return f"{said} {words.as_sentence(words.cause_title(first.cause, first.facts))}", True
+    title = destinations.title(needy.destination, dealpost)
+    return f"{said} {words.as_sentence(words.situation_title(about, now, title))}", True
+
+
+def _last_move(dealpost: Dealpost, deliveries: Sequence[Delivery]) -> tuple[str, int, float] | None:
+    moves = reached(deliveries)
     if not moves:
         return None
     at, status = max(moves)
     name = stages.name_of(dealpost, status)
-    return (name, at) if name else None
+    return (name, status, at) if name else None
 
 
 def reached(deliveries: Sequence[Delivery]) -> list[tuple[float, int]]:
-    """When the deal came to which stage, as far as we know."""
+    """When the deal was known to be on which stage: by our moves, by hooks, and by what was found when nothing had to
+    be done."""
     found = []
     for delivery in deliveries:
-        status = delivery.facts.get("to_status")
-        if delivery.destination == AMOCRM and delivery.state == State.DELIVERED and isinstance(status, int):
-            found.append((delivery.changed_at, status))
+        ours = delivery.destination == AMOCRM
+        to, there = delivery.facts.get("to_status"), delivery.facts.get("from_status")
+        if ours and delivery.state == State.DELIVERED and isinstance(to, int):
+            found.append((delivery.changed_at, to))
+        elif ours and delivery.state == State.SKIPPED and isinstance(there, int):
+            found.append((delivery.changed_at, there))
         elif delivery.event_name == WEBHOOK and isinstance(delivery.data.get("status_id"), int):
             found.append((delivery.received_at, int(delivery.data["status_id"])))
     return found
@@ -166,6 +210,11 @@ def track(dealpost: Dealpost, deliveries: Sequence[Delivery], now: float) -> lis
         return []
     funnel.sort(key=lambda stage: (stage.id in CLOSED, stage.sort))
     latest = max(been, key=been.__getitem__)
+    if latest == LOST:
+        gone = [stage for stage in funnel if stage.id in been]
+        name = stages.name_of(dealpost, LOST, pipeline.id if pipeline else None) or _("Closed")
+        stops = [Stop(stage.name, words.when(been[stage.id], now), True, False) for stage in gone]
+        return [*stops, Stop(name, words.when(been[LOST], now), True, True)]
     here = next((index for index, stage in enumerate(funnel) if stage.id == latest), -1)
     stops = []
     for index, stage in enumerate(funnel):
@@ -176,17 +225,41 @@ def track(dealpost: Dealpost, deliveries: Sequence[Delivery], now: float) -> lis
 
 
 def days(dealpost: Dealpost, events: Sequence[Event], now: float) -> list[Day]:
-    """The events by day, newest first."""
+    """The events by day, newest first. A hook that only tells of a move of ours is shown with that move."""
+    told = echoes(events)
+    standing = of_rows(dealpost, [delivery for event in events for delivery in event.deliveries])
     found: list[Day] = []
     for event in events:
+        if event.id in told.values():
+            continue
         title = words.heading(event.received_at, now)
         if not found or found[-1].title != title:
             found.append(Day(title))
-        found[-1].ways.append(_way(dealpost, event, now))
+        echo = next((one for one in events if one.id == told.get(event.id)), None)
+        found[-1].ways.append(_way(dealpost, event, echo, standing, now))
     return found
 
 
-def _way(dealpost: Dealpost, event: Event, now: float) -> Way:
+def echoes(events: Sequence[Event]) -> dict[str, str]:
+    """By the id of the event whose move it was: the id of the hook that told us of it."""
+    hooks = sorted((one for one in events if one.name == WEBHOOK), key=lambda one: one.received_at)
+    found: dict[str, str] = {}
+    for event in sorted(events, key=lambda one: one.received_at):
+        for delivery in event.deliveries:
+            if delivery.destination != AMOCRM or delivery.state != State.DELIVERED:
+                continue
+            for hook in hooks:
+                after = hook.received_at - delivery.changed_at
+                same = (
+                    hook.data.get("status_id") == delivery.facts.get("to_status") and hook.lead_id == delivery.lead_id
+                )
+                if same and -10 <= after <= ECHO and hook.id not in found.values():
+                    found[event.id] = hook.id
+                    break
+    return found
+
+
+def _way(dealpost: Dealpost, event: Event, echo: Event | None, standing: Mapping[int, Standing], now: float) -> Way:
     first = event.deliveries[0] if event.deliveries else None
     facts = next((delivery.facts for delivery in event.deliveries if delivery.facts), {})
     what = delivery_row.happened(event.name, event.data, facts, dealpost)
@@ -201,11 +274,14 @@ def _way(dealpost: Dealpost, event: Event, now: float) -> Way:
             cause=True,
         )
     ]
-    pieces += [_effect(dealpost, delivery, now) for delivery in event.deliveries]
+    deliveries = list(event.deliveries)
+    if echo is not None:
+        deliveries += [one for one in echo.deliveries if one.state != State.SKIPPED]
+    pieces += [_effect(dealpost, delivery, standing[delivery.id], now) for delivery in deliveries]
     return Way(words.clock(event.received_at), words.exact(event.received_at), tuple(pieces))
 
 
-def _effect(dealpost: Dealpost, delivery: Delivery, now: float) -> Piece:
+def _effect(dealpost: Dealpost, delivery: Delivery, standing: Standing, now: float) -> Piece:
     lane = {AMOCRM: 2, ERP: 3}.get(delivery.destination, 2 if delivery.event_name != WEBHOOK else 3)
     head, note = delivery_row.done(delivery), ""
     if delivery.destination == AMOCRM and delivery.state == State.DELIVERED:
@@ -226,7 +302,12 @@ def _effect(dealpost: Dealpost, delivery: Delivery, now: float) -> Piece:
     if tries > 1:
         arrow = ", ".join(filter(None, (ngettext("%(num)s attempt", "%(num)s attempts", tries), took)))
     return Piece(
-        lane, head, note, words.chip(delivery, now), url_for("pages.delivery", delivery_id=delivery.id), arrow or "…"
+        lane,
+        head,
+        note,
+        words.row_chip(delivery, standing, now, destinations.title(delivery.destination, dealpost)),
+        url_for("pages.delivery", delivery_id=delivery.id),
+        arrow or "…",
     )
 
 

@@ -9,19 +9,17 @@ from flask import request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from outbox.message import Delivery, State
+from outbox.message import State
 from outbox.queries import Filter
 from service.current import Dealpost, current
-from service.heartbeat import Processes
 from service.operator import words
 from service.operator.pages import delivery_row, destinations, errors, filters, headline, panels, trouble
 from service.operator.pages.blueprint import bp, show
 from service.operator.pages.chart import chart
 from service.operator.pages.deliveries import deliveries
+from service.operator.pages.standing import signals, situations
 
 SHOWN = 6
-DISTINCT = 200
-"""Up to so many late deliveries are counted by student."""
 
 
 @bp.get("")
@@ -36,20 +34,15 @@ def overview() -> Response:
     if first_visit(statuses, dealpost):
         return show("first_visit.html", "pages.overview", live=True, **welcome(dealpost, statuses))
     last = dealpost.store.reading.find(Filter(states=(State.DELIVERED,)), 1).rows
-    today = dealpost.store.reading.count(Filter(states=(State.DELIVERED,), since=words.day_start(now)))
-    late, students = late_ones(dealpost, now)
-    said = headline.overview(
-        headline.Situation(
-            now=now,
-            destinations=statuses,
-            late=late,
-            students=students,
-            delivered_today=today,
-            last=last[0] if last else None,
-            last_title=destinations.title(last[0].destination, dealpost) if last else "",
-            worker_age=Processes(dealpost.store.key_values).worker_age(now),
-        )
+    found = situations(dealpost)
+    today = headline.Today(
+        dealpost.store.reading.count(Filter(states=(State.DELIVERED,), since=words.day_start(now))),
+        sum(destination.waiting for destination in statuses),
+        last[0] if last else None,
+        destinations.title(last[0].destination, dealpost) if last else "",
     )
+    titles = {destination.name: destination.title for destination in statuses}
+    said = headline.overview(signals(dealpost), found, today, titles)
     errors.remember(now, statuses)
     recent = dealpost.store.reading.find(Filter(), SHOWN).rows
     return show(
@@ -57,7 +50,7 @@ def overview() -> Response:
         "pages.overview",
         live=True,
         headline=said,
-        trouble=trouble.look(dealpost, statuses, now),
+        trouble=trouble.look(dealpost, found, titles, now),
         cards=[panels.card(dealpost, destination, now) for destination in statuses],
         chart=chart(dealpost, now, request.args.get("chart", "day")),
         recent=delivery_row.present(dealpost, recent, now),
@@ -99,14 +92,3 @@ def welcome(dealpost: Dealpost, statuses: Sequence[destinations.DestinationStatu
         "can_connect": can_connect,
         "docs": url_for("api.docs"),
     }
-
-
-def late_ones(dealpost: Dealpost, now: float) -> tuple[int, bool]:
-    """(how many wait longer than five minutes, whether that counts students)."""
-    where = Filter(states=(State.PENDING, State.SENDING), until=now - words.LATE)
-    count = dealpost.store.reading.count(where)
-    if not count or count > DISTINCT:
-        return count, False
-    found: Sequence[Delivery] = dealpost.store.reading.find(where, DISTINCT).rows
-    people = {delivery.email or delivery.lead_id for delivery in found}
-    return (len(people), True) if None not in people else (count, False)

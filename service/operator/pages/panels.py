@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from flask_babel import gettext as _
-from flask_babel import ngettext, pgettext
+from flask_babel import pgettext
 
 from outbox.outcome import PauseKind
 from service.current import Dealpost
-from service.heartbeat import SILENT, Processes
+from service.heartbeat import FORGOTTEN, SILENT, Processes
 from service.job_results import JobResult, JobResults
 from service.operator import words
 from service.operator.pages.destinations import DestinationStatus
+from service.operator.words.numbers import ngettext
 from service.routing import AMOCRM
+from service.situations.rules import job_late
 
 MINUTE = 60
 
@@ -29,7 +29,7 @@ class Card:
     waiting: int
     oldest: float | None
     late: bool
-    speed: tuple[str, str] | None
+    speed: tuple[str, str, str] | None
     pace: tuple[float, float, float] | None
     access: str
     access_note: str
@@ -41,7 +41,8 @@ def card(dealpost: Dealpost, destination: DestinationStatus, now: float) -> Card
     oldest = None if tally.oldest_pending is None else max(0.0, now - tally.oldest_pending)
     speed = None
     if tally.seconds_p50 is not None and tally.seconds_p99 is not None:
-        speed = (words.duration(tally.seconds_p50), words.duration(tally.seconds_p99))
+        span = _("in the last hour") if now - tally.seconds_since < 7200 else _("in the last 24 hours")
+        speed = (words.duration(tally.seconds_p50), words.duration(tally.seconds_p99), span)
     access, note = access_words(dealpost, destination, now)
     return Card(
         destination=destination,
@@ -135,74 +136,61 @@ def jobs(dealpost: Dealpost, now: float) -> list[Job]:
 
 def _job(result: JobResult, now: float) -> Job:
     last, following, every = result.last_at, result.next_at, result.every
-    parts = [job_detail(result.detail, result.params)]
+    parts = [words.job_detail(result.detail, result.params)]
     if result.outcome == "failed":
         parts = [_("failed, the log has the details")]
+    if result.outcome == "waits":
+        parts = [_("waits for the other side")]
     if every and every < 3600:
         parts.append(_("every %(time)s", time=words.duration(every)))
     if following and every >= 600:
         parts.append(_("next %(time)s", time=words.at_when(following, now)) if following > now else _("next now"))
     ok = {"done": True, "failed": False}.get(result.outcome)
+    if result.detail in ("hook_off", "hook_unknown"):
+        ok = False
+    elif job_late(last, following, every, now):
+        ok = False
+        parts = [_("has not run in time")]
+    elif result.detail in ("hook_unset", "no_address"):
+        ok = None
     return Job(
-        job_title(result.name), ok, words.ago(last, now) if last else _("not yet"), last, ", ".join(filter(None, parts))
+        words.job_title(result.name),
+        ok,
+        words.ago(last, now) if last else _("not yet"),
+        last,
+        ", ".join(filter(None, parts)),
     )
-
-
-def job_detail(code: str, params: Mapping[str, Any]) -> str:
-    """What the job told of itself, in words; "" for a code that has none."""
-    count = int(params.get("count") or 0)
-    if code == "cleared":
-        return ngettext("%(count)s record cleared", "%(count)s records cleared", count, count=words.number(count))
-    if code == "missed":
-        if not count:
-            return _("no differences")
-        return ngettext("%(count)s change found", "%(count)s changes found", count, count=words.number(count))
-    known = {"renewed": _("renewed"), "not_due": _("not due yet"), "sent": _("sent"), "no_address": _("off")}
-    return {**known, **hook_words()}.get(code, "")
-
-
-def hook_words() -> dict[str, str]:
-    """By the code that the check of the webhook left."""
-    return {
-        "hook_on": _("switched on"),
-        "hook_renewed": _("was off, registered again"),
-        "hook_off": _("switched off by amoCRM"),
-        "hook_unknown": _("not registered in amoCRM"),
-        "hook_unset": _("not set up"),
-    }
-
-
-def job_title(name: str) -> str:
-    return {
-        "hook": _("Webhook check"),
-        "tokens": _("Renewing access to amoCRM"),
-        "reconcile": _("Comparing with amoCRM"),
-        "prune": _("Clearing old records"),
-        "checkpoint": _("Care of the database"),
-        "ping": _("Sign of life to the outside"),
-    }.get(name, name)
 
 
 @dataclass(frozen=True)
 class Process:
+    """state: (icon, tone, words)."""
+
     title: str
     name: str
     version: str
     ago: str
-    fresh: bool
+    state: tuple[str, str, str]
 
 
 def processes(dealpost: Dealpost, now: float) -> list[Process]:
-    """Those heard within a day, with the time of their last signal."""
+    """Those that live, and of each kind the one that died last: those that ended on purpose have taken their leave."""
     titles = {"web": _("Receiving events"), "worker": pgettext("process", "Sending")}
+    known = [one for one in Processes(dealpost.store.key_values).all() if one.kind in titles]
+    shown = [(one, ("tick", "ok", _("in order"))) for one in known if one.age(now) <= SILENT]
+    for kind in titles:
+        gone = [one for one in known if one.kind == kind and SILENT < one.age(now) < FORGOTTEN]
+        last = max(gone, key=lambda one: one.heartbeat_at, default=None)
+        if last is None:
+            continue
+        replaced = any(one.kind == kind for one, _state in shown)
+        state = ("minus", "quiet", _("died, another runs")) if replaced else ("alert", "bad", _("silent"))
+        shown.append((last, state))
+    if not any(one.kind == "worker" for one, _state in shown):
+        old = max((one for one in known if one.kind == "worker"), key=lambda one: one.heartbeat_at, default=None)
+        shown += [(old, ("alert", "bad", _("silent")))] if old is not None else []
+    shown.sort(key=lambda pair: (pair[0].kind, pair[0].age(now)))
     return [
-        Process(
-            titles[process.kind],
-            process.name,
-            process.version,
-            words.ago(process.heartbeat_at, now),
-            process.age(now) <= SILENT,
-        )
-        for process in Processes(dealpost.store.key_values).all()
-        if process.kind in titles and process.age(now) < 86400
+        Process(titles[one.kind], one.name, one.version, words.ago(one.heartbeat_at, now), state)
+        for one, state in shown
     ]

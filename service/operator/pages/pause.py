@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from flask import abort, flash, request
 from flask_babel import gettext as _
-from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from outbox import pauses
+from outbox.message import State
+from outbox.queries import Filter
 from service.current import current
 from service.operator import words
 from service.operator.pages import destinations
 from service.operator.pages.blueprint import back_to, bp, show, who
+from service.operator.words.numbers import ngettext
 
 
 def _known(destination: str) -> str:
@@ -45,6 +47,23 @@ def resume(destination: str) -> Response:
             "%(count)s delivery goes out.", "%(count)s deliveries go out.", count, count=words.number(count)
         )
     flash(said, "ok")
+    return _back()
+
+
+@bp.post("/try/<destination>")
+def try_one(destination: str) -> Response:
+    """Let one delivery out of what rests: of five alike one of them, else whichever is first."""
+    title, dealpost = _known(destination), current()
+    paused = pauses.read(dealpost.store.key_values, destination)
+    rows = list(paused.params.get("rows") or ()) if paused is not None else []
+    waits = Filter(states=(State.PENDING,), destination=destination, ids=tuple(rows))
+    found = dealpost.store.reading.find(waits, 1, oldest_first=True).rows if rows else ()
+    if pauses.try_one(dealpost.store, destination, who(), found[0].id if found else None):
+        flash(
+            _("One delivery to %(destination)s is being tried. This page tells how it went.", destination=title), "ok"
+        )
+    else:
+        flash(_("There is nothing to try: sending to %(destination)s does not rest.", destination=title), "warn")
     return _back()
 
 

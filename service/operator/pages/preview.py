@@ -51,11 +51,16 @@ def foresee(dealpost: Dealpost, delivery: Delivery) -> Foreseen:
     try:
         seen = dealpost.wiring.previewer.preview(delivery)
     except DeliveryError as error:
-        return Foreseen(words.sentence(words.cause_title(error.cause, error.params)), looked_up=True)
+        why = words.cause_title(error.cause, error.params)
+        return Foreseen(_("It cannot be looked up now: %(cause)s.", cause=why))
     if seen.verdict == "move":
         said = _("It will move the deal in the funnel “%(funnel)s”:", funnel=seen.pipeline_name)
         return Foreseen(said, seen.from_name, seen.to_name, seen.lead_id, True)
     if seen.verdict == "not_found":
         return Foreseen(_("Nothing will change: amoCRM has no student or deal for this e-mail."), looked_up=True)
+    if seen.verdict == "stage_gone":
+        return Foreseen(
+            _("It cannot be moved: its stage is gone from the funnel."), lead_id=seen.lead_id, looked_up=True
+        )
     said = _("Nothing will change: %(reason)s.", reason=words.reason_words(seen.verdict))
     return Foreseen(said, lead_id=seen.lead_id, looked_up=True)

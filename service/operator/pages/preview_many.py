@@ -8,7 +8,7 @@ from typing import Any
 
 from babel.lists import format_list
 from flask import request, url_for
-from flask_babel import get_locale, ngettext
+from flask_babel import get_locale
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
@@ -19,6 +19,7 @@ from service.operator import words
 from service.operator.pages import delivery_row, destinations
 from service.operator.pages.blueprint import bp, show
 from service.operator.pages.bulk import LOOKED_AT, Line, asked, lines
+from service.operator.words.numbers import ngettext
 from service.routing import AMOCRM
 
 SAMPLE = 50

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.choices import StageChoice, StageChoices
+from service.amocrm.lesson_stages import LessonStage, lesson_stages
 from service.amocrm.payloads import CLOSED, LOST, Pipeline, Stage
-from service.amocrm.pipelines import lesson_numbers, stages_for, wish_for
-from service.config import Amocrm
 from service.current import Dealpost
 
-
-@dataclass(frozen=True)
-class Lesson:
-    """One lesson's stage. on_platform: its ids there. state: there, gone, ambiguous (several
-    stages bear the name), unset or unknown (no list yet)."""
-
-    lesson: int
-    on_platform: tuple[int, ...]
-    status_id: int | None
-    name: str
-    state: str
-    by: str  # who chose it on the page; "": the setting
-    setting: str
+Lesson = LessonStage
 
 
 def known(dealpost: Dealpost) -> tuple[Pipeline, ...]:
@@ -54,33 +40,8 @@ def settable(pipeline: Pipeline | None) -> tuple[Stage, ...]:
 
 
 def lessons(dealpost: Dealpost) -> list[Lesson]:
-    settings, pipelines = dealpost.settings.amocrm, known(dealpost)
     choices = StageChoices(dealpost.store.key_values).all()
-    return [_lesson(settings, lesson, choices.get(lesson), pipelines) for lesson in lesson_numbers(settings, choices)]
-
-
-def _lesson(settings: Amocrm, lesson: int, choice: StageChoice | None, pipelines: tuple[Pipeline, ...]) -> Lesson:
-    wish = wish_for(lesson, settings, choice)
-    pipeline = next((one for one in pipelines if wish is not None and one.id == wish.pipeline_id), None)
-    fits = stages_for(pipeline, wish) if pipeline and wish else ()
-    if wish is None:
-        state = "unset"
-    elif pipeline is None:
-        state = "unknown"
-    else:
-        state = {0: "gone", 1: "there"}.get(len(fits), "ambiguous")
-    stage = fits[0] if len(fits) == 1 else None
-    status_id = wish.status_id if wish else None
-    name = choice.name if choice else wish.name if wish and wish.status_id is None else ""
-    return Lesson(
-        lesson,
-        tuple(own for own, mapped in settings.lesson_map.items() if mapped == lesson),
-        stage.id if stage else status_id,
-        stage.name if stage else name,
-        state,
-        (choice.who or "?") if choice else "",
-        settings.stages.get(lesson, "").strip(),
-    )
+    return lesson_stages(dealpost.settings.amocrm, choices, known(dealpost))
 
 
 def choose(dealpost: Dealpost, lesson: int, status_id: int, who: str) -> Stage | None:

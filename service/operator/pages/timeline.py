@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext as _
-from flask_babel import ngettext
 
 from outbox.message import Attempt, Delivery, State
-from outbox.pauses import Paused
 from outbox.retry import SCHEDULE
 from service.current import Dealpost
 from service.operator import words
 from service.operator.pages import delivery_row, exchange
+from service.operator.words.numbers import ngettext
+from service.situations.rows import Standing
 
 LOOK = {
     "open": ("arrow", "blue"),
@@ -50,8 +50,7 @@ def steps(
     attempts: Sequence[Attempt],
     title: str,
     now: float,
-    rest: Paused | None,
-    missing: bool,
+    standing: Standing,
     sender: str,
 ) -> list[Step]:
     """Oldest first; the next attempt is the last node."""
@@ -65,7 +64,7 @@ def steps(
         number += attempt.outcome not in ("paused", "interrupted")
         nodes.append(_attempt(attempt, number, title, attempt.id == last_failed))
         before = attempt.finished_at or attempt.at
-    nodes += _coming(delivery, number, before, title, now, rest, missing)
+    nodes += _coming(delivery, number, before, title, now, standing)
     return nodes
 
 
@@ -126,9 +125,7 @@ def _told(attempt: Attempt, number: int, title: str) -> tuple[str, str, str]:
     return head, cause or attempt.detail, means
 
 
-def _coming(
-    delivery: Delivery, number: int, before: float, title: str, now: float, rest: Paused | None, missing: bool
-) -> list[Step]:
+def _coming(delivery: Delivery, number: int, before: float, title: str, now: float, standing: Standing) -> list[Step]:
     """What the future holds: the next attempt, a pause, or the end."""
     if delivery.state == State.DISCARDED:
         return [
@@ -152,18 +149,21 @@ def _coming(
     if delivery.state != State.PENDING:
         return []
     head = _("Attempt %(num)s", num=number + 1)
-    if missing:
+    if standing.code == "bare":
         text = _("— when %(destination)s is connected", destination=title)
         return [Step("node", "plug", "quiet", "", "", head, text)]
-    if rest is not None:
-        if rest.until is None or rest.until <= now:
-            at, text = "", _("— after the pause")
-        else:
-            at, text = words.clock(rest.until, seconds=True), _("— after the pause")
+    if standing.code == "silent":
+        return [Step("node", "clock", "warn", "", "", head, _("— once the sending process runs again"))]
+    if standing.pause is not None:
+        at = words.clock(standing.at, seconds=True) if standing.at is not None and standing.at > now else ""
+        text = _("— when somebody resumes") if standing.code == "paused" else _("— after the pause")
         return [
             Step("wait", note=_("pause of %(destination)s", destination=title)),
             Step("node", "clock", "blue", at, "", head, text),
         ]
+    if standing.behind is not None:
+        text = _("— after this student's earlier delivery, No. %(id)s", id=standing.behind.id)
+        return [Step("node", "clock", "blue", "", "", head, text)]
     ahead = delivery.due_at - now
     wait = words.duration(max(0.0, delivery.due_at - before))
     said = (
@@ -196,8 +196,3 @@ def _after_that(failures: int) -> str:
         left,
         time=following,
     )
-
-
-def trying_until(failures: int, due_at: float) -> float:
-    """When the schedule of a waiting row ends."""
-    return due_at + sum(SCHEDULE[failures + 1 :]) if failures < len(SCHEDULE) else due_at

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flask import url_for
 from flask_babel import gettext as _
-from flask_babel import ngettext
 
-from outbox.message import Delivery, State
+from outbox.message import RESENDABLE, Delivery, State
 from outbox.outcome import PauseKind
-from outbox.queries import CauseGroup, Filter
+from outbox.queries import Filter
 from service.current import Dealpost
 from service.operator import words
 from service.operator.pages import delivery_row
-from service.operator.pages.destinations import DestinationStatus
 from service.operator.pages.links import list_url
+from service.operator.words.numbers import ngettext
+from service.situations.gather import UNMAPPED
+from service.situations.signals import Mend, Need, Situation
+
+SHOWN = 8
+"""How many situations are named in a block; the rest is counted."""
 
 
 @dataclass(frozen=True)
-class Need:
-    """Something that a person has to decide. lesson: the one whose stage has to be chosen, if that is the mend."""
+class Needed:
+    """Something that a person has to do. mend: the control. lesson: whose stage is to be chosen. after: what the
+    chooser does when it has saved: "try" one, or send those of a cause. went: what became of the one that was tried,
+    as (tone, words, its delivery)."""
 
     title: str
     why: str
     count: int
+    mend: Mend
     since: str = ""
     touched: tuple[tuple[int, str], ...] = ()
     others: int = 0
@@ -34,14 +41,14 @@ class Need:
     then: str = ""
     todo: str = ""
     lesson: int | None = None
-    pipeline: str = ""
-    cause: str = ""
+    after: str = ""
     destination: str = ""
     confirm: str = ""
     all: str = ""
-    connect: bool = False
-    resume: bool = False
-    rest: str = ""
+    tone: str = "bad"
+    dead: bool = False
+    by_itself: str = ""
+    went: tuple[str, str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,135 +62,159 @@ class Passing:
     part: float
     waits: tuple[tuple[int, str, float], ...] = ()
     others: int = 0
-    late_only: bool = False
     all: str = ""
 
 
 @dataclass(frozen=True)
 class Trouble:
-    needs: tuple[Need, ...] = ()
+    needs: tuple[Needed, ...] = ()
     passing: tuple[Passing, ...] = ()
     dead: int = 0
-    waiting: int = field(default=0)
+    waiting: int = 0
 
 
-def look(dealpost: Dealpost, destinations: Sequence[DestinationStatus], now: float) -> Trouble:
+def look(dealpost: Dealpost, found: Sequence[Situation], titles: Mapping[str, str], now: float) -> Trouble:
     """Everything that is not as it should be; nothing when all is well."""
-    dead = sum(destination.dead for destination in destinations)
-    failing = any(destination.waiting for destination in destinations)
-    groups = dealpost.store.reading.causes(Filter(states=(State.DEAD, State.PENDING))) if dead or failing else []
-    needs = [_stopped(dealpost, destination, now) for destination in destinations if destination.needs_person]
-    needs += [dead_group(dealpost, group, now) for group in groups if group.state == State.DEAD]
-    passing = [_pause(dealpost, destination, now) for destination in destinations if destination.passes]
-    resting = {destination.name for destination in destinations if destination.rest or destination.missing}
-    passing += [
-        _retrying(dealpost, group, now)
-        for group in groups
-        if group.state == State.PENDING and group.destination not in resting and _long(group, now)
-    ]
+    needs = [_needed(dealpost, one, titles, now) for one in found if one.need is Need.PERSON]
+    passing = [_passing(dealpost, one, titles, now) for one in found if one.need is Need.TIME]
+    dead = sum(one.count for one in needs if one.dead)
     return Trouble(tuple(needs), tuple(passing), dead, sum(one.count for one in passing))
 
 
-def _long(group: CauseGroup, now: float) -> bool:
-    """A row that failed a moment ago is on its way, not in trouble."""
-    return any(now - one.received_at > words.LATE for one in group.sample)
-
-
-def dead_group(dealpost: Dealpost, group: CauseGroup, now: float) -> Need:
-    """A group of deliveries that failed alike, with the control that mends it."""
-    lesson = group.params.get("lesson") if group.cause == "stage_deleted" else None
-    where: dict[str, Any] = {"state": "dead", "destination": group.destination, "cause": group.cause}
-    return Need(
-        title=words.cause_title(group.cause, group.params),
-        why=words.cause_means(group.cause, group.params),
-        count=group.count,
-        since=_since(group, now),
-        touched=tuple((one.id, delivery_row.person(one)) for one in group.sample),
-        others=group.count - len(group.sample),
-        who=words.cause_who(group.cause),
-        then=_("the deals move to the new stage; those that are further stay") if lesson else "",
-        todo=words.cause_todo(group.cause, group.params),
-        lesson=int(lesson) if lesson else None,
-        pipeline=str(group.params.get("pipeline") or ""),
-        cause=group.cause,
-        destination=group.destination,
-        confirm=url_for("pages.confirm", act="retry", **where, max_id=group.max_id),
-        all=list_url(**where),
+def _needed(dealpost: Dealpost, one: Situation, titles: Mapping[str, str], now: float) -> Needed:
+    rows = one.rows or (one.group.sample if one.group is not None else ())
+    count = one.count
+    stage = one.mend is Mend.STAGE
+    confirm = _confirm(one)
+    return Needed(
+        title=words.situation_title(one, now, titles.get(one.destination, "")),
+        why=words.situation_means(one, now),
+        count=count,
+        mend=one.mend,
+        since=_since(one, now),
+        touched=tuple((row.id, delivery_row.person(row)) for row in rows),
+        others=max(0, count - len(rows)),
+        who=words.situation_who(one),
+        then=_then(one),
+        todo=words.situation_todo(one, now),
+        lesson=_lesson(one) if stage else None,
+        after=_after(one) if stage and count else "",
+        destination=one.destination,
+        confirm=confirm,
+        all=_all(one),
+        tone="warn" if one.code == "paused" else "bad",
+        dead=one.code == "dead",
+        by_itself=words.next_try(one, now),
+        went=_went(dealpost, one),
     )
 
 
-def _since(group: CauseGroup, now: float) -> str:
+def _after(one: Situation) -> str:
+    if one.code == "stopped":
+        return "try" if one.pause is not None and one.pause.kind is PauseKind.CAUSE else ""
+    return UNMAPPED if one.code == "unmapped" else one.cause
+
+
+def _lesson(one: Situation) -> int | None:
+    lesson = str(one.params.get("lesson") or "")
+    return int(lesson) if lesson.isdigit() else None
+
+
+def _then(one: Situation) -> str:
+    if one.code == "dead" and one.mend is Mend.STAGE:
+        return _("the deals move to the new stage; those that are further stay")
+    if one.mend in (Mend.TRY, Mend.STAGE) and one.code == "stopped" and one.pause is not None:
+        if one.pause.kind is PauseKind.CAUSE:
+            return _("one delivery goes out; when it went through, you send the others")
+        return _("one delivery goes out; when it went through, the others follow by themselves")
+    if one.code in ("stopped", "bare", "worker", "paused"):
+        return _("everything that waits goes out by itself")
+    return ""
+
+
+def _since(one: Situation, now: float) -> str:
+    group = one.group
+    if group is None:
+        return words.when(one.since, now) if one.since else ""
     if group.count == 1 or words.clock(group.first_at) == words.clock(group.last_at):
         return words.when(group.first_at, now)
     since, last = words.since_when(group.first_at, now), words.at_when(group.last_at, now)
     return _("%(since)s, last %(last)s", since=since, last=last)
 
 
-def _stopped(dealpost: Dealpost, destination: DestinationStatus, now: float) -> Need:
-    rest = destination.rest
-    assert rest is not None
-    params = {**rest.params, "missing": ", ".join(destination.to_set) or rest.params.get("missing", "")}
-    return Need(
-        title=words.cause_title(rest.cause, params),
-        why=words.cause_means(rest.cause, params),
-        count=destination.waiting,
-        since=words.when(rest.since, now) if rest.since else "",
-        who=words.cause_who(rest.cause),
-        then=_("everything that waits goes out by itself"),
-        todo=words.cause_todo(rest.cause, params),
-        cause=rest.cause,
-        destination=destination.name,
-        all=list_url(state="pending", destination=destination.name),
-        connect=rest.kind is PauseKind.RECONNECT,
-        resume=rest.kind is not PauseKind.RECONNECT,
-        rest=rest.kind,
-    )
+def _where(one: Situation) -> dict[str, Any]:
+    if one.code == "unmapped":
+        return {"state": State.SKIPPED.value, "destination": one.destination, "cause": UNMAPPED}
+    if one.group is not None:
+        return {"state": one.group.state.value, "destination": one.destination, "cause": one.group.cause}
+    if one.code == "dead":
+        return {"state": State.DEAD.value}
+    return {"state": State.PENDING.value, "destination": one.destination} if one.count else {}
 
 
-def _pause(dealpost: Dealpost, destination: DestinationStatus, now: float) -> Passing:
-    rest = destination.rest
-    assert rest is not None
-    waits, late = _longest(dealpost, Filter(states=(State.PENDING,), destination=destination.name), now)
+def _confirm(one: Situation) -> str:
+    """The question before rows are sent again, where that is a mend."""
+    where = _where(one)
+    resend = one.mend is Mend.SEND or (one.mend is Mend.STAGE and one.group is not None)
+    if not resend or one.destination == "-" or State(where["state"]) not in RESENDABLE:
+        return ""
+    max_id = one.group.max_id if one.group is not None else one.params.get("max_id")
+    return url_for("pages.confirm", act="retry", **where, max_id=max_id)
+
+
+def _all(one: Situation) -> str:
+    if one.code in ("hook", "stage", "token"):
+        return url_for("pages.connections")
+    where = _where(one)
+    return list_url(**where) if where else ""
+
+
+def _went(dealpost: Dealpost, one: Situation) -> tuple[str, str, int] | None:
+    """What became of the delivery that somebody has tried."""
+    if one.pause is None:
+        return None
+    proved, failed = one.pause.params.get("proved"), one.pause.params.get("failed") or {}
+    tried = proved or failed.get("delivery")
+    row = dealpost.store.reading.delivery(int(tried)) if tried else None
+    if row is None:
+        return None
+    name = delivery_row.person(row)
+    if proved:
+        said = _(
+            "%(who)s went through: %(what)s.", who=name, what=delivery_row.done(row) or words.state_word(row.state)
+        )
+        return "ok", said, row.id
+    cause = words.cause_title(str(failed["cause"]), failed.get("params") or {})
+    return "bad", _("%(who)s was tried and did not go through: %(cause)s.", who=name, cause=cause), row.id
+
+
+def _passing(dealpost: Dealpost, one: Situation, titles: Mapping[str, str], now: float) -> Passing:
+    pause, where = one.pause, Filter(states=(State.PENDING,), destination=one.destination)
+    if one.group is not None:
+        where = Filter(states=(State.PENDING,), destination=one.destination, cause=one.cause, max_id=one.group.max_id)
+    waits = _longest(dealpost, where)
     part = 0.0
-    if rest.until and rest.since and rest.until > rest.since:
-        part = 1 - (rest.until - now) / (rest.until - rest.since)
+    if pause is not None and one.until and pause.since and one.until > pause.since:
+        part = max(0.0, 1 - (one.until - now) / (one.until - pause.since))
+    shown = _where(one) or {"state": State.PENDING.value}
     return Passing(
-        title=words.cause_title(rest.cause, rest.params),
-        why=words.cause_means(rest.cause, rest.params),
-        count=destination.waiting,
-        until=rest.until,
+        title=words.situation_title(one, now, titles.get(one.destination, "")),
+        why=words.situation_means(one, now),
+        count=one.count,
+        until=one.until,
         part=part,
         waits=waits,
-        others=max(0, destination.waiting - len(waits)),
-        late_only=bool(waits) and len(waits) == late,
-        all=list_url(state="pending", destination=destination.name),
+        others=max(0, one.count - len(waits)),
+        all=list_url(**shown),
     )
 
 
-def _retrying(dealpost: Dealpost, group: CauseGroup, now: float) -> Passing:
-    where = Filter(states=(State.PENDING,), destination=group.destination, cause=group.cause, max_id=group.max_id)
-    waits, late = _longest(dealpost, where, now)
-    due = min((one.due_at for one in group.sample), default=None)
-    return Passing(
-        title=words.cause_title(group.cause, group.params),
-        why=words.cause_means(group.cause, group.params),
-        count=group.count,
-        until=due,
-        part=0.0,
-        waits=waits,
-        others=max(0, group.count - len(waits)),
-        late_only=bool(waits) and len(waits) == late,
-        all=list_url(state="pending", destination=group.destination, cause=group.cause),
-    )
-
-
-def _longest(dealpost: Dealpost, where: Filter, now: float) -> tuple[tuple[tuple[int, str, float], ...], int]:
-    """Those who wait longest, and how many of them are late."""
+def _longest(dealpost: Dealpost, where: Filter) -> tuple[tuple[int, str, float], ...]:
+    """Those who wait longest."""
     found: Sequence[Delivery] = dealpost.store.reading.find(where, 3, oldest_first=True).rows
-    waits = tuple(
+    return tuple(
         (one.id, f"{delivery_row.person(one)}, {delivery_row.event(one, dealpost)}", one.received_at) for one in found
     )
-    return waits, sum(now - one.received_at > words.LATE for one in found)
 
 
 def others(count: int) -> str:

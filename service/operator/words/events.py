@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask_babel import gettext as _
-from flask_babel import ngettext
 
-from service.operator.words.numbers import number
+from service.operator.words.numbers import ngettext, number
 
 
 def event_words(name: str, data: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> str:
@@ -37,7 +36,8 @@ def event_kind(name: str) -> str:
 
 
 def lesson_of(data: Mapping[str, Any], facts: Mapping[str, Any] | None = None) -> Any:
-    return (facts or {}).get("lesson") or data.get("lesson")
+    """The event's own; what a destination learnt may be about all lessons of a student that went together."""
+    return data.get("lesson") or (facts or {}).get("lesson")
 
 
 def source_title(source: str, event_name: str) -> str:

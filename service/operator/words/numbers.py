@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from babel.numbers import format_decimal
-from flask_babel import get_locale
+from flask_babel import get_domain, get_locale
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -14,6 +14,12 @@ NBSP = "\N{NO-BREAK SPACE}"
 def number(value: float, digits: int = 1) -> str:
     """24 900 in Russian, 24,900 in English; at most `digits` decimals."""
     return plain(round(value, digits) if isinstance(value, float) else value)
+
+
+def ngettext(singular: str, plural: str, num: int, /, **values: Any) -> str:
+    """As the catalogue's, but %(num)s is grouped as all figures are."""
+    text = str(get_domain().get_translations().ungettext(singular, plural, num))  # type: ignore[no-untyped-call]
+    return text % {"num": number(num), **values}
 
 
 def plain(value: float | Decimal, pattern: str | None = None) -> str:

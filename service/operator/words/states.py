@@ -63,17 +63,22 @@ def is_late(delivery: Delivery, now: float, resting: bool = False) -> bool:
     return now - delivery.created_at > LATE or (not resting and now - delivery.due_at > OVERDUE)
 
 
-def chip(delivery: Delivery, now: float, pause: str = "", not_set_up: bool = False) -> tuple[str, str, str]:
-    """(icon, tone, words) of a delivery's state. pause: the name of its destination while that rests."""
+def chip(
+    delivery: Delivery, now: float, pause: str = "", not_set_up: bool = False, behind: bool = False
+) -> tuple[str, str, str]:
+    """(icon, tone, words) of a delivery's state. pause: the name of its destination while that rests. behind: it waits
+    for an earlier one of its key."""
     icon, tone = ICONS[delivery.state], TONES[delivery.state]
     if delivery.state != State.PENDING:
         return icon, tone, state_word(delivery.state)
     if not_set_up:
         return "plug", "quiet", _("Waits for the connection")
-    late = is_late(delivery, now, bool(pause))
+    late = is_late(delivery, now, bool(pause) or behind)
     tone = "warn" if late else "quiet"
     if pause:
         return icon, tone, _("Waiting: %(destination)s is paused", destination=pause)
+    if behind:
+        return icon, tone, _("Waits for an earlier one")
     if delivery.failures:
         return icon, tone, _("Waits for attempt %(num)s", num=delivery.failures + 1)
     if late:
@@ -91,6 +96,7 @@ def reason_words(reason: str) -> str:
         "deal_gone": _("the deal is no longer there"),
         "superseded": _("replaced by a newer one"),
         "no_stage": _("no stage is chosen for this lesson"),
+        "stage_gone": _("the stage is gone from the funnel"),
         "not_routed": _("we send such events nowhere"),
         "foreign_account": _("it came from another account"),
         "echo": _("we changed the stage ourselves"),

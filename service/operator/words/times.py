@@ -6,10 +6,10 @@ import re
 from datetime import UTC, datetime
 
 from babel.dates import format_datetime, get_timezone_location
-from flask_babel import get_locale, ngettext, to_user_timezone
+from flask_babel import get_locale, to_user_timezone
 from flask_babel import gettext as _
 
-from service.operator.words.numbers import NBSP, number
+from service.operator.words.numbers import NBSP, ngettext, number
 
 
 def local(at: float) -> datetime:

@@ -96,6 +96,7 @@ def test_nothing_found_repeats_the_filter_and_offers_to_drop_it(trouble, visitor
 
 def test_a_delivery_shows_its_attempts_exactly_and_hides_secrets(world: seeded.World, visitor: Visitor) -> None:
     one = world.trying()
+    world.house()
     page = visitor.get(f"/outbox/{one}").text
     text = plain(page)
     assert "Attempt 4. amoCRM does not answer (503)" in text and "amoCRM asked to wait 1 min" in text
@@ -222,7 +223,7 @@ def test_lost_access_is_told_also_while_nothing_waits(world: seeded.World) -> No
     visitor = Visitor(application(world, wired).test_client())
     text = visitor.text("/outbox")
     assert "amoCRM has to be connected again." in text and "Nothing waits so far." in text
-    assert "amoCRM has to be connected." in visitor.text("/outbox/connections")
+    assert "amoCRM has to be connected again." in visitor.text("/outbox/connections")
 
 
 def test_before_connecting_nobody_is_asked_for_a_token(world: seeded.World) -> None:
@@ -235,13 +236,14 @@ def test_before_connecting_nobody_is_asked_for_a_token(world: seeded.World) -> N
 def test_a_webhook_that_amocrm_switched_off_is_the_connections_sentence(world: seeded.World, visitor: Visitor) -> None:
     world.house()
     world.store.key_values.put("jobs", "hook", {"detail": "hook_off", "last_at": seeded.NOON - 60, "outcome": "done"})
-    assert "amoCRM is connected, but does not tell of changes of stage." in visitor.text("/outbox/connections")
+    for path in ("/outbox", "/outbox/connections"):
+        assert "amoCRM has switched its webhook to Dealpost off." in visitor.text(path)
 
 
 def test_a_silent_worker_is_on_every_page(trouble, visitor: Visitor) -> None:
     trouble.clock.now += 400
     for path in ("/outbox", "/outbox/deliveries", "/outbox/connections"):
-        assert "The sending process has been silent for 6 min 42 s." in visitor.text(path)
+        assert "the sending process is silent. Silent for 6 min 42 s." in visitor.text(path)
     assert "Nothing is being sent: the sending process is silent." in visitor.text("/outbox")
 
 

@@ -289,11 +289,11 @@ def test_deliveries_that_did_not_arrive_are_told_of_once(jobs, store):
     row = NewDelivery("erp", state=State.DEAD, reason="refused: no")
     for number in (1, 2):
         store.intake.accept([NewEvent(f"e{number}", "crm/create-deal", {}, "events", "x", store.now(), (row,))])
-        jobs.run("dead")
-        jobs.run("dead")
+        jobs.run("situations")
+        jobs.run("situations")
     assert jobs.told == [("not_delivered", {"count": 1}), ("not_delivered", {"count": 2})]
     store.operations.retry(Filter(states=(State.DEAD,)), "somebody")
-    jobs.run("dead")
+    jobs.run("situations")
     assert store.key_values.get("alerts_told", "dead").value == 0
 
 

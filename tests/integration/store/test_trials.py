@@ -1,0 +1,128 @@
+"""One delivery let out of a pause, and which earlier one holds up which: on the real engines."""
+
+from typing import Any
+
+import pytest
+
+from outbox import pauses
+from outbox.message import State
+from outbox.outcome import Delivered, DeliveryError, PauseKind
+from outbox.queries import Filter
+from outbox.store import Store
+from tests.integration.store.make import Clock, event, only
+from tests.integration.store.test_drain import GONE_STAGE, House
+
+
+@pytest.fixture
+def house(store: Store, clock: Clock) -> House:
+    return House(store, clock)
+
+
+@pytest.fixture
+def stopped(house: House) -> tuple[House, list[int]]:
+    """Five have failed alike, nine more wait, and one of another kind is the newest."""
+    house.destination.batch = 1
+    house.add(*"abcdefgh")
+    house.destination.answer = lambda row: GONE_STAGE
+    house.drain()
+    paused = house.paused()
+    assert paused.kind is PauseKind.CAUSE
+    return house, list(paused.params["rows"])
+
+
+def try_one(house: House, chosen: int | None) -> Any:
+    assert pauses.try_one(house.store, "amocrm", "olga", chosen)
+    house.run()
+    return pauses.read(house.store.key_values, "amocrm")
+
+
+def test_the_one_that_is_tried_is_one_of_the_five_and_the_others_rest_until_somebody_says_so(stopped: Any) -> None:
+    house, five = stopped
+    house.destination.answer = lambda row: Delivered("7")
+    newest = house.add("z")
+    paused = try_one(house, five[0])
+    assert house.row(five[0]).state == State.DELIVERED
+    assert house.row(newest[0]).state == State.PENDING
+    assert (paused.kind, paused.until, paused.params["proved"]) == (PauseKind.CAUSE, None, five[0])
+    assert house.drain() == 0
+    assert pauses.resume(house.store, "amocrm", "olga") >= 0
+    assert house.drain() == 8
+    assert [action.what for action in house.store.reading.actions(5)] == ["resume", "try"]
+
+
+def test_one_that_fails_again_kills_nobody_and_the_pause_goes_on(stopped: Any) -> None:
+    house, five = stopped
+    paused = try_one(house, five[0])
+    assert (paused.until, paused.params["failed"]["cause"]) == (None, "stage_deleted")
+    assert house.store.reading.count(Filter(states=(State.DEAD,))) == 0
+    assert house.drain() == 0
+
+
+def test_a_trial_that_meets_an_outage_lets_nothing_out_either(stopped: Any) -> None:
+    house, five = stopped
+
+    def down(_row: Any) -> Any:
+        raise DeliveryError("503", cause="amocrm_down", status=503)
+
+    house.destination.answer = down
+    paused = try_one(house, five[0])
+    assert (paused.kind, paused.until, paused.params["failed"]["cause"]) == (PauseKind.CAUSE, None, "amocrm_down")
+
+
+def test_new_settings_do_not_let_all_out_while_one_is_to_be_tried_first(stopped: Any) -> None:
+    house, five = stopped
+    pauses.hold(house.store, "amocrm")
+    house.destination.fingerprint = "another stage"
+    house.destination.answer = lambda row: Delivered("7")
+    assert house.drain() == 0
+    paused = try_one(house, five[0])
+    assert paused.params["proved"] == five[0] and house.drain() == 0
+
+
+def test_new_settings_let_all_out_where_nobody_holds_them(stopped: Any) -> None:
+    house, _five = stopped
+    house.destination.fingerprint = "another stage"
+    house.destination.answer = lambda row: Delivered("7")
+    assert house.drain() == 8
+
+
+def test_what_was_tried_and_is_gone_meanwhile_leaves_the_turn_to_another(stopped: Any) -> None:
+    house, five = stopped
+    house.store.operations.discard(Filter(ids=(five[0],)), "olga")
+    house.destination.answer = lambda row: Delivered("7")
+    paused = try_one(house, five[0])
+    assert paused.params["proved"] != five[0]
+
+
+def test_any_other_pause_ends_when_the_one_went_through(house: House) -> None:
+    rows = house.add("a", "b", "c")
+    house.destination.answer = lambda row: DeliveryError("no", cause="erp_settings", pause=PauseKind.SETTINGS)
+    house.run()
+    assert house.paused().kind is PauseKind.SETTINGS
+    house.destination.answer = lambda row: Delivered("7")
+    assert house.drain() == 0
+    assert try_one(house, None) is None
+    house.drain()
+    assert {house.row(one).state for one in rows} == {State.DELIVERED}
+
+
+def test_an_operators_pause_is_not_tried(house: House) -> None:
+    pauses.pause(house.store, "amocrm", "olga")
+    assert not pauses.try_one(house.store, "amocrm", "olga")
+    assert not pauses.try_one(house.store, "erp", "olga")
+
+
+def test_who_waits_behind_whom(store: Store, clock: Clock) -> None:
+    first, second, other = (only(store, one.id).id for one in store.intake.accept(
+        [event("a@x"), event("a@x"), event("b@x")]
+    ))  # fmt: skip
+    ahead = store.reading.ahead([first, second, other])
+    assert {one: row.id for one, row in ahead.items()} == {second: first}
+
+
+def test_a_group_tells_when_its_first_free_row_is_due(house: House) -> None:
+    house.destination.answer = lambda row: DeliveryError("no contact", cause="contact_not_found", code="not_found")
+    house.add("a", "b")
+    house.run()
+    (found,) = house.store.reading.causes(Filter(states=(State.PENDING,)))
+    assert found.due_at == min(row.due_at for row in found.sample)

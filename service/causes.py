@@ -369,41 +369,17 @@ CAUSES: dict[str, Cause] = {
         ADMIN,
         N_("Press Connect before that, or give a new token."),
     ),
-    "refused_401": Cause(
-        N_("Events are refused: the key is wrong"),
-        N_("Somebody sends events with a key that is not among ours. Nothing of them is kept."),
-        DEVELOPER,
-        N_("Compare the sender's key with API_KEYS."),
-    ),
-    "refused_409": Cause(
-        N_("Events are refused: the same id came with other data"),
-        N_("The first one counts; of the others nothing is kept."),
-        DEVELOPER,
-        N_("Let the sender give each event an id of its own."),
-    ),
-    "refused_413": Cause(
-        N_("Events are refused: they are too large"),
-        N_("Nothing of them is kept."),
-        DEVELOPER,
-        N_("Let the sender send less at once."),
-    ),
-    "refused_422": Cause(
-        N_("Events are refused: their data is wrong"),
-        N_("Nothing of them is kept. The answer names each fault."),
-        DEVELOPER,
-        N_("Correct what the sender sends, or add the lesson to LESSON_MAP."),
-    ),
-    "refused_503": Cause(
-        N_("Events were refused, as they could not be stored"),
-        N_("The sender was told to send them again."),
-        DEVELOPER,
-        N_("Look whether the sender has sent them again, and at the server's disk."),
-    ),
-    "refused_other": Cause(
-        N_("Events are refused"),
+    "refused_events": Cause(
+        N_("Events are refused at the door"),
         N_("Nothing of them is kept. The answer says why."),
         DEVELOPER,
         N_("Look at what the sender sends."),
+    ),
+    "refused_hooks": Cause(
+        N_("amoCRM's webhooks are refused at the door"),
+        N_("Nothing of them is kept. Changes of stage are fetched by themselves, but later."),
+        MANAGER_OR_ADMIN,
+        N_("Press “Subscribe” beside the webhook on the page “Connections”."),
     ),
     "worker_died": Cause(
         N_("The sending process stopped in the middle"),

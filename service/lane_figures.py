@@ -18,9 +18,16 @@ class CountedLanes:
         self._received: dict[int, float] = {}
 
     def claim(
-        self, lease: Lease, destination: str, limit: int, *, whole_keys: bool, newest_first: bool
+        self,
+        lease: Lease,
+        destination: str,
+        limit: int,
+        *,
+        whole_keys: bool,
+        newest_first: bool,
+        only: int | None = None,
     ) -> list[Delivery]:
-        rows = self._lanes.claim(lease, destination, limit, whole_keys=whole_keys, newest_first=newest_first)
+        rows = self._lanes.claim(lease, destination, limit, whole_keys=whole_keys, newest_first=newest_first, only=only)
         # A lane holds one batch at a time.
         self._received = {row.id: row.received_at for row in rows}
         return rows

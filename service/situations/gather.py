@@ -21,7 +21,6 @@ from service.situations.rules import HISTORY, SEEN
 from service.situations.signals import (
     DestinationSignals,
     HookSignals,
-    Refused,
     Signals,
     SourceSignals,
     StoreSignals,
@@ -43,7 +42,7 @@ USUAL = 5 * SEEN
 """How many events of a way in are counted: more would not tell more of what is usual."""
 
 
-def gather(dealpost: Dealpost, fault: str = "", refused: Sequence[Refused] = ()) -> Signals:
+def gather(dealpost: Dealpost, fault: str = "") -> Signals:
     """Everything at this moment. fault: why nothing can be written, as the caller has just tried. Raises what the
     store raises."""
     reading, now = dealpost.store.reading, dealpost.store.now()
@@ -76,7 +75,7 @@ def gather(dealpost: Dealpost, fault: str = "", refused: Sequence[Refused] = ())
             for one in reading.sources(now - HISTORY, USUAL)
         ),
         processes=kept.processes,
-        refused=tuple(refused),
+        refused=tuple(dealpost.wiring.refusals.all()),
         store=kept.store,
     )
 

@@ -16,7 +16,6 @@ from service.situations.signals import (
     DestinationSignals,
     Mend,
     Need,
-    Refused,
     Signals,
     Situation,
     SourceSignals,
@@ -40,8 +39,6 @@ QUIET = 3 * DAY
 
 GAPS = 8.0
 """How many usual gaps a silence has to last before it is one."""
-
-REFUSED_LATELY = DAY
 
 RANK = {
     "store": 0,
@@ -277,20 +274,9 @@ def _late(signals: Signals, found: Sequence[Situation]) -> list[Situation]:
 
 
 def _refused(signals: Signals) -> Iterator[Situation]:
-    """By kind of answer: who has to do something differs."""
-    lately = [one for one in signals.refused if signals.now - one.last_at < REFUSED_LATELY]
-    for status in sorted({one.status for one in lately}):
-        alike = [one for one in lately if one.status == status]
-        code = f"refused_{status}" if f"refused_{status}" in CAUSES else "refused_other"
-        yield _of(
-            "refused", Need.PERSON, code, since=min(one.first_at for one in alike),
-            count=sum(one.count for one in alike), mend=Mend.LOOK, params=_refused_params(alike),
-        )  # fmt: skip
-
-
-def _refused_params(alike: Sequence[Refused]) -> dict[str, object]:
-    newest = max(alike, key=lambda one: one.last_at)
-    return {"way": newest.way, "key": newest.key or "—", "status": newest.status, "last_at": newest.last_at}
+    for run in signals.refused:
+        cause = "refused_hooks" if run.way == "webhook" else "refused_events"
+        yield _of("refused", Need.PERSON, cause, since=run.first_at, count=0, refused=run)
 
 
 def _token(signals: Signals) -> Iterator[Situation]:

@@ -11,6 +11,7 @@ from outbox.pauses import Paused
 from outbox.queries import CauseGroup
 from service.heartbeat import Process
 from service.job_results import JobResult
+from service.refusals import RefusalRun
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,6 @@ class SourceSignals:
 
 
 @dataclass(frozen=True)
-class Refused:
-    """Events that were turned away, by way and answer. key: the sender's name, "" for an unknown one."""
-
-    way: str
-    status: int
-    count: int
-    first_at: float
-    last_at: float
-    key: str = ""
-
-
-@dataclass(frozen=True)
 class StoreSignals:
     """fault: why nothing can be written, "" when it can. free: bytes left on its disk, None where that is unknown."""
 
@@ -111,7 +100,7 @@ class Signals:
     jobs: tuple[JobResult, ...] = ()
     sources: tuple[SourceSignals, ...] = ()
     processes: tuple[Process, ...] = ()
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusalRun, ...] = ()
     store: StoreSignals = StoreSignals()
 
 
@@ -161,4 +150,5 @@ class Situation:
     group: CauseGroup | None = None
     pause: Paused | None = None
     rows: tuple[Delivery, ...] = ()
+    refused: RefusalRun | None = None
     rank: int = 50

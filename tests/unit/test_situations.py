@@ -15,6 +15,7 @@ from outbox.queries import CauseGroup
 from service.causes import CAUSES, NOBODY
 from service.heartbeat import SILENT, Process
 from service.job_results import JobResult
+from service.refusals import RefusalRun
 from service.situations.rows import Lane, stand
 from service.situations.rules import find, needs_person
 from service.situations.signals import (
@@ -22,7 +23,6 @@ from service.situations.signals import (
     HookSignals,
     Mend,
     Need,
-    Refused,
     Signals,
     SourceSignals,
     StoreSignals,
@@ -87,7 +87,7 @@ worlds = st.builds(
         max_size=1,
     ).map(tuple),
     processes=st.sampled_from([(), (LIVES,), (replace(LIVES, heartbeat_at=NOW - 2 * SILENT),)]),
-    refused=st.sampled_from([(), (Refused("lessons", 401, 17, NOW - 900, NOW - 5),)]),
+    refused=st.sampled_from([(), (RefusalRun("lessons", 401, "", 17, NOW - 900, NOW - 5),)]),
     store=st.sampled_from([StoreSignals(), StoreSignals("StoreUnavailable"), StoreSignals("", 1024)]),
 ).map(lambda one: replace(one, dead=sum(g.count for g in one.groups if g.state == State.DEAD)))
 
@@ -203,7 +203,7 @@ def test_nothing_to_tell_is_nothing_told() -> None:
         ({"token": TokenSignals("long_lived", NOW + 86400)}, "token", Mend.CONNECT),
         ({"store": StoreSignals("StoreUnavailable")}, "store", Mend.MACHINE),
         ({"stages_gone": ((2, "Paid"),)}, "stage", Mend.STAGE),
-        ({"refused": (Refused("lessons", 401, 17, NOW - 900, NOW - 5),)}, "refused", Mend.LOOK),
+        ({"refused": (RefusalRun("lessons", 401, "", 17, NOW - 900, NOW - 5),)}, "refused", Mend.NONE),
         ({"jobs": (JobResult("hook", 600, NOW - 9000, NOW - 8400, "done"),)}, "job", Mend.NONE),
         ({"sources": (SourceSignals("lessons", "lesson.completed", NOW - 4 * 86400, 100),)}, "source", Mend.NONE),
     ],

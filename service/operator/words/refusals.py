@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from flask_babel import gettext as _
-from flask_babel import ngettext
 
-from service.operator.words.numbers import number
+from service.operator.words.numbers import ngettext, number
 from service.operator.words.times import since_when, when
 from service.refusals import RefusalRun
 

@@ -11,6 +11,7 @@ from service.operator.words.causes import cause_means, cause_title, cause_todo, 
 from service.operator.words.events import source_title
 from service.operator.words.jobs import job_title
 from service.operator.words.numbers import ngettext, number
+from service.operator.words.refusals import refusal_mend, refusal_title
 from service.operator.words.states import sentence
 from service.operator.words.times import day, duration, in_words, rough_words
 from service.situations.rules import who
@@ -37,6 +38,8 @@ def situation_title(one: Situation, now: float, destination: str = "") -> str:
     """What is so, without a full stop. destination: as people call it."""
     if one.code == "paused" and destination:
         return _("Sending to %(destination)s is paused", destination=destination)
+    if one.refused is not None:
+        return refusal_title(one.refused, now)
     if one.code == "dead" and one.cause == "dead_other":
         return ngettext(
             "%(count)s delivery did not arrive",
@@ -57,6 +60,8 @@ def situation_means(one: Situation, now: float) -> str:
 
 
 def situation_todo(one: Situation, now: float) -> str:
+    if one.refused is not None:
+        return refusal_mend(one.refused)
     return cause_todo(one.cause, shown(one, now))
 
 

@@ -184,7 +184,7 @@ CAUSES: dict[str, Cause] = {
     "pipeline_archived": Cause(
         N_("The funnel is in amoCRM's archive"),
         N_("An archived funnel takes no moves. All deliveries wait and go out by themselves."),
-        N_("you or an administrator of amoCRM"),
+        MANAGER_OR_ADMIN,
         N_("Bring the funnel back from the archive, or choose another one (see `flask pipelines`)."),
     ),
     # --- ERP

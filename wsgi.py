@@ -7,6 +7,7 @@ import sys
 from outbox.engines import open_store
 from service import create_app, logs, start_web_heartbeat
 from service.environment import environ_at_start, read_settings
+from service.heartbeat import leave_as_web
 from service.log_writer import STDERR
 from service.startup import CANNOT_START, said_plainly
 
@@ -27,3 +28,5 @@ except CANNOT_START as error:
 start_web_heartbeat(app)
 # The last process that ends leaves one file, with everything in it.
 atexit.register(app.extensions["dealpost"].store.close)
+if not by_command:
+    atexit.register(leave_as_web, app.extensions["dealpost"].store)

@@ -12,6 +12,7 @@ import tempfile
 
 from chaos.run import run
 from chaos.shim import available
+from workshop.postgres import programs
 
 BROKEN = {"": ("scheduler.py",), "lease": ("-m", "chaos.worker_without_lease")}
 
@@ -26,11 +27,8 @@ def main() -> int:
     asked = parser.parse_args()
     if not available():
         parser.error("gcc was not found: the clock that jumps is built with it (apt install gcc libc6-dev)")
-    url = ""
-    if asked.engine == "postgres":
-        url = os.environ.get("DATABASE_URL", "")
-        if not url.startswith(("postgres://", "postgresql://")):
-            parser.error("--engine postgres needs DATABASE_URL, the address of an empty PostgreSQL database")
+    if asked.engine == "postgres" and programs() is None:
+        parser.error("PostgreSQL was not found (apt install postgresql): one of its own is started, and broken, too")
     # As Ctrl-C: what was started is ended on the way out.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     print(f"seed {asked.seed}", flush=True)
@@ -40,7 +38,7 @@ def main() -> int:
                 pathlib.Path(folder),
                 asked.seconds,
                 asked.seed,
-                database_url=url,
+                engine=asked.engine,
                 worker=BROKEN[asked.broken],
                 long_stop=asked.long_stop,
                 tell=lambda line: print(f"  {line}", flush=True),

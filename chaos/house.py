@@ -18,6 +18,7 @@ from cryptography.fernet import Fernet
 from chaos.shim import Shim
 from sandbox import defaults
 from workshop.calls import answers, call
+from workshop.postgres import Server
 from workshop.processes import FOLDER, free_port
 
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
@@ -30,10 +31,10 @@ LEASE = 31.0
 class House:
     """Starts, kills, stops and ends what `environ` describes. Everything it writes is in `folder`.
 
-    database_url: of an empty database; SQLite in `folder` without one. worker: the command after `python`.
+    engine: sqlite, a file in `folder`, or postgres, a server of its own. worker: the command after `python`.
     """
 
-    def __init__(self, folder: pathlib.Path, *, database_url: str = "", worker: Sequence[str] = ("scheduler.py",)):
+    def __init__(self, folder: pathlib.Path, *, engine: str = "sqlite", worker: Sequence[str] = ("scheduler.py",)):
         self.folder = folder
         self.worker = tuple(worker)
         self.shim = Shim(folder)
@@ -43,6 +44,7 @@ class House:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.bare = {name: os.environ[name] for name in KEPT if name in os.environ}
+        self.server = self._server() if engine == "postgres" else None
         self.environ = {
             **self.bare,
             **defaults.SETTINGS(self.sandbox),
@@ -50,13 +52,19 @@ class House:
             "DEALPOST_ENV_FILE": "/dev/null",
             "PYTHONUNBUFFERED": "1",
             "SANDBOX": "1",
-            "DATABASE_URL": database_url or f"sqlite:///{folder}/chaos.db",
+            "DATABASE_URL": self.server.create("chaos") if self.server else f"sqlite:///{folder}/chaos.db",
             "SECRET_KEY": "chaos-only-0f7d1c5b2a9e4483",
             "TOKEN_KEYS": Fernet.generate_key().decode(),
             "API_KEYS": f"chaos:{API_KEY}",
             "PORT": str(self.port),
             "WEB_CONCURRENCY": "2",
         }
+
+    def _server(self) -> Server:
+        """By the clock that jumps, which it runs under another user to read."""
+        for path in (self.folder, *self.folder.iterdir()):
+            path.chmod(0o777)
+        return Server(durable=True, environ=self.shim.environ)
 
     # -- processes
 
@@ -134,6 +142,8 @@ class House:
                 process.wait(max(0.05, end - time.monotonic()))
         for name in list(self.processes):
             self.kill(name)
+        if self.server:
+            self.server.close()
         self.shim.close()
 
     @property

@@ -87,14 +87,14 @@ def run(
     seconds: float,
     seed: int,
     *,
-    database_url: str = "",
+    engine: str = "sqlite",
     worker: Sequence[str] = ("scheduler.py",),
     long_stop: bool = False,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Everything that is written is in `folder`; no process outlives the call, however it ends."""
     began = time.monotonic()
-    house = House(folder, database_url=database_url, worker=worker)
+    house = House(folder, engine=engine, worker=worker)
     try:
         house.open()
         house.ask("PATCH", "settings", {"time_scale": 600.0, "random_seed": seed})

@@ -15,6 +15,7 @@ from chaos.house import LEASE, WORKERS, House
 from chaos.producers import LESSONS, Producers
 from sandbox import defaults
 from service.failpoints import REST
+from workshop.postgres import Server
 
 STEPS = ("after-claim", "before-begin", "after-begin", "after-send", "after-record")
 """Where a worker dies or rests: see outbox/failpoints.py."""
@@ -57,6 +58,8 @@ class Trouble:
             (1, self.terminate_web),
             (2, self.jump),
         ]
+        if house.server:
+            self._deeds += [(2, self.restart_server), (2, self.cut_connections), (1, self.stop_server)]
 
     def start(self) -> None:
         self._thread.start()
@@ -197,6 +200,31 @@ class Trouble:
         self.house.terminate("web")
         self.done["terminated"] += 1
         self.house.start_web()
+
+    # -- the database's server
+
+    def restart_server(self) -> None:
+        """As after a power cut: it recovers from its log."""
+        server = self._server()
+        server.stop()
+        self._rest(self._chance.uniform(0, 1.5))
+        server.start()
+        self.done["server restarted"] += 1
+
+    def cut_connections(self) -> None:
+        self._server().cut()
+        self.done["connections cut"] += 1
+
+    def stop_server(self) -> None:
+        server = self._server()
+        server.send(signal.SIGSTOP)
+        self._rest(self._chance.uniform(0.5, 4.0))
+        server.send(signal.SIGCONT)
+        self.done["server stopped"] += 1
+
+    def _server(self) -> Server:
+        assert self.house.server
+        return self.house.server
 
     # -- time
 

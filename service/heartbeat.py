@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 
+from outbox.message import StoreUnavailable
 from outbox.shared import KeyValues
 from outbox.store import Store
 from service.network.http import Http, NoAnswer
@@ -111,6 +112,12 @@ class Heartbeat:
         now, processes = self.store.now(), Processes(self.store.key_values)
         if silent := [process.name for process in processes.all() if process.age(now) > FORGOTTEN]:
             processes.remove(*silent)
+
+
+def leave_as_web(store: Store) -> None:
+    """Write that this web process ended on purpose, if that can be written."""
+    with suppress(StoreUnavailable):
+        Heartbeat.of(store, "web").leave()
 
 
 def show_in_background(heartbeat: Heartbeat, every: float) -> Callable[[], None]:

@@ -108,6 +108,14 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, number)
 
+    def cut(self) -> None:
+        """End the connections of all clients."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+
     def restart(self) -> None:
         self.stop()
         self.start()

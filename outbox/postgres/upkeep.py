@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from outbox.message import StoreUnavailable
 from outbox.postgres.database import PostgresDatabase
 from outbox.postgres.migrations import migrate
@@ -12,6 +14,9 @@ FOLD = """WITH gone AS (DELETE FROM counter_changes RETURNING destination, event
     INSERT INTO counter_changes (destination, event_name, state, n)
     SELECT destination, event_name, state, sum(n) FROM gone GROUP BY destination, event_name, state
     HAVING sum(n) <> 0"""
+
+
+NUMBERED = {"events": "seq", "deliveries": "id", "attempts": "id", "requests": "ticket", "actions": "id"}
 
 
 class Upkeep:
@@ -37,6 +42,20 @@ class Upkeep:
 
     def size(self) -> int:
         return int(self.database.value("SELECT pg_database_size(current_database())"))
+
+    def last_numbers(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for table, column in NUMBERED.items():
+            sql = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(?, ?)::regclass), 0)"
+            found[table] = int(self.database.value(sql, (table, column)))
+        return found
+
+    def go_on_from(self, numbers: Mapping[str, int]) -> None:
+        with self.database.write() as db:
+            for table, number in numbers.items():
+                if number:
+                    sql = "SELECT setval(pg_get_serial_sequence(?, ?), ?)"
+                    db.execute(sql, (table, NUMBERED[table], number))
 
     def shrink(self, db: Transaction) -> None:
         """Nothing to do: autovacuum lets the room be used again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from outbox.failpoints import failpoint
@@ -49,6 +50,12 @@ class Upkeep(Protocol):
     def overwrite(self) -> None:
         """From now on nothing that is deleted may be left readable in the files."""
 
+    def last_numbers(self) -> dict[str, int]:
+        """By table the highest number that a row ever had, as it may have been deleted since."""
+
+    def go_on_from(self, numbers: Mapping[str, int]) -> None:
+        """Rows that are added from now on have higher numbers."""
+
 
 class Maintenance:
     """See outbox.store.Maintenance."""
@@ -59,6 +66,8 @@ class Maintenance:
         self.backup = upkeep.backup
         self.checkpoint = upkeep.checkpoint
         self.size = upkeep.size
+        self.last_numbers = upkeep.last_numbers
+        self.go_on_from = upkeep.go_on_from
         self._upkeep = upkeep
 
     def verify(self) -> list[str]:

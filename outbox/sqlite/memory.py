@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from outbox.sql.store import SqlStore
 from outbox.sqlite.claim import choose
 from outbox.sqlite.connection import Connection, Row, unavailable
 from outbox.sqlite.migrations import migrations
-from outbox.sqlite.upkeep import NO_FIGURE
+from outbox.sqlite.upkeep import NO_FIGURE, go_on_from, last_numbers
 
 NAME = "memory"
 
@@ -122,6 +122,12 @@ class MemoryUpkeep:
     def size(self) -> int:
         pages: int = self.database.value("PRAGMA page_count")
         return pages * int(self.database.value("PRAGMA page_size"))
+
+    def last_numbers(self) -> dict[str, int]:
+        return last_numbers(self.database)
+
+    def go_on_from(self, numbers: Mapping[str, int]) -> None:
+        go_on_from(self.database, numbers)
 
     def shrink(self, db: Transaction) -> None:
         """The room is used again."""

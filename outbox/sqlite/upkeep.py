@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from outbox.failpoints import failpoint
 from outbox.message import StoreUnavailable
-from outbox.sql.database import PATIENCE, Transaction
+from outbox.sql.database import PATIENCE, Database, Reader, Transaction
 from outbox.sqlite.connection import SqliteDatabase, unavailable
 from outbox.sqlite.files import INDEX, LOG
 from outbox.sqlite.migrations import migrate
@@ -18,6 +18,8 @@ OF_THE_STORE = ("malformed", "not a database", "locked", "no such table")
 
 TRIES = 5
 
+TABLES = ("events", "deliveries", "attempts", "requests", "actions")
+LAST = "SELECT name, seq FROM sqlite_sequence UNION ALL SELECT 'events', coalesce(max(seq), 0) FROM events"
 NO_FIGURE = "DELETE FROM counters WHERE n = 0"
 
 
@@ -66,6 +68,12 @@ class Upkeep:
             with suppress(FileNotFoundError):
                 found += os.stat(self.database.path + suffix).st_size
         return found
+
+    def last_numbers(self) -> dict[str, int]:
+        return last_numbers(self.database)
+
+    def go_on_from(self, numbers: Mapping[str, int]) -> None:
+        go_on_from(self.database, numbers)
 
     def shrink(self, db: Transaction) -> None:
         db.execute(NO_FIGURE)
@@ -128,3 +136,16 @@ def sync(path: str, how: int) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def last_numbers(db: Reader) -> dict[str, int]:
+    return {row["name"]: row["seq"] for row in db.rows(LAST) if row["name"] in TABLES}
+
+
+def go_on_from(database: Database, numbers: Mapping[str, int]) -> None:
+    """Of events the newest row tells it."""
+    with database.write() as db:
+        for table, number in numbers.items():
+            if table != "events":
+                db.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+                db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, number))

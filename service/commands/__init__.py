@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Flask
 
-from service.commands import maintenance as maintenance  # its commands join the group of the outbox
+from service.commands import copy as copy  # their commands join the group of the outbox
+from service.commands import maintenance as maintenance
 from service.commands.amocrm import find_lead, pipelines
 from service.commands.check import check
 from service.commands.lessons import complete_lesson

@@ -13,7 +13,7 @@ from outbox.message import StoreUnavailable
 from service.characters import printable
 from service.startup import said_plainly
 
-OWN_WORDS = ("backup", "restore", "forget")
+OWN_WORDS = ("backup", "restore", "forget", "copy")
 """Commands whose fault may be another file's than the store's: the error itself says which."""
 
 

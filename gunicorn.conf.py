@@ -31,7 +31,10 @@ web = settings.web
 bind = web.bind
 # Two is what the accept path was measured with; hosts set WEB_CONCURRENCY by rules of thumb of their own.
 workers = web.processes
-worker_class = "gthread"
+# Clients that are slow, or mean harm, hold a connection and never a thread.
+worker_class = "service.serving.worker.BufferingWorker"
+# Of each process. When there are as many, the one whose time is up first makes room.
+worker_connections = 1000
 # Requests that wait for one commit share it: fewer threads make smaller groups.
 threads = 16
 # Longer than a proxy keeps its side open (nginx 60 s, Heroku 90 s): a request must never meet a closing connection.

@@ -6,7 +6,7 @@ import logging
 import re
 from typing import Any
 
-from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger
 
 from service.environment import held
 from service.log_writer import STDERR

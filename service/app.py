@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         lesson_map=settings.amocrm.lesson_map,
         webhook_secrets=settings.webhook_secrets,
         subdomain=settings.amocrm.subdomain,
+        creations=settings.amocrm.counts_creations,
     )
     problem_json.register(app, _noted(wiring, keys))
     auth.csrf.init_app(app)  # type: ignore[no-untyped-call]

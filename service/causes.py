@@ -239,6 +239,15 @@ CAUSES: dict[str, Cause] = {
         DEVELOPER,
         N_("Missing: %(missing)s"),
     ),
+    "deal_unseen": Cause(
+        N_("amoCRM does not show the deal"),
+        N_(
+            "It may have been deleted, or amoCRM may be in trouble. We ask again a few times before it counts as gone;"
+            " until then its changes wait."
+        ),
+        NOBODY,
+        "",
+    ),
     "change_unclear": Cause(
         N_("Two hooks of amoCRM may tell of the same change"),
         N_("We wait a few seconds for what the deal did in between, so that no record is made twice."),

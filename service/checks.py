@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -287,8 +287,16 @@ def _hook(dealpost: Dealpost) -> Iterator[Check]:
         yield Check(name, FAULT, _("amoCRM has switched it off"), mend)
     elif not any("status_lead" in (hook.get("settings") or ()) for hook in hooks if not hook.get("disabled")):
         yield Check(name, FAULT, _("it does not tell of changes of stage"), mend)
+    elif any(event not in _told(hooks) for event in dealpost.wiring.webhook.events):
+        words = _("it does not tell of deals made on a stage; we find them in the log of events")
+        yield Check(name, NOTE, words, mend)
     else:
         yield Check(name, OK, _("registered and switched on"))
+
+
+def _told(hooks: Sequence[Mapping[str, Any]]) -> set[str]:
+    """What the webhooks that are switched on tell of."""
+    return {event for hook in hooks if not hook.get("disabled") for event in hook.get("settings") or ()}
 
 
 def _erp(dealpost: Dealpost) -> Iterator[Check]:

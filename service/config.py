@@ -65,8 +65,14 @@ class Amocrm:
     coalesce: bool = False
     webhook_stages: tuple[tuple[str, str], ...] = ()  # (pipeline or "", stage), ids or names; empty: all
     webhook_echoes: str = "record"  # or skip
+    webhook_created: str = "stages"  # deals made on a stage: where webhook_stages names it, or record, or skip
     webhook_resubscribe: bool = False
     overridden: bool = False  # base_url was given by AMOCRM_BASE_URL
+
+    @property
+    def counts_creations(self) -> bool:
+        """Whether a deal that is made on a stage can make a record at all."""
+        return self.webhook_created == "record" or (self.webhook_created == "stages" and bool(self.webhook_stages))
 
 
 @dataclass(frozen=True)
@@ -377,6 +383,7 @@ def _amocrm(read: SettingsReader) -> Amocrm:
         coalesce=read.flag("AMOCRM_COALESCE"),
         webhook_stages=tuple(_stage_of(item) for item in read.list("AMOCRM_WEBHOOK_STAGES")),
         webhook_echoes=read.choice("WEBHOOK_ECHOES", ("record", "skip"), "record"),
+        webhook_created=read.choice("WEBHOOK_CREATED", ("stages", "record", "skip"), "stages"),
         webhook_resubscribe=read.flag("WEBHOOK_RESUBSCRIBE"),
         overridden=bool(override),
     )

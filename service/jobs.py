@@ -182,6 +182,7 @@ class Jobs:
         self._heartbeat.tidy()
         self._dealpost.wiring.deals.tidy()
         self._dealpost.wiring.stage_changes.changes.sweep()
+        self._dealpost.wiring.stage_changes.absences.sweep()
         ConsentLinks(store.key_values, store.now).tidy()
         Resends(store.key_values, store.now).tidy()
         return "cleared", {"count": count}

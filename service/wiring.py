@@ -7,7 +7,9 @@ import socket
 from functools import cached_property
 
 from outbox import pauses
+from outbox.message import State
 from outbox.outcome import Destination
+from outbox.queries import Filter
 from outbox.store import Store
 from service.amocrm import AmocrmAccount
 from service.amocrm.oauth.token_store import KnownAccount
@@ -65,7 +67,10 @@ class Wiring:
     @cached_property
     def webhook(self) -> Webhook:
         settings = self.settings
-        return Webhook(self.amocrm, settings.public_url, settings.webhook_secrets, settings.amocrm.webhook_resubscribe)
+        one = settings.amocrm
+        return Webhook(
+            self.amocrm, settings.public_url, settings.webhook_secrets, one.webhook_resubscribe, one.counts_creations
+        )
 
     @cached_property
     def deals(self) -> Deals:
@@ -84,7 +89,15 @@ class Wiring:
             self.store.now,
             account_id=self.account_id,
             paused=lambda: pauses.read(self.store.key_values, AMOCRM),
+            reopen=self._reopen,
         )
+
+    def _reopen(self, lead_id: int) -> None:
+        """Look again at what was skipped since this deal counted as gone."""
+        where = Filter(states=(State.SKIPPED,), destination=ERP, lead_id=lead_id)
+        rows = self.store.reading.find(where, 1000).rows
+        if ids := tuple(row.id for row in rows if row.reason.code == "deal_gone"):
+            self.store.operations.retry(Filter(ids=ids), "dealpost")
 
     @cached_property
     def missed_changes(self) -> MissedChanges:
@@ -96,6 +109,8 @@ class Wiring:
             store.key_values,
             store.now,
             in_use=self.webhook.in_use,
+            hear=self.stage_changes.hear,
+            is_wanted=self.stage_changes.is_wanted if self.settings.amocrm.counts_creations else None,
         )
 
     @cached_property

@@ -493,6 +493,7 @@ def test_the_type_of_what_a_way_in_is_given_names_nobody_who_reaches_another_mac
         "Callable[[], float]",
         "Callable[[], int | None]",
         "Callable[[], int]",
+        "bool",
         "ApiKeys",
         "Mapping[int, int]",
         "tuple[str, ...]",

@@ -174,22 +174,26 @@ class AmocrmClient:
 
     # -- what happened
 
-    def status_changes(self, since: int, until: int) -> Iterator[StatusChange]:
+    def status_changes(self, since: int, until: int, with_new: bool = False) -> Iterator[StatusChange]:
         """Changes of stage between two times (seconds since the epoch, both included), newest first, each once.
 
+        with_new: also the deals that were made.
         Reference: https://www.amocrm.ru/developers/content/crm_platform/events-and-notes
         """
-        yield from self._changes(since, until, [])
+        types = (payloads.STAGE_CHANGED, payloads.DEAL_ADDED) if with_new else (payloads.STAGE_CHANGED,)
+        yield from self._changes(since, until, [], types)
 
     def status_changes_of(self, lead_id: int, since: int, until: int) -> Iterator[StatusChange]:
         """The same of one deal."""
         extra = [("filter[entity]", "lead"), ("filter[entity_id][]", str(lead_id))]
         yield from (change for change in self._changes(since, until, extra) if change.lead_id == lead_id)
 
-    def _changes(self, since: int, until: int, extra: Params) -> Iterator[StatusChange]:
+    def _changes(
+        self, since: int, until: int, extra: Params, types: Sequence[str] = (payloads.STAGE_CHANGED,)
+    ) -> Iterator[StatusChange]:
         seen: set[object] = set()
         params = [
-            ("filter[type]", "lead_status_changed"),
+            ("filter[type]", ",".join(types)),
             ("filter[created_at][from]", str(since)),
             ("filter[created_at][to]", str(until)),
             *extra,
@@ -201,7 +205,7 @@ class AmocrmClient:
             times = [payloads.whole(row.get("created_at")) or 0 for row in found]
             for row in found:
                 change = payloads.status_change(row)
-                if change is None or not since <= change.at <= until:
+                if change is None or not since <= change.at <= until or (change.is_new and len(types) == 1):
                     continue  # the account ignores filters
                 # Pages shift while new events come in, so that a row may be met again.
                 key = change.event_id or change

@@ -18,6 +18,9 @@ WON, LOST = 142, 143
 
 CLOSED = (WON, LOST)
 
+STAGE_CHANGED, DEAL_ADDED = "lead_status_changed", "lead_added"
+"""Types of rows of the log of events."""
+
 
 class Unreadable(ValueError):
     """An answer whose body is not what its status promises. The text holds nothing of the body."""
@@ -85,7 +88,8 @@ class Contact:
 
 @dataclass(frozen=True)
 class StatusChange:
-    """A change of stage from the account's log of events. at: seconds since the epoch. Ids that it lacks are None."""
+    """A change of stage from the account's log of events, or the making of a deal (is_new), of which amoCRM's log does
+    not tell the stage. at: seconds since the epoch. Ids that it lacks are None."""
 
     event_id: str
     lead_id: int
@@ -94,6 +98,7 @@ class StatusChange:
     old_status_id: int | None
     pipeline_id: int | None
     status_id: int | None
+    is_new: bool = False
 
 
 def document(body: bytes) -> dict[str, Any]:
@@ -200,12 +205,14 @@ def place(stage: Stage) -> tuple[int, int]:
 
 
 def status_change(node: Mapping[str, Any]) -> StatusChange | None:
-    """A row of the log of events, or None when it tells of no deal's change of stage."""
-    number, at = whole(node.get("entity_id")), _time(node.get("created_at"))
-    if number is None or at is None or node.get("type", "lead_status_changed") != "lead_status_changed":
+    """A row of the log of events, or None when it tells of no deal's change of stage or making."""
+    number, at, kind = whole(node.get("entity_id")), _time(node.get("created_at")), node.get("type", STAGE_CHANGED)
+    if number is None or at is None or kind not in (STAGE_CHANGED, DEAL_ADDED):
         return None
     before, after = _status(node.get("value_before")), _status(node.get("value_after"))
-    return StatusChange(_text(node.get("id")), number, at, *before, *after)
+    if kind == DEAL_ADDED:
+        before = (None, None)
+    return StatusChange(_text(node.get("id")), number, at, *before, *after, is_new=kind == DEAL_ADDED)
 
 
 def _status(node: Any) -> tuple[int | None, int | None]:

@@ -11,21 +11,25 @@ from typing import Any
 from service.amocrm.account import AmocrmAccount
 from service.secrets import is_secret
 
-EVENTS = ("status_lead",)
-"""What amoCRM is asked to tell: changes of stage, and nothing that would only be thrown away."""
+STAGE_CHANGED, DEAL_ADDED = "status_lead", "add_lead"
+"""What amoCRM is asked to tell, and nothing that would only be thrown away."""
 
 WAIT = 10.0
 """Seconds that the scheduled look may take."""
 
 
 class Webhook:
-    """secrets: of WEBHOOK_SECRET, the one in use first. resubscribe: whether a look may register it again."""
+    """secrets: of WEBHOOK_SECRET, the one in use first. resubscribe: whether a look may register it again. creations:
+    whether it shall tell of deals that are made as well."""
 
-    def __init__(self, account: AmocrmAccount, public_url: str, secrets: Sequence[str], resubscribe: bool) -> None:
+    def __init__(
+        self, account: AmocrmAccount, public_url: str, secrets: Sequence[str], resubscribe: bool, creations: bool
+    ) -> None:
         self._account = account
         self._public_url = public_url
         self._secrets = secrets
         self._resubscribe = resubscribe
+        self.events = (STAGE_CHANGED, DEAL_ADDED) if creations else (STAGE_CHANGED,)
 
     def address(self) -> str:
         """Where amoCRM shall send its webhooks; "" while PUBLIC_URL or WEBHOOK_SECRET is not set."""
@@ -44,7 +48,7 @@ class Webhook:
 
     def subscribe(self, deadline: float, address: str = "") -> None:
         """Register the webhook, at `address` or the usual one, which also switches it on. Raises DeliveryError."""
-        self._account.client.bound(deadline=deadline).subscribe(address or self.address(), EVENTS)
+        self._account.client.bound(deadline=deadline).subscribe(address or self.address(), self.events)
 
     def check(self) -> str:
         """Look whether amoCRM still sends its webhooks here, and mend it where that is allowed. Raises DeliveryError.

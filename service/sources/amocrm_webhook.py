@@ -13,6 +13,9 @@ from service.sources.intake import read_body
 
 bp = Blueprint("amocrm_webhook", __name__)
 
+BODY_MAX = 8 * 1024 * 1024
+"""A mass edit of many deals with many filled fields comes in one body."""
+
 TIMEOUT = 1.5
 """Seconds; amoCRM hangs up after two, and repeats what it was refused with a 503."""
 
@@ -47,12 +50,14 @@ def _take(secret: str) -> Response:
             else "No WEBHOOK_SECRET is set up here yet: set it and restart."
         )
         raise Refusal(401, mend, headers={"WWW-Authenticate": 'Webhook realm="Dealpost"'})
+    request.max_content_length = BODY_MAX
     now = context.now()
     events = hook_events(
         read_body(request),
         configured_subdomain=context.subdomain,
         account_id=context.account_id(),
         now=now,
+        creations=context.creations,
     )
     try:
         context.accept(events, TIMEOUT)

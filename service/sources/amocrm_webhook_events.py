@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from outbox.message import NOWHERE, Dedupe, Json, NewDelivery, NewEvent, State, new_id
@@ -15,29 +16,38 @@ from service.sources.amocrm_webhook_form import Hook, StageChange, UnreadableHoo
 
 SOURCE = "webhook"
 DAY = 24 * 3600.0
-RAW_KEPT = 16 * 1024
+RAW_KEPT = 256 * 1024
 """Characters of a body that could not be read."""
 
-OTHERS_KEPT = 50
+OTHERS_KEPT, CHANGES_KEPT = 50, 1000
 
 
-def hook_events(body: bytes, *, configured_subdomain: str | None, account_id: int | None, now: float) -> list[NewEvent]:
-    """The events to accept, all or none: one for each change of stage, or one that says why there is none.
+def hook_events(
+    body: bytes, *, configured_subdomain: str | None, account_id: int | None, now: float, creations: bool = False
+) -> list[NewEvent]:
+    """The events to accept, all or none: one for each change of stage, or one that says why there is none, and one for
+    all changes that cannot be told.
 
     configured_subdomain, account_id: of the connected account, empty or None while unknown. A body that tells neither
-    is believed: it came with the secret. Never raises.
+    is believed: it came with the secret. creations: whether a deal made on a stage may count. Never raises.
     """
     try:
         hook = amocrm_webhook_form.read(bracket_form.parse(body))
     except (bracket_form.FormError, UnreadableHook) as error:
         return [_unreadable(body, str(error), now)]
+    if not creations:
+        made = tuple(("leads", "add", str(one.lead_id)) for one in hook.created)
+        hook = replace(hook, created=(), others=(*hook.others, *made))
     if reason := _foreign(hook, configured_subdomain, account_id):
         return [_nowhere(body, hook, reason, now)]
-    if not hook.changes:
-        kinds = ", ".join(sorted({f"{entity}[{action}]" for entity, action, _ in hook.others})[:5])
-        return [_nowhere(body, hook, f"not_routed: {kinds} is no change of stage", now)]
     seen: Counter[str] = Counter()
-    return [_change(change, hook, seen, now) for change in hook.changes]
+    events = [_change(change, hook, seen, now) for change in (*hook.created, *hook.changes)]
+    if hook.broken:
+        events.append(_broken(hook, now))
+    if events:
+        return events
+    kinds = ", ".join(sorted({f"{entity}[{action}]" for entity, action, _ in hook.others})[:5])
+    return [_nowhere(body, hook, f"not_routed: {kinds} is no change of stage", now)]
 
 
 def change_data(change: StageChange) -> dict[str, Json]:
@@ -49,7 +59,7 @@ def change_data(change: StageChange) -> dict[str, Json]:
         "old_status_id": change.old_status_id,
         "old_pipeline_id": change.old_pipeline_id,
         "at": change.at,
-        "kind": "status",
+        "kind": "add" if change.is_new else "status",
     }
 
 
@@ -61,21 +71,31 @@ def _change(change: StageChange, hook: Hook, seen: Counter[str], now: float) -> 
         # There and back again within one second and one body: the same entry twice is two changes.
         seen[key] += 1
         dedupe = Dedupe(key if seen[key] == 1 else f"{key}:{seen[key]}")
+    if change.is_new:  # a deal is created once
+        dedupe = Dedupe(f"hook:{change.lead_id}:new")
+    return change_event({**change_data(change), **_account(hook)}, dedupe, now)
+
+
+def change_event(data: Mapping[str, Json], dedupe: Dedupe | None, now: float) -> NewEvent:
+    """The event of one change, as told by `change_data`."""
+    lead_id = int(data["lead_id"])
     return NewEvent(
         id=new_id(now),
         name=WEBHOOK,
-        data={**change_data(change), **_account(hook)},
+        data=data,
         source=SOURCE,
         sender=AMOCRM,
         received_at=now,
-        deliveries=(NewDelivery(ERP, key=f"lead:{change.lead_id}"),),
+        deliveries=(NewDelivery(ERP, key=f"lead:{lead_id}"),),
         dedupe=dedupe,
-        lead_id=change.lead_id,
+        lead_id=lead_id,
     )
 
 
 def _foreign(hook: Hook, subdomain: str | None, account_id: int | None) -> str:
-    if hook.account_id is not None and account_id is not None and hook.account_id != account_id:
+    if hook.account_id is not None:  # an account may be renamed, its id stays; while ours is unknown the worker asks
+        if account_id is None or hook.account_id == account_id:
+            return ""
         return f"foreign_account: the hook is of account {hook.account_id}, the connected one is {account_id}"
     if hook.subdomain and subdomain and hook.subdomain.lower() != subdomain.lower():
         return f"foreign_account: the hook is of {hook.subdomain[:63]}, the connected account is {subdomain}"
@@ -84,9 +104,10 @@ def _foreign(hook: Hook, subdomain: str | None, account_id: int | None) -> str:
 
 def _nowhere(body: bytes, hook: Hook, reason: str, now: float) -> NewEvent:
     """One row that needs no work, so that a person can see that the hook came."""
-    changes = [change_data(change) for change in hook.changes[:OTHERS_KEPT]]
+    told = (*hook.created, *hook.changes)
+    changes = [change_data(change) for change in told[:CHANGES_KEPT]]
     others = [list(other) for other in hook.others[:OTHERS_KEPT]]
-    leads = {change.lead_id for change in hook.changes} | {
+    leads = {change.lead_id for change in told} | {
         int(number) for entity, _, number in hook.others if entity == "leads" and re.fullmatch(r"[0-9]{1,18}", number)
     }
     return _one_row(
@@ -99,13 +120,21 @@ def _nowhere(body: bytes, hook: Hook, reason: str, now: float) -> NewEvent:
 
 
 def _unreadable(body: bytes, fault: str, now: float) -> NewEvent:
-    return _one_row(
-        body,
-        {"bytes": len(body)},
-        NewDelivery(NOWHERE, state=State.DEAD, reason=f"unreadable: {fault}", cause="unreadable_hook"),
-        now,
-        raw=body[: RAW_KEPT * 4].decode("utf-8", "replace").replace("\0", "\ufffd")[:RAW_KEPT],
-    )
+    raw = body.decode("utf-8", "replace").replace("\0", "\ufffd")
+    cut = {"cut": True} if len(raw) > RAW_KEPT else {}
+    row = NewDelivery(NOWHERE, state=State.DEAD, reason=f"unreadable: {fault}", cause="unreadable_hook")
+    return _one_row(body, {"bytes": len(body), **cut}, row, now, raw=raw[:RAW_KEPT])
+
+
+def _broken(hook: Hook, now: float) -> NewEvent:
+    """One row for the changes that cannot be told, in the form in which they could be read again."""
+    parts = [bracket_form.encode(one.name, one.entry) for one in hook.broken]
+    parts += [bracket_form.encode(f"account[{name}]", str(value)) for name, value in _account_block(hook)]
+    return _unreadable("&".join(parts).encode(), hook.broken[0].reason, now)
+
+
+def _account_block(hook: Hook) -> list[tuple[str, object]]:
+    return [(name, value) for name, value in (("id", hook.account_id), ("subdomain", hook.subdomain)) if value]
 
 
 def _one_row(

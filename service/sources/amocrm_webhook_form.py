@@ -11,13 +11,16 @@ from service.sources.bracket_form import Form, Value
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _HOST = re.compile(r"([a-z0-9-]+)\.(?:amocrm\.ru|amocrm\.com|kommo\.com)")
+CLOSED = (142, 143)
+"""The stages of won and lost deals, under the same ids in every pipeline."""
 _LARGEST_ID = 2**63 - 1  # what both databases hold
 _LAST_SECOND = 253402300799  # of the year 9999
 
 
 @dataclass(frozen=True)
 class StageChange:
-    """A deal came to another stage. at: unix seconds; None where the hook tells no time (digital pipeline)."""
+    """A deal came to another stage, or was created on one (is_new; there is no old one then). at: unix seconds; None
+    where the hook tells no time (digital pipeline)."""
 
     lead_id: int
     pipeline_id: int | None
@@ -25,19 +28,32 @@ class StageChange:
     old_status_id: int | None
     old_pipeline_id: int | None
     at: int | None
+    is_new: bool = False
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A change of stage that cannot be told. name: of its field in the body. reason: what it lacks."""
+
+    name: str
+    entry: Value
+    reason: str
 
 
 @dataclass(frozen=True)
 class Hook:
     """What one body said. others: (entity, action, id) of all that is no change of stage, ids as they came.
 
-    account_id, subdomain: whose hook it is; None where the body does not tell.
+    account_id, subdomain: whose hook it is; None where the body does not tell. created: the deals that were made;
+    broken: the changes of stage that cannot be told.
     """
 
     account_id: int | None
     subdomain: str | None
     changes: tuple[StageChange, ...]
     others: tuple[tuple[str, str, str], ...]
+    created: tuple[StageChange, ...] = ()
+    broken: tuple[Broken, ...] = ()
 
 
 class UnreadableHook(ValueError):
@@ -49,7 +65,7 @@ class UnreadableHook(ValueError):
 
 
 def read(form: Form) -> Hook:
-    """A parsed body as a Hook. Raises UnreadableHook.
+    """A parsed body as a Hook. Raises UnreadableHook where nothing in it can be told.
 
     Only `leads[status]` makes changes: the `leads[update]` that amoCRM sends beside it is listed in others, and so is
     a status entry whose stage and pipeline are the old ones. The same change twice running of one deal is one.
@@ -60,26 +76,36 @@ def read(form: Form) -> Hook:
     """
     account_id, subdomain = _account(form.get("account"))
     changes: list[StageChange] = []
+    created: list[StageChange] = []
+    broken: list[Broken] = []
     latest: dict[int, StageChange] = {}
     others: list[tuple[str, str, str]] = []
     for entity, actions in form.items():
         if entity == "account" or not isinstance(actions, dict):
             continue
         for action, content in actions.items():
-            for entry in _entries(content):
+            for place, entry in enumerate(_entries(content)):
                 if (entity, action) == ("leads", "status"):
-                    change = _change(entry)
+                    try:
+                        change = _change(entry)
+                    except UnreadableHook as error:
+                        broken.append(Broken(f"leads[status][{place}]", entry, error.reason))
+                        continue
                     if _stays(change):
                         others.append((entity, action, str(change.lead_id)))
                     elif latest.get(change.lead_id) != change:
                         latest[change.lead_id] = change
                         changes.append(change)
+                elif (entity, action) == ("leads", "add") and (made := _creation(entry)) is not None:
+                    created.append(made)
                 elif entry_id := _id(entry):
                     others.append((_kind(entity, entry), action, entry_id))
-    if not changes and not others:
+    if not changes and not others and not created:
+        if broken:
+            raise UnreadableHook(broken[0].reason)
         names = ", ".join(sorted(name[:30] for name in form)[:10]) or "no fields"
         raise UnreadableHook(f"expected entries such as leads[status][0][id], got {names}")
-    return Hook(account_id, subdomain, tuple(changes), tuple(others))
+    return Hook(account_id, subdomain, tuple(changes), tuple(others), tuple(created), tuple(broken))
 
 
 def _entries(content: Value) -> Iterator[Value]:
@@ -98,20 +124,38 @@ def _change(entry: Value) -> StageChange:
     if lead_id is None or status_id is None:
         lacking = " and ".join(name for name, value in (("id", lead_id), ("status_id", status_id)) if value is None)
         raise UnreadableHook(f"expected a number as {lacking} in each entry of leads[status], got none")
-    at = _number(fields.get("last_modified")) or _number(fields.get("updated_at"))
     return StageChange(
         lead_id=lead_id,
         pipeline_id=_number(fields.get("pipeline_id")),
         status_id=status_id,
         old_status_id=_number(fields.get("old_status_id")),
         old_pipeline_id=_number(fields.get("old_pipeline_id")),
-        at=at if at and at <= _LAST_SECOND else None,
+        at=_time(fields, "last_modified", "updated_at"),
     )
 
 
+def _creation(entry: Value) -> StageChange | None:
+    """A deal that was made on a stage; None where the entry does not tell which."""
+    fields: Mapping[str, Value] = entry if isinstance(entry, dict) else {}
+    lead_id, status_id = _number(fields.get("id")), _number(fields.get("status_id"))
+    if lead_id is None or status_id is None:
+        return None
+    at = _time(fields, "created_at", "date_create", "last_modified", "updated_at")
+    return StageChange(lead_id, _number(fields.get("pipeline_id")), status_id, None, None, at, is_new=True)
+
+
+def _time(fields: Mapping[str, Value], *names: str) -> int | None:
+    """The first of these that there is, where it is a time at all."""
+    at = next((number for name in names if (number := _number(fields.get(name)))), None)
+    return at if at and at <= _LAST_SECOND else None
+
+
 def _stays(change: StageChange) -> bool:
-    # 142 and 143 are stages of every pipeline: the same stage in another pipeline is a change.
-    return change.status_id == change.old_status_id and change.old_pipeline_id in (None, change.pipeline_id)
+    if change.status_id != change.old_status_id:
+        return False
+    # 142 and 143 are stages of every pipeline. Not every hook tells the old one, yet each tells of a change.
+    unknown = change.old_pipeline_id is None and change.status_id not in CLOSED
+    return unknown or change.old_pipeline_id == change.pipeline_id
 
 
 def _id(entry: Value) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
-MAX_BYTES = 1024 * 1024
-MAX_FIELDS = 20_000
+MAX_BYTES = 8 * 1024 * 1024
+MAX_FIELDS = 160_000
 MAX_DEPTH = 12
 
 Value: TypeAlias = "str | list[Value] | dict[str, Value]"
@@ -50,6 +51,19 @@ def parse(body: bytes, *, max_bytes: int = MAX_BYTES, max_fields: int = MAX_FIEL
             node = node.child(part)
         node.put(path[-1], value.replace("\0", "\ufffd"))
     return {name: _plain(value) for name, value in root.items()}
+
+
+def encode(name: str, value: Value) -> str:
+    """The form that `parse` reads as this value under that name."""
+    return urlencode(list(_pairs(name, value)))
+
+
+def _pairs(name: str, value: Value) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield name, value
+        return
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _pairs(f"{name}[{key}]" if key != "" else name, inner)
 
 
 class _Node(dict[str, Any]):

@@ -18,7 +18,7 @@ EXTENSION = "dealpost.sources"
 class SourceContext:
     """accept: as in outbox.store.Intake. now: seconds since the epoch. account_id: of the connected amoCRM account, as
     it is stored; None while unknown. name_longest: characters that the ERP keeps of a record's name. lesson_map,
-    webhook_secrets, subdomain: of the settings."""
+    webhook_secrets, subdomain: of the settings. creations: whether a deal made on a stage may count as a change."""
 
     accept: Callable[[Sequence[NewEvent], float], list[Receipt]]
     now: Callable[[], float]
@@ -28,6 +28,7 @@ class SourceContext:
     lesson_map: Mapping[int, int]
     webhook_secrets: tuple[str, ...]
     subdomain: str
+    creations: bool
 
 
 def source_context() -> SourceContext:

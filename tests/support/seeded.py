@@ -111,6 +111,7 @@ class Wired:
             address=lambda: "https://post.example.com/webhooks/amocrm/secret",
             subscribe=lambda deadline, address="": None,
             ours=lambda deadline: [{"disabled": False, "settings": ["status_lead"]}],
+            events=("status_lead",),
         )
         self.erp_client = SimpleNamespace(
             login=lambda total: Login(),

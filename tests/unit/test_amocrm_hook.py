@@ -85,20 +85,36 @@ def test_one_entry_without_a_number_is_read() -> None:
     assert only("leads[status][id]=3&leads[status][status_id]=9").lead_id == 3
 
 
-def test_update_and_add_of_the_same_deal_make_no_change() -> None:
+def test_an_update_of_the_same_deal_makes_no_change() -> None:
     update = STATUS.replace("[status]", "[update]")
+    assert hook(update, STATUS, ACCOUNT) == Hook(28805383, "school", (CHANGE,), (("leads", "update", "25399013"),))
+
+
+def test_a_deal_made_on_a_stage_is_told_apart_with_the_time_of_its_making() -> None:
     add = STATUS.replace("[status]", "[add]")
-    assert hook(update, STATUS, add, ACCOUNT) == Hook(
-        28805383, "school", (CHANGE,), (("leads", "update", "25399013"), ("leads", "add", "25399013"))
+    assert hook(add, "leads[add][0][date_create]=1525349000", ACCOUNT).created == (
+        StageChange(25399013, 1079922, 142, None, None, 1525349000, is_new=True),
     )
+    bare = "leads[add][0][id]=5&leads[add][0][status_id]=30&leads[add][0][pipeline_id]=3"
+    assert hook(bare).created == (StageChange(5, 3, 30, None, None, None, is_new=True),)
+    assert hook("leads[add][0][id]=5") == Hook(None, None, (), (("leads", "add", "5"),))
 
 
 def test_a_stage_that_is_the_old_one_is_no_change_unless_the_pipeline_is_another() -> None:
-    entry = "leads[status][0][id]=1&leads[status][0][status_id]=142&leads[status][0][old_status_id]=142"
+    entry = "leads[status][0][id]=1&leads[status][0][status_id]=30&leads[status][0][old_status_id]=30"
     moved = f"{entry}&leads[status][0][pipeline_id]=3&leads[status][0][old_pipeline_id]="
     for same in (entry, moved, moved + "3"):
         assert hook(same) == Hook(None, None, (), (("leads", "status", "1"),))
-    assert only(moved + "2") == StageChange(1, 3, 142, 142, 2, None)
+    assert only(moved + "2") == StageChange(1, 3, 30, 30, 2, None)
+
+
+@pytest.mark.parametrize("closed", [142, 143])
+def test_won_to_won_in_another_funnel_is_a_change_whether_or_not_the_old_one_is_told(closed: int) -> None:
+    entry = f"leads[status][0][id]=1&leads[status][0][status_id]={closed}&leads[status][0][old_status_id]={closed}"
+    moved = f"{entry}&leads[status][0][pipeline_id]=3"
+    assert only(moved) == StageChange(1, 3, closed, closed, None, None)
+    assert only(moved, "leads[status][0][old_pipeline_id]=2") == StageChange(1, 3, closed, closed, 2, None)
+    assert hook(moved, "leads[status][0][old_pipeline_id]=3").changes == ()
 
 
 def test_the_same_change_twice_running_is_one_and_a_way_there_and_back_is_three() -> None:
@@ -125,13 +141,21 @@ def test_the_same_change_twice_running_is_one_and_a_way_there_and_back_is_three(
         ("leads[status][0][id][x]=1&leads[status][0][status_id]=1", "id"),
         ("leads[status][0]=1", "id and status_id"),
         ("leads[status]=1", "id and status_id"),
-        (f"{STATUS}&leads[status][1][id]=2", "status_id"),
     ],
 )
 def test_a_change_whose_deal_or_stage_cannot_be_told_is_unreadable(body: str, lacking: str) -> None:
     with pytest.raises(UnreadableHook) as caught:
         hook(body)
     assert caught.value.reason == f"expected a number as {lacking} in each entry of leads[status], got none"
+
+
+@pytest.mark.parametrize("entry", ["[id]=2", "=x", "[id]=&leads[status][1][status_id]=3", "[status_id]=142"])
+def test_one_change_that_cannot_be_told_takes_no_other_with_it(entry: str) -> None:
+    third = STATUS.replace("[0]", "[2]").replace("25399013", "7")
+    got = hook(STATUS, f"leads[status][1]{entry}", third, ACCOUNT)
+    assert [change.lead_id for change in got.changes] == [25399013, 7]
+    [broken] = got.broken
+    assert broken.name == "leads[status][1]" and "expected a number as" in broken.reason
 
 
 # ---- traps of the v2 fields ----
@@ -312,5 +336,5 @@ def test_whatever_form_comes_it_is_read_or_unreadable(form: dict[str, object]) -
         got = read(form)  # type: ignore[arg-type]
     except UnreadableHook:
         return
-    assert got.changes or got.others
+    assert got.changes or got.others or got.created
     assert all(entry_id for _, _, entry_id in got.others)

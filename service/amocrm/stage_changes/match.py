@@ -6,6 +6,11 @@ repeated. So what is kept of a deal is the list of these observations, and the n
 explains them: hooks plus rows, minus the most pairs that can be made of one hook and one row within a minute. An
 observation that raises this number makes a record; every other one is of a change that has its record already. However
 they are shuffled, the number never exceeds the true one, and where the log of events is complete it reaches it.
+
+A hook's time may be that of its sending, a minute or two off. So a hook and a row further apart, which have no nearer
+partner, and between which the deal did nothing else, are one change as well: a loose pair. It ends when one of the two
+turns out to have a nearer partner; whoever that is makes the record that is then lacking. A deal is created once,
+whatever the times say.
 """
 
 from __future__ import annotations
@@ -16,11 +21,17 @@ from dataclasses import dataclass, replace
 TOLERANCE = 60.0
 """Seconds by which the times of one change may differ."""
 
+LOOSE = 180.0
+"""Seconds by which they may differ where nothing else explains either of them."""
+
 UNTIMED = 2 * 3600.0
 """Seconds for which a hook without a time may repeat a change."""
 
 PATIENCE = 10.0
 """Seconds that a hook which only differs by its time waits for a sign that the deal was elsewhere in between."""
+
+CREATED = 0
+"""The old stage of a deal that was made on its stage."""
 
 BELIEVED = 30 * 24 * 3600.0
 """A time further from the clock than this places nothing: such an observation is placed by when it came."""
@@ -32,8 +43,8 @@ class Observation:
 
     event_id: of our event, "" for what was noted without one. old, new: the stages. seen_at: when we saw it. api_id:
     its id in amoCRM's log, "" for a hook. role: "" while it is not classified; own: it made the record; same: of a
-    change that has one; again: repeats a hook, counts for nothing. of: the event that made the record. timed: a row
-    that tells the time of this hook without one was seen since.
+    change that has one; again: repeats a hook, counts for nothing. of: the event that made the record. mate: the name
+    of the other one of a loose pair. timed: a row that tells the time of this hook without one was seen since.
     """
 
     event_id: str
@@ -46,6 +57,11 @@ class Observation:
     role: str = ""
     of: str = ""
     timed: bool = False
+    mate: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.api_id or self.event_id
 
     @property
     def moment(self) -> float:
@@ -75,23 +91,49 @@ class Wait:
 Verdict = New | Same | Wait
 
 
-def classify(before: Sequence[Observation], observation: Observation, now: float) -> tuple[list[Observation], Verdict]:
-    """-> what is to be kept from now on, and the verdict. The same event gets the same verdict again."""
+def classify(
+    before: Sequence[Observation], observation: Observation, now: float, beside: Sequence[Observation] = ()
+) -> tuple[list[Observation], Verdict]:
+    """-> what is to be kept from now on, and the verdict. The same event gets the same verdict again.
+
+    beside: others that came with it, which tell what the deal did in between.
+    """
     kept = list(before)
     known = _known(kept, observation)
     if known is not None:
         return kept, known
-    repeats = False
+    if observation.old == CREATED:
+        made = next((other for other in kept if other.old == CREATED), None)
+        return _with(kept, observation, New() if made is None else Same(made.of), "same")
     if observation.at is None:
-        verdict = _untimed(kept, observation)
-    else:
-        verdict, repeats, told = _timed(kept, observation, now)
+        return _with(kept, observation, _untimed(kept, observation), "same")
+    if (repeated := _repeated(kept, observation)) is not None:
+        return _with(kept, observation, Same(repeated.of), "again")
+    counted = [other for other in kept if other.at is not None and other.role != "again"]
+    before_it, with_it = pairs(counted), pairs([*counted, observation])
+    if with_it > before_it:
+        ended = [one for one in _mated(counted, before_it) if one not in _mated([*counted, observation], with_it)]
+        if not ended:
+            of = _nearest([other for other in kept if _alike(other, observation)], observation).of
+            return _with(kept, observation, Same(of), "same")
+        left = [replace(other, mate="") if other is ended[0] else other for other in kept]
+        return _with(left, observation, New(), "own")
+    verdict, role, told = _timed(kept, counted, observation, now, [*kept, *beside])
+    if told is not None and told.at is None:
         kept = [replace(other, timed=True) if other is told else other for other in kept]
+    elif told is not None:
+        observation = replace(observation, mate=told.name)
+    return _with(kept, observation, verdict, role)
+
+
+def _with(
+    kept: list[Observation], observation: Observation, verdict: Verdict, role: str
+) -> tuple[list[Observation], Verdict]:
     if isinstance(verdict, Wait):
         return kept, verdict
     if isinstance(verdict, New):
         return [*kept, replace(observation, role="own", of=observation.event_id)], verdict
-    return [*kept, replace(observation, role="again" if repeats else "same", of=verdict.of)], verdict
+    return [*kept, replace(observation, role=role, of=verdict.of)], verdict
 
 
 def _known(kept: Iterable[Observation], observation: Observation) -> Verdict | None:
@@ -103,33 +145,77 @@ def _known(kept: Iterable[Observation], observation: Observation) -> Verdict | N
     return None
 
 
-def _timed(kept: list[Observation], observation: Observation, now: float) -> tuple[Verdict, bool, Observation | None]:
-    """-> the verdict, whether it only repeats a hook, and the hook without a time whose time it tells."""
+def _timed(
+    kept: list[Observation],
+    counted: list[Observation],
+    observation: Observation,
+    now: float,
+    every: list[Observation],
+) -> tuple[Verdict, str, Observation | None]:
+    """Of one without a partner within a minute. -> the verdict, the role of one that is the same, and either the hook
+    without a time whose time it tells, or the other one of a loose pair. every: kept, and what came with it."""
     alike = [other for other in kept if _alike(other, observation)]
-    hooks = [other for other in alike if other.at is not None and not other.api_id]
-    if not observation.api_id:
-        for other in hooks:
-            if other.at == observation.at and _exactly(other, observation):
-                return Same(other.of), True, None
-    counted = [other for other in kept if other.at is not None and other.role != "again"]
-    if pairs([*counted, observation]) > pairs(counted):
-        return Same(_nearest(alike, observation).of), False, None
     if (untimed := _found_time(kept, alike, observation)) is not None:
-        return Same(untimed.of), False, untimed
+        return Same(untimed.of), "same", untimed
+    if (lone := _lone(counted, observation, every)) is not None:
+        return Same(lone.of), "same", lone
     if not observation.api_id:
         near = [
             other
-            for other in hooks
-            if _apart(other, observation) <= TOLERANCE and not _left_between(kept, other, observation)
+            for other in alike
+            if other.at is not None
+            and not other.api_id
+            and _apart(other, observation) <= TOLERANCE
+            and not _left_between(kept, other, observation)
         ]
         if near:
             left = PATIENCE - (now - observation.seen_at)
-            return (
-                (Wait(left), False, None)
-                if 0 < left <= PATIENCE
-                else (Same(_nearest(near, observation).of), True, None)
-            )
-    return New(), False, None
+            if 0 < left <= PATIENCE:
+                return Wait(left), "", None
+            return Same(_nearest(near, observation).of), "again", None
+    return New(), "own", None
+
+
+def _repeated(kept: list[Observation], observation: Observation) -> Observation | None:
+    """The hook that this one repeats."""
+    return next(
+        (
+            other
+            for other in kept
+            if not (other.api_id or observation.api_id)
+            and other.at is not None
+            and other.at == observation.at
+            and _exactly(other, observation)
+        ),
+        None,
+    )
+
+
+def _mated(counted: list[Observation], whole: int) -> list[Observation]:
+    """Those whose loose pair stands: neither of the two is needed for a nearer one. whole: the number of pairs."""
+    by_name = {one.name: one for one in counted}
+    return [
+        one
+        for one in counted
+        if one.mate
+        and (mate := by_name.get(one.mate)) is not None
+        and pairs([other for other in counted if other is not one and other is not mate]) == whole
+    ]
+
+
+def _lone(counted: list[Observation], observation: Observation, every: list[Observation]) -> Observation | None:
+    """The nearest one of the other kind that has no partner yet, and from which nothing divides this one."""
+    mated = {one.mate for one in counted if one.mate} | {one.name for one in counted if one.mate}
+    whole = pairs(counted)
+    found = [
+        other
+        for other in counted
+        if _pairable(other, observation, LOOSE)
+        and other.name not in mated
+        and not _divides(every, other, observation)
+        and pairs([one for one in counted if one is not other]) == whole
+    ]
+    return _nearest(found, observation) if found else None
 
 
 def _untimed(kept: list[Observation], observation: Observation) -> Verdict:
@@ -145,7 +231,9 @@ def _untimed(kept: list[Observation], observation: Observation) -> Verdict:
     last = max(changes, key=lambda other: other.moment, default=None)
     if last is None or observation.seen_at - last.moment > UNTIMED:
         return New()
-    elsewhere = any(_came_after(other, last) and not _alike(other, observation) for other in kept)
+    elsewhere = any(
+        _came_after(other, last) and not _alike(other, observation) for other in kept if other.old != CREATED
+    )
     return New() if elsewhere else Same(last.of)
 
 
@@ -169,7 +257,7 @@ def pairs(observations: Sequence[Observation]) -> int:
     rows = [one for one in observations if one.api_id]
     edges = [
         sorted(
-            (index for index, row in enumerate(rows) if _alike(hook, row) and _apart(hook, row) <= TOLERANCE),
+            (index for index, row in enumerate(rows) if _pairable(hook, row, TOLERANCE)),
             key=lambda index: (not _exactly(hook, rows[index]), _apart(hook, rows[index])),
         )
         for hook in hooks
@@ -194,7 +282,27 @@ def _stages(observation: Observation) -> tuple[int | None, int | None, int | Non
 
 def _alike(one: Observation, other: Observation) -> bool:
     """The same stages of the same pipeline; what one of them does not tell is not held against it."""
+    if CREATED in (one.old, other.old):
+        return one.old == other.old
     return all(a == b or a is None or b is None for a, b in zip(_stages(one), _stages(other), strict=True))
+
+
+def _pairable(one: Observation, other: Observation, within: float) -> bool:
+    """Whether a hook and a row may tell of the same change by their stages and times."""
+    return bool(one.api_id) != bool(other.api_id) and _alike(one, other) and _apart(one, other) <= within
+
+
+def _divides(every: Iterable[Observation], one: Observation, other: Observation) -> bool:
+    """Whether the deal did something else between these two, so that they are two changes. Times are in whole seconds:
+    what leaves the stage in the same second may have come after."""
+    first, last = sorted((one.at or 0.0, other.at or 0.0))
+    return any(
+        i.at is not None
+        and i.old != CREATED
+        and not _alike(i, other)
+        and (first < i.at < last or (first <= i.at <= last and i.old == other.new))
+        for i in every
+    )
 
 
 def _exactly(one: Observation, other: Observation) -> bool:
@@ -218,12 +326,12 @@ def _came_after(one: Observation, last: Observation) -> bool:
 def _left_between(kept: Iterable[Observation], one: Observation, other: Observation) -> bool:
     """Whether the deal made another change between two hooks, so that they are two changes."""
     first, last = sorted((one.at or 0.0, other.at or 0.0))
-    return any(i.at is not None and first <= i.at <= last and not _alike(i, other) for i in kept)
+    return any(i.at is not None and i.old != CREATED and first <= i.at <= last and not _alike(i, other) for i in kept)
 
 
 def _other_between(kept: Iterable[Observation], one: Observation, other: Observation) -> bool:
     first, last = sorted((one.moment, other.moment))
-    return any(first < i.moment < last and not _alike(i, other) for i in kept)
+    return any(first < i.moment < last and i.old != CREATED and not _alike(i, other) for i in kept)
 
 
 def classify_all(
@@ -237,7 +345,7 @@ def classify_all(
     kept = list(before)
     verdicts: dict[int, Verdict] = {}
     for index in order:
-        after, verdict = classify(kept, observations[index], now)
+        after, verdict = classify(kept, observations[index], now, observations)
         verdicts[index] = verdict
         if keep_new or not isinstance(verdict, New):
             kept = after

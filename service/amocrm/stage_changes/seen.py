@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from service.amocrm.payloads import StatusChange
-from service.amocrm.stage_changes.match import Observation, Same, Verdict, classify_all
+from service.amocrm.stage_changes.match import CREATED, Observation, Same, Verdict, classify_all
 
 if TYPE_CHECKING:
     from outbox.shared import Entry, KeyValues
@@ -27,6 +27,7 @@ LETTERS = {
     "v": "role",
     "of": "of",
     "x": "timed",
+    "m": "mate",
 }
 """The form in which observations are kept, since 0.1.0: letter -> field."""
 
@@ -51,9 +52,8 @@ class Changes:
         observations = []
         for row in rows:
             own_id = row.event_id or f"{row.pipeline_id}:{row.old_status_id}:{row.status_id}:{int(row.at)}"
-            observations.append(
-                Observation("", row.pipeline_id, row.old_status_id, row.status_id, row.at, seen_at, api_id=own_id)
-            )
+            old = CREATED if row.is_new else row.old_status_id
+            observations.append(Observation("", row.pipeline_id, old, row.status_id, row.at, seen_at, api_id=own_id))
         return [isinstance(verdict, Same) for verdict in self.note(lead_id, observations)]
 
     def foresee(self, observations: Mapping[int, Sequence[Observation]]) -> dict[int, list[Verdict]]:
@@ -102,7 +102,7 @@ def _pruned(observations: list[Observation], now: float) -> list[Observation]:
 
 def _stored(one: Observation) -> dict[str, Any]:
     """One letter a name: a deal may have 200 of them."""
-    return {letter: getattr(one, name) for letter, name in LETTERS.items()}
+    return {letter: getattr(one, name) for letter, name in LETTERS.items() if letter != "m" or one.mate}
 
 
 def _read(entry: Entry | None) -> list[Observation]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from outbox.outcome import DeliveryError, Later, PauseKind, Skipped
 from service.amocrm import AmocrmAccount
 from service.amocrm.payloads import Contact, whole
-from service.amocrm.stage_changes.match import Observation, Same, Verdict, Wait
+from service.amocrm.stage_changes.match import CREATED, Observation, Same, Verdict, Wait
 from service.amocrm.stage_changes.seen import Changes
+from service.destinations.records.absences import Absences
 from service.destinations.records.places import Deal
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ QUIET: dict[PauseKind | None, float] = {
     PauseKind.RATE: 5.0,
 }
 """Seconds for which amoCRM is not asked at all after it refused; 15 for everything else."""
+
+NEW_DEAL = "add"
+"""The kind of an event that tells of a deal made on a stage."""
 
 SUPERSEDED = "superseded: the same change as "
 
@@ -71,9 +75,11 @@ class StageChanges:
         *,
         account_id: Callable[[], int | None],
         paused: Callable[[], Paused | None],
+        reopen: Callable[[int], object] = lambda lead_id: None,
     ) -> None:
         """account_id: of the connected account as far as it is known, without asking. paused: whether the destination
-        that moves deals rests, since amoCRM is then not asked for deals either."""
+        that moves deals rests, since amoCRM is then not asked for deals either. reopen: sends again what was skipped
+        since this deal counted as gone."""
         self._settings = settings
         self._account = account
         self._now = now
@@ -82,7 +88,9 @@ class StageChanges:
         self._told: tuple[int | None] | None = None  # the account's id, once amoCRM was asked for it
         self._trouble: DeliveryError | None = None  # amoCRM's, when it was asked last
         self._asked_again_at = 0.0
+        self._reopen = reopen
         self.changes = Changes(key_values, now)
+        self.absences = Absences(key_values, now)
 
     def sort_out(self, rows: Sequence[Delivery], places: frozenset[str], context: DeliveryContext) -> dict[int, Work]:
         """What is likely to be done with each row; `confirm` has the last word, deal by deal. Deals are read for all
@@ -102,6 +110,7 @@ class StageChanges:
             for row, verdict in zip(group, foreseen[lead_id], strict=True):
                 if (work := self._work(row, verdict)) is not None:
                     found[row.id] = work
+        self.hear([(lead, row.event_id) for lead, group in groups.items() for row in group])
         left = [row for row in rows if row.id not in found]
         if not left:
             return found
@@ -114,6 +123,25 @@ class StageChanges:
             for row in left:
                 found.setdefault(row.id, self._later(row, error))
         return found
+
+    def hear(self, witnesses: Sequence[tuple[int, str]]) -> None:
+        """Somebody tells of these deals (id, by which event or row of the log): what was skipped because one of them
+        counted as gone is looked at again."""
+        gone = self.absences.gone(sorted({lead_id for lead_id, _ in witnesses}))
+        for lead_id, witness in witnesses:
+            if lead_id in gone and self.absences.hear(lead_id, witness):
+                self._reopen(lead_id)
+
+    def is_wanted(self, pipeline_id: int | None, status_id: int) -> bool:
+        """Whether AMOCRM_WEBHOOK_STAGES names this stage, or none at all. May ask amoCRM for names."""
+        wanted = self._settings.webhook_stages
+        ids = (str(pipeline_id), str(status_id))
+        if not wanted or any(one in ("", ids[0]) and two == ids[1] for one, two in wanted):
+            return True
+        # Names need amoCRM's list; where all are ids there is nothing to look up.
+        if all(not one.strip("0123456789") and not two.strip("0123456789") for one, two in wanted):
+            return False
+        return pipeline_id is not None and self._account.pipelines.is_wanted(pipeline_id, status_id, wanted)
 
     def confirm(self, rows: Sequence[Delivery], works: Mapping[int, Work]) -> dict[int, Work]:
         """What is to be done with the rows of one deal, now that each of its changes is known to have one record.
@@ -140,6 +168,9 @@ class StageChanges:
         theirs, ours = number(row.data.get("account_id")), self._ours()
         if theirs is not None and ours is not None and theirs != ours:
             return Skipped(f"foreign_account: the hook is of account {theirs}, the connected one is {ours}")
+        if row.data.get("kind") == NEW_DEAL and not self._settings.counts_creations:
+            reason = "not_routed: deals that are made on a stage make no record (WEBHOOK_CREATED)"
+            return Skipped(reason, lead_id=row.lead_id)
         return None
 
     def _ours(self) -> int | None:
@@ -177,6 +208,8 @@ class StageChanges:
         return self._trouble
 
     def _is_echo(self, row: Delivery, lead_id: int) -> bool:
+        if row.data.get("kind") == NEW_DEAL:
+            return False
         at = row.data.get("at")
         moment, most = (float(at), ECHO_SECONDS) if at is not None else (row.received_at, ECHO_SECONDS_UNTIMED)
         return any(
@@ -206,7 +239,7 @@ class StageChanges:
         by_setting = "not_routed: this stage is not in AMOCRM_WEBHOOK_STAGES"
         for row in rows if wanted else ():
             pipeline_id = number(row.data.get("pipeline_id"))
-            if pipeline_id is not None and not self._is_wanted(pipeline_id, row):
+            if pipeline_id is not None and not self.is_wanted(pipeline_id, int(row.data["status_id"])):
                 found[row.id] = Skipped(by_setting, lead_id=row.lead_id)
         rows = [row for row in rows if row.id not in found]
         ids = [row.id for row in rows] if len(rows) <= SHOWN else []
@@ -214,6 +247,8 @@ class StageChanges:
         if ids:
             client = client.bound(record=lambda exchange: context.exchange(ids, exchange.as_dict()))
         leads = client.leads(sorted({int(row.data["lead_id"]) for row in rows}))
+        for lead_id in self.absences.are_there([one.id for one in leads.values() if not one.is_deleted]):
+            self._reopen(lead_id)
         people: Mapping[int, Contact] = {}
         if any(place.startswith(("contact.", "custom:")) for place in places):
             people = client.contacts(sorted({i for lead in leads.values() if (i := lead.main_contact_id) is not None}))
@@ -224,10 +259,11 @@ class StageChanges:
                 found[row.id] = self._later(row, error)
                 continue
             if lead is None or lead.is_deleted:
-                found[row.id] = Skipped(f"deal_gone: amoCRM has no deal {lead_id} any more", lead_id=lead_id)
+                found[row.id] = self._missing(lead_id)
                 continue
             pipeline_id = number(row.data.get("pipeline_id")) or lead.pipeline_id
-            if wanted and row.data.get("pipeline_id") is None and not self._is_wanted(pipeline_id, row):
+            untold = wanted and row.data.get("pipeline_id") is None
+            if untold and not self.is_wanted(pipeline_id, int(row.data["status_id"])):
                 found[row.id] = Skipped(by_setting, lead_id=lead_id)
                 continue
             names = ("", "")
@@ -235,15 +271,15 @@ class StageChanges:
                 names = self._account.pipelines.names(pipeline_id, int(row.data["status_id"]))
             found[row.id] = Deal(lead, people.get(lead.main_contact_id or 0), pipeline=names[0], stage=names[1])
 
-    def _is_wanted(self, pipeline_id: int, row: Delivery) -> bool:
-        status_id, wanted = int(row.data["status_id"]), self._settings.webhook_stages
-        ids = (str(pipeline_id), str(status_id))
-        if any(one in ("", ids[0]) and two == ids[1] for one, two in wanted):
-            return True
-        # Names need amoCRM's list; where all are ids there is nothing to look up.
-        if all(not one.strip("0123456789") and not two.strip("0123456789") for one, two in wanted):
-            return False
-        return self._account.pipelines.is_wanted(pipeline_id, status_id, wanted)
+    def _missing(self, lead_id: int) -> Skipped | Later:
+        """What becomes of a row whose deal amoCRM does not show, or shows as deleted."""
+        seconds = self.absences.note(lead_id)
+        if not seconds:
+            return Skipped(
+                f"deal_gone: amoCRM has no deal {lead_id} any more, as it said several times", lead_id=lead_id
+            )
+        reason = f"deal_unseen: amoCRM shows no deal {lead_id} now; we ask again before that counts"
+        return Later(seconds, reason, "deal_unseen", params={"deal": lead_id}, lead_id=lead_id)
 
     def _rest(self) -> Rest | None:
         """Whether amoCRM may not be asked for deals now."""
@@ -282,7 +318,7 @@ def observation_of(row: Delivery) -> Observation:
     return Observation(
         event_id=row.event_id,
         pipeline_id=number(data.get("pipeline_id")),
-        old=number(data.get("old_status_id")),
+        old=CREATED if data.get("kind") == NEW_DEAL else number(data.get("old_status_id")),
         new=number(data.get("status_id")),
         at=float(at) if at is not None else None,
         seen_at=row.received_at,

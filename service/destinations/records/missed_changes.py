@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from outbox.message import Dedupe, NewDelivery, NewEvent, Receipt, new_id
@@ -60,11 +60,16 @@ class MissedChanges:
         key_values: KeyValues,
         now: Callable[[], float],
         in_use: Callable[[], bool] = lambda: True,
+        hear: Callable[[Sequence[tuple[int, str]]], None] = lambda witnesses: None,
+        is_wanted: Callable[[int | None, int], bool] | None = None,
     ) -> None:
-        """in_use: whether changes of stage are wanted at all; without it nothing is fetched."""
+        """in_use: whether changes of stage are wanted at all; without it nothing is fetched. hear: is told of what the
+        log tells: deal ids, and rows' ids. is_wanted: whether a deal made on this stage counts; None: none does."""
         self._client = client
         self._changes = changes
         self._in_use = in_use
+        self._hear = hear
+        self._is_wanted = is_wanted
         self._accept = accept
         self._key_values = key_values
         self._now = now
@@ -103,6 +108,7 @@ class MissedChanges:
             last = until >= now
             found = self._rows(since, int(now) + AHEAD if last else until)
             new = self._unknown(found, now)
+            self._hear([(row.lead_id, id_of(row)) for row in found])
             for place in range(0, len(new), CHUNK):
                 receipts = self._accept([event_of(row, now) for row in new[place : place + CHUNK]])
                 taken += sum(1 for receipt in receipts if not receipt.duplicate)
@@ -122,10 +128,40 @@ class MissedChanges:
 
     def _rows(self, since: int, until: int) -> list[StatusChange]:
         """Oldest first; what is no change of stage is left out."""
-        found = [
-            row for row in self._client.status_changes(since, until) if row.status_id is not None and not _stays(row)
-        ]
-        return sorted(found, key=lambda row: float(row.at))
+        told = self._client.status_changes(since, until, with_new=self._is_wanted is not None)
+        found = sorted(told, key=lambda row: float(row.at))
+        changes = [row for row in found if not row.is_new and row.status_id is not None and not _stays(row)]
+        made = [row for row in found if row.is_new]
+        if not made:
+            return changes
+        placed = self._placed(made, changes, up_to_now=until > self._now())
+        return sorted([*placed, *changes], key=lambda row: float(row.at))
+
+    def _placed(
+        self, made: Sequence[StatusChange], changes: Sequence[StatusChange], up_to_now: bool
+    ) -> list[StatusChange]:
+        """Deals that were made on a wanted stage. The log does not tell which one that was, but the deal's first change
+        does, or else the deal itself. up_to_now: whether these are all changes since."""
+        first: dict[int, StatusChange] = {}
+        for change in changes:
+            first.setdefault(change.lead_id, change)
+        unmoved = sorted({row.lead_id for row in made if row.status_id is None and row.lead_id not in first})
+        for lead_id in [] if up_to_now else unmoved:
+            at = min(int(row.at) for row in made if row.lead_id == lead_id)
+            later = self._client.status_changes_of(lead_id, at, int(self._now()) + AHEAD)
+            first.update({change.lead_id: change for change in later})  # newest first: the oldest stays
+        deals = self._client.leads([one for one in unmoved if one not in first])
+        found = []
+        for row in made:
+            pipeline_id, status_id = row.pipeline_id, row.status_id
+            if status_id is None and row.lead_id in first:
+                moved = first[row.lead_id]
+                pipeline_id, status_id = moved.old_pipeline_id, moved.old_status_id
+            elif status_id is None and (deal := deals.get(row.lead_id)) is not None and not deal.is_deleted:
+                pipeline_id, status_id = deal.pipeline_id, deal.status_id
+            if status_id is not None and self._is_wanted is not None and self._is_wanted(pipeline_id, status_id):
+                found.append(replace(row, pipeline_id=pipeline_id, status_id=status_id))
+        return found
 
     def _unknown(self, rows: Sequence[StatusChange], now: float) -> list[StatusChange]:
         by_deal: dict[int, list[StatusChange]] = {}
@@ -140,7 +176,7 @@ class MissedChanges:
 
 def event_of(row: StatusChange, now: float) -> NewEvent:
     """The event of a row of the log, like that of a webhook; the same row is taken once."""
-    own_id = row.event_id or f"{row.pipeline_id}:{row.old_status_id}:{row.status_id}:{int(row.at)}"
+    own_id = id_of(row)
     return NewEvent(
         id=new_id(now),
         name=WEBHOOK,
@@ -151,7 +187,7 @@ def event_of(row: StatusChange, now: float) -> NewEvent:
             "old_status_id": row.old_status_id,
             "old_pipeline_id": row.old_pipeline_id,
             "at": int(row.at),
-            "kind": "status",
+            "kind": "add" if row.is_new else "status",
             "amocrm_event_id": own_id,
         },
         source=SOURCE,
@@ -161,6 +197,11 @@ def event_of(row: StatusChange, now: float) -> NewEvent:
         dedupe=Dedupe(f"api:{row.event_id}" if row.event_id else f"api:{row.lead_id}:{own_id}"),
         lead_id=row.lead_id,
     )
+
+
+def id_of(row: StatusChange) -> str:
+    """By which a row of the log is known again."""
+    return row.event_id or f"{row.pipeline_id}:{row.old_status_id}:{row.status_id}:{int(row.at)}"
 
 
 def _stays(row: StatusChange) -> bool:

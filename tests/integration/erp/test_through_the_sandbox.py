@@ -52,7 +52,13 @@ class House:
 
     def take(self, body: bytes) -> None:
         known = self.wiring.account_id()
-        events = hook_events(body, configured_subdomain=None, account_id=known, now=self.store.now())
+        events = hook_events(
+            body,
+            configured_subdomain=None,
+            account_id=known,
+            now=self.store.now(),
+            creations=self.settings.amocrm.counts_creations,
+        )
         self.accept(events)
 
     def accept(self, events: list[NewEvent]) -> None:
@@ -95,7 +101,7 @@ def house(sandbox: Sandbox, tmp_path: pathlib.Path) -> Iterator[Callable[..., Ho
     made: list[House] = []
 
     def build(**settings: str) -> House:
-        sandbox.set(hooks_on=False)
+        sandbox.set(hooks_on=False, limit_on=False)  # the tests' time runs ahead of the sandbox's
         made.append(House(sandbox, tmp_path, **settings))
         return made[-1]
 
@@ -154,16 +160,124 @@ def test_a_deal_is_read_again_not_believed(sandbox: Sandbox, house: Callable[...
     assert (record["1039"], record["1040"]) == ("Другой курс", "0")
 
 
-def test_a_deal_that_was_deleted(sandbox: Sandbox, house: Callable[..., House]) -> None:
+@pytest.mark.parametrize("status", [204, 404])
+def test_a_deal_that_was_deleted(sandbox: Sandbox, house: Callable[..., House], status: int) -> None:
     ours = house()
+    sandbox.set(not_found_status=status)
     for shown in ("hidden", "shown"):
         sandbox.set(deleted_deals=shown)
         deal = deal_of(sandbox)
         move(ours, deal, defaults.STAGE_PAID)
         sandbox.amocrm.delete_deal(deal.id)
-    ours.drain()
+    ours.drain(50)
+    assert ours.states() == ["pending"] * 2
+    ours.drain(100)
     assert ours.states() == ["skipped deal_gone"] * 2
     assert ours.records() == []
+
+
+@pytest.mark.parametrize("preset", ["account_gone", "account_gone_html", "deal_204", "deal_404", "deal_404_html"])
+def test_what_amocrm_does_not_show_for_a_while_is_not_gone(
+    sandbox: Sandbox, house: Callable[..., House], preset: str
+) -> None:
+    ours = house()
+    for _ in range(3):
+        move(ours, deal_of(sandbox), defaults.STAGE_PAID)
+    sandbox.faults.preset(preset)
+    ours.drain(20)
+    assert "skipped" not in " ".join(ours.states())
+    sandbox.faults.clear()
+    ours.drain(1200)
+    assert ours.states() == ["delivered"] * 3 and len(ours.records()) == 3
+
+
+def test_a_list_that_was_cut_loses_no_record(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    sandbox.faults.preset("lists_cut")
+    for _ in range(70):
+        move(ours, deal_of(sandbox), defaults.STAGE_PAID)
+    ours.drain()
+    assert ours.states() == ["delivered"] * 70 and len(ours.records()) == 70
+
+
+def test_one_deal_that_may_not_be_read_holds_up_no_record(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    deals = [deal_of(sandbox) for _ in range(3)]
+    sandbox.faults.preset("deal_forbidden", entity=deals[1].id)
+    sandbox.faults.preset("row_left_out", entity=deals[1].id)
+    for deal in deals:
+        move(ours, deal, defaults.STAGE_PAID)
+    ours.drain(10)
+    assert ours.states() == ["delivered", "pending", "delivered"]
+    [attempt, *_] = ours.store.reading.attempts([ours.rows()[1].id])[ours.rows()[1].id]
+    assert attempt.status == 403 and "could not be read" in attempt.detail
+
+
+def test_the_log_of_events_reopens_a_deal_that_counted_as_gone(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    ours.wiring.missed_changes.fetch()
+    sandbox.clock.offset += 1
+    deal = deal_of(sandbox)
+    sandbox.faults.add("status", status=404, method="GET", path=f"/api/v4/leads/{deal.id}", count=None)
+    move(ours, deal, defaults.STAGE_PAID)
+    ours.drain(200)
+    assert ours.states() == ["skipped deal_gone"]
+    sandbox.faults.clear()
+    assert ours.wiring.missed_changes.fetch() == 0
+    ours.drain(200)
+    assert ours.states() == ["delivered"] and len(ours.records()) == 1
+
+
+@pytest.mark.parametrize("told", ["hook", "stage hook", "both", "log"])
+def test_a_deal_made_on_a_wanted_stage_makes_one_record(
+    sandbox: Sandbox, house: Callable[..., House], told: str
+) -> None:
+    ours = house(AMOCRM_WEBHOOK_STAGES="Оплатил")
+    ours.wiring.missed_changes.fetch()
+    sandbox.clock.offset += 1
+    deal = sandbox.amocrm.add_deal("Курс", 100, status_id=defaults.STAGE_PAID)
+    sandbox.amocrm.add_deal("Не тот этап", 100, status_id=defaults.STAGE_NEW)
+    if told in ("hook", "both"):
+        ours.hook("add", deal)
+    if told in ("stage hook", "both"):
+        ours.hook("add", deal, stage_hook=True)
+    ours.drain()
+    assert len(ours.records()) == (0 if told == "log" else 1)
+    ours.wiring.missed_changes.fetch()
+    ours.drain(60)
+    assert [record["1039"] for record in ours.records()] == ["Курс"]
+
+
+@pytest.mark.parametrize("shift", [90, -90, 150])
+def test_a_hook_whose_time_is_minutes_off_and_the_log_make_one_record(
+    sandbox: Sandbox, house: Callable[..., House], shift: int
+) -> None:
+    ours = house()
+    ours.wiring.missed_changes.fetch()
+    sandbox.set(hook_time_shift=shift)
+    sandbox.clock.offset += 1
+    move(ours, deal_of(sandbox), defaults.STAGE_PAID)
+    ours.drain()
+    ours.wiring.missed_changes.fetch()
+    ours.drain(60)
+    assert len(ours.records()) == 1
+
+
+def test_one_entry_that_cannot_be_read_takes_no_other_with_it(sandbox: Sandbox, house: Callable[..., House]) -> None:
+    ours = house()
+    deals = [deal_of(sandbox) for _ in range(3)]
+    places = []
+    for deal in deals:
+        before = (deal.pipeline_id, deal.status_id)
+        sandbox.amocrm.move_deal(deal.id, defaults.STAGE_PAID)
+        places.append((deal, before))
+    ours.take(forms.encode(sandbox.hooks.form("status", places, spoil={1: "no_stage"})))
+    ours.drain()
+    assert len(ours.records()) == 2
+    [dead] = ours.store.reading.find(Filter(states=(State.DEAD,)), 9).rows
+    assert dead.destination == "-" and dead.reason.code == "unreadable"
+    event = ours.store.reading.event(dead.event_id)
+    assert event is not None and event.raw is not None and str(deals[1].id) in event.raw
 
 
 def test_many_hooks_are_read_by_one_request(sandbox: Sandbox, house: Callable[..., House]) -> None:

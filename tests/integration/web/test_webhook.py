@@ -70,3 +70,15 @@ def test_a_hook_that_cannot_be_stored_in_time_is_a_503(web, store, monkeypatch):
     monkeypatch.setattr(store.intake, "accept", fail)
     assert web.post(ADDRESSES[0], data=CHANGE).status_code == 503
     assert asked == [1.5]
+
+
+def test_a_mass_edit_of_megabytes_is_taken_and_more_than_eight_is_refused(web, store):
+    for megabytes, status in ((2, 200), (7, 200), (9, 413)):
+        body = "&".join(f"{name}={value}" for name, value in CHANGE.items()).replace("4711", str(megabytes))
+        answer = web.post(
+            ADDRESSES[0],
+            data=f"{body}&leads[status][0][custom_fields][0][values][0][value]={'x' * (megabytes * 1024 * 1024)}",
+            content_type="application/x-www-form-urlencoded",
+        )
+        assert answer.status_code == status
+    assert {row.lead_id for row in store.reading.find(Filter(), 10).rows} == {2, 7}

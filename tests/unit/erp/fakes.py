@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from outbox.message import Delivery, State
-from outbox.outcome import Stopping
+from outbox.outcome import DeliveryError, Stopping
+from service.amocrm.client import Found
 
 
 class Clock:
@@ -62,6 +63,7 @@ class Amocrm:
     people: dict[int, Contact] = field(default_factory=dict)
     stages: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
     error: Exception | None = None
+    unread: dict[int, DeliveryError] = field(default_factory=dict)
     asked: list[list[int]] = field(default_factory=list)
     number: int | None = 55
     set_up: bool = True
@@ -80,11 +82,15 @@ class Amocrm:
         self.asked_account += 1
         return {"id": self.number}
 
-    def leads(self, ids: Sequence[int]) -> dict[int, Lead]:
+    def leads(self, ids: Sequence[int]) -> Found[Any]:
         if self.error:
             raise self.error
         self.asked.append(list(ids))
-        return {one: self.deals[one] for one in ids if one in self.deals}
+        found: Found[Any] = Found()
+        found.update({one: self.deals[one] for one in ids if one in self.deals})
+        found.absent |= set(ids) - set(found) - set(self.unread)
+        found.unread |= {one: self.unread[one] for one in ids if one in self.unread}
+        return found
 
     def contacts(self, ids: Sequence[int]) -> dict[int, Contact]:
         return {one: self.people[one] for one in ids if one in self.people}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.amocrm.stage_changes.match import PATIENCE, New, Observation, Same, Verdict, Wait, classify, pairs
+from service.amocrm.stage_changes.match import CREATED, PATIENCE, New, Observation, Same, Verdict, Wait, classify, pairs
 from service.amocrm.stage_changes.seen import Changes
 from tests.support.key_values import WatchedKeyValues
 from tests.unit.erp.fakes import Clock
@@ -68,8 +68,84 @@ def test_a_hook_and_a_row_of_the_log_within_a_minute_are_one(skew: int) -> None:
     assert records(logged(A, B, T + skew), hook(A, B, T)) == 1
 
 
-def test_beyond_a_minute_they_are_two() -> None:
-    assert records(hook(A, B, T), logged(A, B, T + 61)) == 2
+@pytest.mark.parametrize("skew", [-180, -90, 61, 75, 90, 150, 180])
+def test_a_lone_hook_and_a_lone_row_further_apart_are_one(skew: int) -> None:
+    assert records(hook(A, B, T), logged(A, B, T + skew)) == 1
+    assert records(logged(A, B, T + skew), hook(A, B, T)) == 1
+    assert records(hook(B, A, T - 400), logged(B, A, T - 400), logged(A, B, T + skew), hook(A, B, T)) == 2
+
+
+def test_beyond_three_minutes_they_are_two() -> None:
+    assert records(hook(A, B, T), logged(A, B, T + 181)) == 2
+
+
+def test_they_are_two_where_the_deal_did_something_else_in_between() -> None:
+    assert records(logged(A, B, T), logged(B, A, T + 40), hook(A, B, T + 90)) == 3
+    assert records(logged(A, B, T), hook(B, A, T + 40), hook(A, B, T + 90)) == 3
+    assert records(logged(A, B, T), logged(B, A, T), hook(A, B, T + 90)) == 3
+
+
+def test_they_are_two_where_either_has_a_nearer_partner() -> None:
+    assert records(logged(A, B, T), hook(A, B, T), hook(A, B, T + 90)) == 2
+    assert records(hook(A, B, T), logged(A, B, T), logged(A, B, T + 90)) == 2
+    assert records(logged(A, B, T), hook(A, B, T + 90), hook(A, B, T + 170)) == 2
+
+
+def test_what_the_deal_did_in_between_may_come_later_and_be_told_by_the_log() -> None:
+    # The hook of T + 90 is taken for the row of T, until the log tells that the deal had been back.
+    assert records(logged(A, B, T), hook(A, B, T + 90), logged(B, A, T + 70), logged(A, B, T + 88)) == 3
+    later = [logged(A, B, T + 88), logged(A, B, T + 1000), hook(A, B, T + 1000), logged(B, A, T + 900)]
+    assert records(logged(A, B, T), hook(A, B, T + 90), logged(B, A, T + 70), *later) == 5
+
+
+def test_what_the_deal_did_in_between_counts_also_where_all_comes_in_one_pass() -> None:
+    clock = Clock(T + 300)
+    changes = Changes(WatchedKeyValues(clock), clock)
+    rows = [logged(A, B, T), logged(B, A, T + 40), logged(A, B, T + 89)]
+    made = [*changes.settle(1, [hook(A, B, T + 90)]), *changes.settle(1, rows)]
+    assert sum(isinstance(one, New) for one in made) == 3
+
+
+@pytest.mark.parametrize("at", [T, T + 5000, None])
+def test_a_deal_is_created_once_and_what_follows_is_no_creation(at: float | None) -> None:
+    first = hook(CREATED, B, T, event="one")
+    assert told(first, hook(CREATED, B, at, T + 5), logged(CREATED, B, T + 1)) == [New(), Same("one"), Same("one")]
+    assert records(hook(CREATED, B, None, T), hook(B, A, T + 5), hook(A, B, T + 10), logged(CREATED, B, T)) == 3
+    assert records(hook(CREATED, B, T), hook(A, B, T)) == 2
+
+
+@st.composite
+def lone_changes(draw: st.DrawFn) -> tuple[int, list[Observation]]:
+    """Changes far from each other, each told by a row, a hook, or both, up to three minutes apart."""
+    stage, at = A, T
+    told_of: list[tuple[float, Observation]] = []
+    count = draw(st.integers(0, 6))
+    for _ in range(count):
+        at += draw(st.integers(400, 3000))
+        new = draw(st.sampled_from([one for one in (A, B, C) if one != stage]))
+        skew = draw(st.integers(-180, 180))
+        kinds = draw(st.sampled_from(["row", "hook", "both", "both"]))
+        if kinds != "hook":
+            told_of.append((draw(st.floats(0, 600)), logged(stage, new, at, T + 20_000)))
+        if kinds != "row":
+            told_of += [(draw(st.floats(0, 600)), hook(stage, new, at + skew, T + 20_000))] * draw(st.integers(1, 2))
+        stage = new
+    return count, [one for _, one in sorted(told_of, key=lambda pair: pair[0])]
+
+
+@settings(max_examples=300, deadline=None)
+@given(lone_changes(), st.booleans())
+def test_a_hooks_time_may_be_minutes_off_where_changes_are_further_apart(
+    life: tuple[int, list[Observation]], together: bool
+) -> None:
+    count, observations = life
+    clock = Clock(T + 20_000 + PATIENCE + 1)
+    changes = Changes(WatchedKeyValues(clock), clock)
+    groups = [observations] if together else [[one] for one in observations]
+    found: dict[str, Verdict] = {}
+    for group in groups:
+        found.update(zip([one.event_id for one in group], changes.settle(1, group), strict=True))
+    assert sum(isinstance(one, New) for one in found.values()) == count
 
 
 def test_a_row_of_the_log_that_was_seen_before_is_no_news() -> None:

@@ -71,9 +71,39 @@ def test_what_is_no_change_of_stage_is_kept_and_goes_nowhere(action: str) -> Non
     assert event.data["others"] == [["leads", action, "1"]] and event.lead_id == 1
 
 
-@pytest.mark.parametrize(
-    "account", [{"subdomain": "other"}, {"id": 56}, {"subdomain": "school", "id": 56}, {"subdomain": "other", "id": 55}]
-)
+def test_a_renamed_account_keeps_its_id_and_is_no_other_one() -> None:
+    for ours in (55, None):  # where ours is not known yet, the worker asks whose hook it is
+        [event] = events(body(moved(), account={"subdomain": "renamed", "id": 55}), account_id=ours)
+        assert event.deliveries[0].destination == "erp" and event.data["account_id"] == 55
+
+
+def test_a_deal_made_on_a_stage_is_a_change_only_where_creations_count() -> None:
+    raw = body({"id": 1, "status_id": 20, "pipeline_id": 7}, account={"id": 55}, action="add")
+    [event] = hook_events(raw, configured_subdomain=None, account_id=55, now=NOW, creations=True)
+    assert event.deliveries[0].destination == "erp" and event.data["kind"] == "add"
+    assert (event.data["status_id"], event.data["old_status_id"], event.data["at"]) == (20, None, None)
+    assert key(event) == "hook:1:new"
+    [event] = hook_events(raw, configured_subdomain=None, account_id=55, now=NOW)
+    assert event.deliveries[0].reason == "not_routed: leads[add] is no change of stage"
+
+
+def test_what_can_be_told_is_taken_and_the_rest_is_kept_so_that_it_can_be_read_again() -> None:
+    spoiled: dict[str, object] = {"id": 2, "name": "Курс & школа", "old_status_id": 10}
+    raw = body(moved(1), spoiled, moved(3), account={"id": 55, "subdomain": "school"})
+    first, second, kept = events(raw)
+    assert (first.lead_id, second.lead_id) == (1, 3)
+    [row] = kept.deliveries
+    assert (row.destination, row.state, row.cause) == ("-", State.DEAD, "unreadable_hook")
+    assert "status_id" in row.reason and kept.raw is not None and "last_modified" not in kept.raw
+    [again] = events(kept.raw.encode())
+    assert again.deliveries[0].reason == row.reason
+    mended = kept.raw.replace("old_status_id", "status_id")
+    [event] = events(mended.encode())
+    assert (event.lead_id, event.data["status_id"], event.data["account_id"]) == (2, 10, 55)
+    assert len({key(event) for event in events(raw)}) == 3
+
+
+@pytest.mark.parametrize("account", [{"subdomain": "other"}, {"id": 56}, {"subdomain": "school", "id": 56}])
 def test_another_accounts_hook(account: dict[str, object]) -> None:
     [event] = events(body(moved(), moved(2), account=account))
     [row] = event.deliveries
@@ -93,7 +123,7 @@ def test_a_body_that_tells_no_account_is_believed() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"{}", b"\xff\x00\x80", b"hello=world", b"leads[status][0][id]=1", b"a[" * 40 + b"=1", b"a=1&" * 20_001],
+    [b"", b"{}", b"\xff\x00\x80", b"hello=world", b"leads[status][0][id]=1", b"a[" * 40 + b"=1", b"a=1&" * 160_001],
 )
 def test_what_cannot_be_read_is_kept_as_it_came(raw: bytes) -> None:
     [event] = events(raw)

@@ -22,6 +22,13 @@ T = 1_800_000_000
 
 
 @dataclass(frozen=True)
+class Lead:
+    pipeline_id: int
+    status_id: int
+    is_deleted: bool = False
+
+
+@dataclass(frozen=True)
 class Row:
     event_id: str
     lead_id: int
@@ -30,10 +37,16 @@ class Row:
     status_id: int | None = 20
     pipeline_id: int | None = 7
     old_pipeline_id: int | None = 7
+    is_new: bool = False
+
+
+def made(event_id: str, lead_id: int, at: float) -> Row:
+    """A deal that was made: the log does not tell on which stage."""
+    return Row(event_id, lead_id, at, None, None, None, None, is_new=True)
 
 
 class House:
-    def __init__(self) -> None:
+    def __init__(self, creations: bool = False) -> None:
         self.clock = Clock(T)
         self.key_values = WatchedKeyValues(self.clock)
         self.changes = Changes(self.key_values, self.clock)
@@ -41,11 +54,28 @@ class House:
         self.asked: list[tuple[int, int]] = []
         self.events: dict[str, NewEvent] = {}
         self.full = False
-        self.missed = MissedChanges(self, self.changes, self.accept, self.key_values, self.clock)
+        self.heard: list[tuple[int, str]] = []
+        self.deals: dict[int, Lead] = {}
+        self.missed = MissedChanges(
+            self,
+            self.changes,
+            self.accept,
+            self.key_values,
+            self.clock,
+            hear=self.heard.extend,
+            is_wanted=(lambda pipeline_id, status_id: (pipeline_id, status_id) == (7, 30)) if creations else None,
+        )
 
-    def status_changes(self, since: int, until: int) -> Iterable[Row]:
+    def status_changes(self, since: int, until: int, with_new: bool = False) -> Iterable[Row]:
         self.asked.append((since, until))
-        return [row for row in reversed(self.log) if since <= row.at <= until]
+        found = [row for row in reversed(self.log) if since <= row.at <= until]
+        return [row for row in found if with_new or not row.is_new]
+
+    def status_changes_of(self, lead_id: int, since: int, until: int) -> Iterable[Row]:
+        return [row for row in self.status_changes(since, until) if row.lead_id == lead_id]
+
+    def leads(self, ids: Sequence[int]) -> dict[int, Lead]:
+        return {one: self.deals[one] for one in ids if one in self.deals}
 
     def accept(self, events: Sequence[NewEvent]) -> list[Receipt]:
         if self.full:
@@ -196,3 +226,49 @@ def test_a_row_without_an_id(house: House) -> None:
     house.log.append(Row("", 5, T + 10))
     house.later(60)
     assert (house.missed.run().taken, house.missed.run().taken) == (1, 0)
+
+
+def test_a_deal_made_on_a_wanted_stage_is_found_by_its_first_change_or_by_itself() -> None:
+    house = House(creations=True)
+    house.missed.run()
+    house.log += [
+        made("a", 1, T + 1),
+        made("b", 2, T + 1),
+        Row("c", 2, T + 5, old_status_id=30, status_id=40),
+        made("d", 3, T + 1),
+        Row("e", 3, T + 5, old_status_id=40, status_id=30),
+        made("f", 4, T + 1),
+        made("g", 5, T + 1),
+    ]
+    house.deals = {1: Lead(7, 30), 2: Lead(7, 40), 3: Lead(7, 30), 4: Lead(7, 40), 5: Lead(7, 30, is_deleted=True)}
+    house.later(60)
+    house.missed.run()
+    found = sorted((event.lead_id, event.data["kind"], event.data["status_id"]) for event in house.events.values())
+    assert found == [(1, "add", 30), (2, "add", 30), (2, "status", 40), (3, "status", 30)]
+    house.later(60)
+    house.missed.run()
+    assert len(house.events) == 4
+
+
+def test_after_a_long_gap_a_deals_own_changes_tell_where_it_was_made() -> None:
+    house = House(creations=True)
+    house.missed.run()
+    house.log += [made("a", 1, T + 10), Row("b", 1, T + 8 * 3600, old_status_id=30, status_id=40)]
+    house.deals = {1: Lead(7, 40)}
+    house.later(9 * 3600)
+    house.missed.run()
+    assert [event.data["kind"] for event in house.events.values()] == ["add", "status"]
+
+
+def test_where_creations_do_not_count_none_is_asked_for(house: House) -> None:
+    house.log.append(made("a", 1, T + 10))
+    house.later(60)
+    assert house.missed.run() == Found()
+
+
+def test_every_row_of_the_log_is_told_to_whoever_may_have_thought_a_deal_gone(house: House) -> None:
+    house.changes.settle(5, [Observation("hook", 7, 10, 20, T + 29, T + 30)])
+    house.log += [Row("a", 5, T + 30), Row("b", 6, T + 31)]
+    house.later(60)
+    house.missed.run()
+    assert house.heard == [(5, "a"), (6, "b")]

@@ -66,6 +66,7 @@ class House:
     ) -> None:
         self.clock = Clock(T)
         self.key_values = WatchedKeyValues(self.clock)
+        self.reopened: list[int] = []
         self.erp = Erp(self.clock)
         self.amocrm = amocrm or Amocrm({number: Lead(number) for number in range(1, 400)})
         self.amocrm.own_changes = OwnChanges(self.key_values, self.clock)  # type: ignore[attr-defined]
@@ -76,6 +77,7 @@ class House:
             self.clock,
             account_id=lambda: account_id,
             paused=lambda: paused,
+            reopen=lambda lead_id: self.reopened.append(lead_id),
         )
         self.records = Records(
             self.erp, self.changes, self.key_values, self.clock, on_repeat=on_repeat, monotonic=self.clock
@@ -196,11 +198,103 @@ def test_many_deals_are_read_together() -> None:
     assert len(house.made) == 250
 
 
-def test_a_deal_that_is_gone_makes_none() -> None:
+def reasons(outcomes: Mapping[int, Outcome]) -> list[str]:
+    return [o.reason.split(":")[0] if isinstance(o, Skipped | Later) else type(o).__name__ for o in outcomes.values()]
+
+
+def test_a_deal_counts_as_gone_only_when_amocrm_said_so_again_and_again() -> None:
     house = House(Amocrm({2: Lead(2, is_deleted=True)}))
+    rows = [change(1, at=T), change(2, 2, at=T)]
+    started = house.clock.now
+    while (found := reasons(house.deliver(*rows))) == ["deal_unseen"] * 2:
+        house.clock.now += 5
+    assert found == ["deal_gone"] * 2
+    assert house.clock.now - started >= 60 and len(house.amocrm.asked) >= 3
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 20, 60])
+def test_a_deal_that_is_not_shown_for_a_while_makes_its_record(seconds: int) -> None:
+    house = House(Amocrm({}))
+    started = house.clock.now
+    while house.clock.now <= started + seconds:
+        [later] = house.deliver(change(1, at=T)).values()
+        assert isinstance(later, Later) and 0 < later.seconds <= 60
+        house.clock.now += 5
+    house.amocrm.deals[1] = Lead(1)
+    assert reasons(house.deliver(change(1, at=T))) == ["Delivered"]
+
+
+def test_one_deals_absence_holds_up_no_other() -> None:
+    house = House(Amocrm({2: Lead(2)}))
+    outcomes = house.deliver(change(1, 1, at=T), change(2, 2, at=T), change(3, 1, old=20, new=30, at=T + 5))
+    assert reasons({number: outcomes[number] for number in (1, 2)}) == ["deal_unseen", "Delivered"]
+    assert 3 not in outcomes or isinstance(outcomes[3], Later), "nor overtakes its own"
+
+
+def test_a_deal_that_cannot_be_read_is_its_own_rows_trouble() -> None:
+    rights = DeliveryError("no right", cause="amocrm_rights", status=403)
+    house = House(Amocrm({2: Lead(2)}, unread={1: rights}))
     outcomes = house.deliver(change(1, 1, at=T), change(2, 2, at=T))
-    assert [o.reason.split(":")[0] for o in outcomes.values() if isinstance(o, Skipped)] == ["deal_gone", "deal_gone"]
-    assert house.made == []
+    assert reasons(outcomes) == ["amocrm_rights", "Delivered"]
+
+
+def gone(house: House, *rows: Any) -> None:
+    while reasons(house.deliver(*rows)) != ["deal_gone"] * len(rows):
+        house.clock.now += 20
+
+
+def test_whoever_tells_of_a_deal_later_reopens_what_was_skipped() -> None:
+    house = House(Amocrm({}))
+    gone(house, change(1, at=T))
+    house.deliver(change(2, at=T + 100, old=20, new=30))  # another hook
+    assert house.reopened == [1]
+    gone(house, change(1, at=T), change(2, at=T + 100, old=20, new=30))
+    house.changes.hear([(1, "row of the log"), (2, "another deal")])
+    assert house.reopened == [1, 1]
+    gone(house, change(1, at=T))
+    house.changes.hear([(1, "row of the log")])
+    assert house.reopened == [1, 1], "what was heard before is no news"
+
+
+def test_a_deal_that_is_read_again_reopens_what_was_skipped() -> None:
+    house = House(Amocrm({}))
+    gone(house, change(1, at=T))
+    house.amocrm.deals[1] = Lead(1)
+    assert reasons(house.deliver(change(2, at=T + 500, old=20, new=30))) == ["Delivered"]
+    assert house.reopened == [1]
+    assert reasons(house.deliver(change(1, at=T))) == ["Delivered"]
+
+
+@pytest.mark.parametrize(
+    ("created", "stages", "found"),
+    [
+        ("stages", (("", "20"),), "Delivered"),
+        ("stages", (("7", "20"),), "Delivered"),
+        ("stages", (("", "30"),), "not_routed"),
+        ("stages", (), "not_routed"),
+        ("record", (), "Delivered"),
+        ("record", (("", "30"),), "not_routed"),
+        ("skip", (("", "20"),), "not_routed"),
+    ],
+)
+def test_which_deals_made_on_a_stage_make_a_record(
+    created: str, stages: tuple[tuple[str, str], ...], found: str
+) -> None:
+    house = House(webhook_created=created, webhook_stages=stages)
+    house.clock.now += 1
+    assert reasons(house.deliver(change(1, old=None, at=T, also={"kind": "add"}))) == [found]
+
+
+def test_a_deal_made_on_a_stage_makes_one_record_however_often_it_is_told() -> None:
+    house = House(webhook_created="record")
+    rows = [
+        change(1, old=None, at=T, also={"kind": "add"}),
+        change(2, old=None, at=None, also={"kind": "add"}),
+        change(3, old=None, at=T + 1, also={"kind": "add", "amocrm_event_id": "log-1"}),
+        change(4, old=20, new=10, at=T + 2),
+        change(5, old=10, new=20, at=T + 4),
+    ]
+    assert reasons(house.deliver(*rows)) == ["Delivered", "superseded", "superseded", "Delivered", "Delivered"]
 
 
 def test_the_same_change_makes_one() -> None:

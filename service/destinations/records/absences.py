@@ -1,0 +1,80 @@
+"""Deals that amoCRM does not show: asked for again until that is proven, and taken back when somebody tells otherwise.
+
+An account that has moved, a deal in the second after its own webhook, a cut list: all of them answer "not there".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from outbox.shared import KeyValues
+
+NAMESPACE = "deals-unseen"
+"""In the key-value store: deal id -> {"asks", "last", "gone", "witnesses"}."""
+
+AGAIN = (20.0, 60.0)
+"""Seconds after which an absent deal is asked for again: after the first answer, after the second. The third counts."""
+
+STALE = 24 * 3600.0
+"""Seconds after which an earlier answer says nothing any more."""
+
+KEPT = 14 * 24 * 3600.0
+WITNESSES = 50
+
+
+class Absences:
+    """Of each deal: how often amoCRM said that there is none, asked for that very one while it answered others."""
+
+    def __init__(self, key_values: KeyValues, now: Callable[[], float]) -> None:
+        self._key_values = key_values
+        self._now = now
+
+    def note(self, lead_id: int) -> float:
+        """amoCRM said so once more. -> seconds after which it is to be asked again; 0.0: it is gone."""
+        now, value = self._now(), self._read(lead_id)
+        if value["gone"]:
+            return 0.0
+        since = now - value["last"]
+        if not 0 <= since <= STALE:
+            value["asks"] = 0
+        if value["asks"] and since < (wait := AGAIN[value["asks"] - 1]):
+            return float(wait - since)
+        value |= {"asks": value["asks"] + 1, "last": now}
+        value["gone"] = value["asks"] > len(AGAIN)
+        self._key_values.put(NAMESPACE, str(lead_id), value)
+        return 0.0 if value["gone"] else AGAIN[value["asks"] - 1]
+
+    def are_there(self, lead_ids: Sequence[int]) -> list[int]:
+        """These were read. -> those that had counted as gone."""
+        known = self._key_values.get_many(NAMESPACE, [str(one) for one in lead_ids])
+        if known:
+            self._key_values.delete(NAMESPACE, list(known))
+        return [int(key) for key, entry in known.items() if entry.value["gone"]]
+
+    def hear(self, lead_id: int, witness: str) -> bool:
+        """Something tells of a deal: an event, a row of the log. -> whether the deal had counted as gone, and this is
+        news; it then has to be asked for anew."""
+        value = self._read(lead_id)
+        if not value["gone"] or witness in value["witnesses"]:
+            return False
+        fresh = {"asks": 0, "last": 0.0, "gone": False, "witnesses": [*value["witnesses"], witness][-WITNESSES:]}
+        self._key_values.put(NAMESPACE, str(lead_id), fresh)
+        return True
+
+    def gone(self, lead_ids: Sequence[int]) -> set[int]:
+        """Those of these deals that count as gone."""
+        known = self._key_values.get_many(NAMESPACE, [str(one) for one in lead_ids])
+        return {int(key) for key, entry in known.items() if entry.value["gone"]}
+
+    def sweep(self) -> int:
+        """Forget the deals that nothing was heard of for two weeks. -> how many."""
+        old = self._now() - KEPT
+        keys = [key for key, entry in self._key_values.items(NAMESPACE).items() if entry.updated_at < old]
+        self._key_values.delete(NAMESPACE, keys)
+        return len(keys)
+
+    def _read(self, lead_id: int) -> dict[str, Any]:
+        entry = self._key_values.get(NAMESPACE, str(lead_id))
+        return dict(entry.value) if entry else {"asks": 0, "last": 0.0, "gone": False, "witnesses": []}

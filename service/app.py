@@ -24,7 +24,7 @@ from service.counters import REFUSED, counting
 from service.current import Dealpost
 from service.environment import read_settings
 from service.failpoints import failpoint
-from service.operator import api, auth, connect, health, language, metrics, pages
+from service.operator import api, auth, connect, health, language, metrics, pages, sessions
 from service.problem_json import Refusal
 from service.refusals import WAYS, words_of
 from service.sources import amocrm_webhook, events, inngest, lessons
@@ -62,6 +62,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         SESSION_COOKIE_NAME="dealpost",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
+        PERMANENT_SESSION_LIFETIME=sessions.LASTS,
         # The token lives as long as the session: a page may stay open all day.
         WTF_CSRF_TIME_LIMIT=None,
         # A proxy that hides the referrer must not lock the operator out; the token and SameSite guard alone.

@@ -108,8 +108,13 @@ def _settings(dealpost: Dealpost) -> Iterator[Check]:
             _("nobody can send events"),
             _("Set API_KEYS=name:key, a long random key for each sender."),
         )
+    if settings.users:
+        named = ", ".join(f"{one.name} ({one.role})" for one in settings.users)
+        yield Check("USERS", OK, _("the page is open to %(name)s", name=named))
     if settings.admin_password:
         yield Check("ADMIN_PASSWORD", OK, _("the page is open to %(name)s", name=settings.admin_username))
+    elif settings.users:
+        pass
     else:
         yield Check("ADMIN_PASSWORD", NOTE, _("the page is closed"), _("Set ADMIN_PASSWORD to look at it."))
     yield _optional("PUBLIC_URL", settings.public_url, _("Set it so that alerts and webhooks name the right address."))

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from service import disks, secret_strength
 from service.settings_reader import SECRETS as SECRETS
 from service.settings_reader import SettingsReader, bare_token
+from service.users import EXPECTED, NamedUser, user_of
 
 AMOCRM_DOMAINS = ("amocrm.ru", "amocrm.com", "kommo.com")
 
@@ -121,6 +122,7 @@ class Settings:
     admin_password: str = field(default="", repr=False)
     viewer_username: str = "viewer"
     viewer_password: str = field(default="", repr=False)
+    users: tuple[NamedUser, ...] = ()
     public_url: str = ""
     trusted_proxies: int = 0
     locale: str = ""  # "" = by the browser
@@ -186,6 +188,7 @@ def load(
         admin_password=admin_password,
         viewer_username=viewer,
         viewer_password=viewer_password,
+        users=_users(read, {admin: admin_password, viewer: viewer_password}),
         public_url=read.address("PUBLIC_URL").rstrip("/"),
         trusted_proxies=read.integer("TRUSTED_PROXIES", 1 if environ.get("DYNO", "").strip() else 0, 0, 10) or 0,
         locale=read.choice("LOCALE", ("", "ru", "en"), ""),
@@ -331,6 +334,25 @@ def _api_keys(read: SettingsReader) -> tuple[ApiKey, ...]:
         else:
             keys.append(ApiKey(name, key, scope == "ingest"))
     return tuple(keys)
+
+
+def _users(read: SettingsReader, shared: Mapping[str, str]) -> tuple[NamedUser, ...]:
+    users: list[NamedUser] = []
+    for place, item in enumerate(read.list("USERS"), 1):
+        try:
+            user = user_of(item)
+        except ValueError as error:
+            read.fault("USERS", f"entry {place} has {error}", EXPECTED)
+            continue
+        if shared.get(user.name) or user.name in {one.name for one in users}:
+            read.fault(
+                "USERS",
+                f"entry {place} repeats the name {user.name!r}",
+                "each name once, also among ADMIN_ and VIEWER_",
+            )
+        else:
+            users.append(user)
+    return tuple(users)
 
 
 def _webhook_secrets(read: SettingsReader) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from service.heartbeat import Heartbeat, ping
 from service.job_results import JobResult, JobResults
 from service.operator.consent_links import ConsentLinks
 from service.operator.resends import Resends
+from service.operator.sessions import SignedOut
 from service.routing import AMOCRM
 from service.situations.gather import gather
 from service.situations.rules import find
@@ -185,4 +186,5 @@ class Jobs:
         self._dealpost.wiring.stage_changes.absences.sweep()
         ConsentLinks(store.key_values, store.now).tidy()
         Resends(store.key_values, store.now).tidy()
+        SignedOut(store.key_values, store.now).tidy()
         return "cleared", {"count": count}

@@ -47,7 +47,8 @@ def secrets_of(settings: Settings) -> list[str]:
     amocrm, erp = settings.amocrm, settings.erp
     return [
         settings.secret_key, *settings.token_keys, *(one.key for one in settings.api_keys), *settings.webhook_secrets,
-        settings.admin_password, settings.viewer_password, *settings.alert_urls, settings.heartbeat_url,
+        settings.admin_password, settings.viewer_password, *(one.password_hash for one in settings.users),
+        *settings.alert_urls, settings.heartbeat_url,
         amocrm.client_secret, amocrm.refresh_token, amocrm.access_token, erp.key, erp.password,
     ]  # fmt: skip
 

@@ -426,6 +426,7 @@ OWNERS = {
     "reconcile": "service.destinations.records.missed_changes",
     "records": "service.destinations.records.destination",
     "refusals": "service.refusals",
+    "signed_out": "service.operator.sessions",
     "tokens": "service.amocrm.oauth.token_store",
 }
 CALLS = {"get", "get_many", "put", "put_many", "items", "delete", "drop"}

@@ -12,9 +12,10 @@ from service.commands.lessons import complete_lesson
 from service.commands.outbox import outbox
 from service.commands.sandbox import sandbox
 from service.commands.tokens import tokens
+from service.commands.user import user
 from service.commands.webhook import webhook
 
 
 def register(app: Flask) -> None:
-    for command in (check, pipelines, find_lead, complete_lesson, outbox, sandbox, tokens, webhook):
+    for command in (check, pipelines, find_lead, complete_lesson, outbox, sandbox, tokens, user, webhook):
         app.cli.add_command(command)

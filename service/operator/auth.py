@@ -1,100 +1,40 @@
-"""Who may look and who may change: HTTP Basic with an operator and a viewer, closed until a password is set."""
+"""Who may look and who may change: HTTP Basic for programs, a session for people; closed until a password is set."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from hmac import compare_digest
 from typing import Any
 
-from flask import Request, Response, current_app, g, request
+from flask import Request, Response, current_app, g, make_response, render_template, request
 from flask_babel import gettext as _
 from flask_httpauth import HTTPBasicAuth
-from flask_wtf.csrf import CSRFProtect
+from flask_wtf.csrf import CSRFProtect, generate_csrf
 
-from service.config import Settings
 from service.current import current
+from service.operator import sessions
+from service.operator.people import OPERATOR, VIEWER, People, Throttle, User
 from service.problem_json import Refusal, render
 
-OPERATOR, VIEWER = "operator", "viewer"
+__all__ = ["OPERATOR", "VIEWER", "Throttle", "User"]
+
 CHALLENGE = 'Basic realm="Dealpost", charset="UTF-8"'
+PAGES = ("/outbox", "/oauth/start")
+"""Where a sign-in may lead back to."""
 
 basic = HTTPBasicAuth(realm="Dealpost")  # type: ignore[no-untyped-call]
 csrf = CSRFProtect()  # type: ignore[no-untyped-call]
 
 
-@dataclass(frozen=True)
-class User:
-    """Who is signed in. role: operator (may change) or viewer (may look)."""
-
-    name: str
-    role: str
-
-
-class Throttle:
-    """Counts failed sign-ins by address, by name and by both, within a window of seconds.
-
-    A name that is guessed at from many places is closed only to places from which nobody has signed in before: else
-    anybody could lock the operator out.
-    """
-
-    WINDOW = 300.0
-    # Each process counts for itself, and there are two by default.
-    MOST_PAIR, MOST_ADDRESS, MOST_NAME = 5, 15, 50
-    KEPT = 10_000
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._failed: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
-        self._trusted: OrderedDict[str, None] = OrderedDict()
-
-    def wait(self, address: str, name: str) -> float:
-        """Seconds until the next try is looked at; 0.0: now."""
-        now = self._monotonic()
-        with self._lock:
-            limits = {(address, name): self.MOST_PAIR, (address, ""): self.MOST_ADDRESS}
-            if address not in self._trusted:
-                limits["", name] = self.MOST_NAME
-            waits = [0.0]
-            for key, most in limits.items():
-                count, began = self._failed.get(key, (0, now))
-                if count >= most:
-                    waits.append(began + self.WINDOW - now)
-            return max(waits)
-
-    def failed(self, address: str, name: str) -> None:
-        now = self._monotonic()
-        with self._lock:
-            for key in ((address, name), (address, ""), ("", name)):
-                count, began = self._failed.pop(key, (0, now))
-                self._failed[key] = (1, now) if now - began >= self.WINDOW else (count + 1, began)
-            while len(self._failed) > self.KEPT:
-                self._failed.popitem(last=False)
-
-    def succeeded(self, address: str, name: str) -> None:
-        with self._lock:
-            self._failed.pop((address, name), None)
-            self._trusted[address] = None
-            while len(self._trusted) > self.KEPT:
-                self._trusted.popitem(last=False)
+def people() -> People:
+    if "dealpost.people" not in current_app.extensions:
+        current_app.extensions["dealpost.people"] = People(current().settings)
+    known: People = current_app.extensions["dealpost.people"]
+    return known
 
 
-def identify(settings: Settings, name: str, password: str) -> User | None:
-    """The user with this name and password. Compares everything, so that the time tells nothing."""
-    found = None
-    for known, secret, role in (
-        (settings.viewer_username, settings.viewer_password, VIEWER),
-        (settings.admin_username, settings.admin_password, OPERATOR),
-    ):
-        same = compare_digest(known.encode(), name.encode("utf-8", "replace"))
-        same &= compare_digest(secret.encode(), password.encode("utf-8", "replace"))
-        if same and secret:
-            found = User(name, role)
-    return found
+def signed_out() -> sessions.SignedOut:
+    store = current().store
+    return sessions.SignedOut(store.key_values, store.now)
 
 
 def _throttle() -> Throttle:
@@ -102,24 +42,32 @@ def _throttle() -> Throttle:
     return throttle
 
 
-@basic.verify_password  # type: ignore[untyped-decorator]
-def _verify(name: str, password: str) -> User | None:
-    settings = current().settings
-    if not settings.admin_password and not settings.viewer_password:
+def sign_in(name: str, password: str) -> User | None:
+    """The user with this name and password; None leaves why in g.sign_in: closed, throttled or wrong."""
+    if not people().anybody():
         g.sign_in = "closed"
-        return None
-    if not name and not password:
         return None
     address, short = request.remote_addr or "", name[:100]
     if wait := _throttle().wait(address, short):
         g.sign_in, g.sign_in_wait = "throttled", int(wait) + 1
         return None
-    user = identify(settings, name, password)
+    user = people().identify(name, password)
     if user is None:
+        g.sign_in = "wrong"
         _throttle().failed(address, short)
     else:
         _throttle().succeeded(address, short)
     return user
+
+
+@basic.verify_password  # type: ignore[untyped-decorator]
+def _verify(name: str, password: str) -> User | None:
+    if name or password:
+        return sign_in(name, password)
+    if not people().anybody():
+        g.sign_in = "closed"
+        return None
+    return sessions.signed_in(people(), signed_out)
 
 
 @basic.get_user_roles  # type: ignore[untyped-decorator]
@@ -143,14 +91,58 @@ def _challenge() -> dict[str, str]:
     return {"WWW-Authenticate": CHALLENGE}
 
 
-@basic.error_handler  # type: ignore[untyped-decorator]
+def wants_page() -> bool:
+    """A person's browser, and not a program: it names HTML. Its script asks for a part of a page."""
+    return "text/html" in request.headers.get("Accept", "") or request.headers.get("X-Fragment") == "1"
+
+
 def _closed(status: int) -> Response:
     refusal = _refusal(status)
     if request.path.startswith("/api/"):
         return render(refusal)
+    if wants_page() and refusal.status in (401, 429):
+        # Without the challenge: a browser would put its own window before the form. Programs get it.
+        return sign_in_page(refusal.status, refusal.detail if refusal.status == 429 else "", way_back())
     response = Response(refusal.detail + "\n", refusal.status, content_type="text/plain; charset=utf-8")
     response.headers.update(refusal.headers)
     return response
+
+
+# Not by its decorator, which would add the challenge to the form.
+basic.auth_error_callback = _closed
+
+
+def sign_in_page(status: int, fault: str, back: str, name: str = "") -> Response:
+    """The form. back: the path of ours to go on to."""
+    page = render_template(
+        "sign_in.html",
+        fault=fault,
+        back=back,
+        name=name,
+        csrf=generate_csrf(),  # type: ignore[no-untyped-call]
+        nothing_changed=request.method == "POST" and request.endpoint != "pages.sign_in_now",
+    )
+    response = make_response(page, status)
+    response.headers["Cache-Control"] = "no-store"
+    if status == 429:
+        response.headers["Retry-After"] = str(g.sign_in_wait)
+    return response
+
+
+def way_back() -> str:
+    """The page that was asked for, if it changes nothing to ask for it."""
+    if request.method == "GET" and request.headers.get("X-Fragment") != "1":
+        return request.full_path.rstrip("?")
+    return PAGES[0]
+
+
+def own_path(given: str) -> str:
+    """The given path if it is one of our pages', else the overview's: a link must lead nobody elsewhere. Without the
+    path that a proxy puts before ours."""
+    path = given.partition("?")[0]
+    ours = any(path == page or path.startswith(page + "/") for page in PAGES)
+    plain = given.isprintable() and "\\" not in given and "//" not in path and ".." not in path
+    return given if ours and plain else PAGES[0]
 
 
 View = Callable[..., Any]
@@ -178,8 +170,10 @@ def require_reader(request: Request) -> None:
     """For figures: an API key that may read, or a sign-in. Raises Refusal 401, 403 or 429."""
     given = request.authorization
     if given is not None and given.type == "basic":
-        if _verify(given.username or "", given.password or "") is None:
+        if sign_in(given.username or "", given.password or "") is None:
             raise _refusal(401)
+        return
+    if given is None and "X-API-Key" not in request.headers and sessions.signed_in(people(), signed_out):
         return
     try:
         current().keys.require_reader(request)

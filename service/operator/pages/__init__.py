@@ -17,6 +17,7 @@ from service.operator.pages import (
     preview_many,
     progress,
     refused,
+    sign_in,
     students,
 )
 from service.operator.pages.blueprint import bp
@@ -39,5 +40,6 @@ __all__ = [
     "preview_many",
     "progress",
     "refused",
+    "sign_in",
     "students",
 ]

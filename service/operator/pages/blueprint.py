@@ -28,14 +28,15 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 bp = Blueprint("pages", __name__, url_prefix="/outbox", template_folder=str(TEMPLATES), static_folder="../static")
 
 LANGUAGES = (("ru", "Русский"), ("en", "English"))
-OPEN_TO_VIEWERS = ("pages.choose_language",)
+OPEN_TO_ALL = ("pages.static", "pages.ask_sign_in", "pages.sign_in_now")
+OPEN_TO_VIEWERS = ("pages.choose_language", "pages.sign_out")
 """What changes nothing of the school's, although it is a POST."""
 
 
 @bp.before_request
 def guard() -> Any:
     """Viewers may look; whatever changes something is the operator's. The look of the page is nobody's secret."""
-    if request.endpoint == "pages.static":
+    if request.endpoint in OPEN_TO_ALL:
         return None
     looks = request.method in ("GET", "HEAD", "OPTIONS") or request.endpoint in OPEN_TO_VIEWERS
     refused = (viewer_required if looks else operator_required)(lambda: None)()

@@ -98,7 +98,8 @@
     try {
       const { page, status } = await fetchFragment(url, 15);
       const fresh = find("#main", page);
-      if (!fresh || status === 401 || status === 403) throw new Error("no page");
+      if (status === 401) return void location.reload(); // the session has ended: the form to sign in comes
+      if (!fresh || status === 403) throw new Error("no page");
       const before = find("#headline");
       const meaning = before && before.dataset.meaning;
       for (const done of every("[data-load-once]", main())) {

@@ -32,6 +32,10 @@ RESENDABLE = (State.DEAD, State.SKIPPED, State.DISCARDED, State.PENDING)
 DISCARDABLE = (State.DEAD, State.SKIPPED, State.PENDING)
 """What an operator can discard."""
 
+GONE = "deal_gone"
+"""The code of the reason of rows that were skipped since the deal that they are about was not there. A new event about
+that deal is a witness against it, and reopens them."""
+
 NOWHERE = "-"
 """The destination of the one row of an event that has nothing to deliver."""
 

@@ -17,7 +17,8 @@ class Intake(Protocol):
         """Store these events, all or none, and return when they are on disk. A receipt each, in order.
 
         Raises Conflict (nothing stored) and StoreUnavailable (nothing stored; also when `timeout` seconds pass).
-        A new event makes the waiting deliveries of its keys due at once (those whose own time has come).
+        A new event makes the waiting deliveries of its keys due at once (those whose own time has come), and sends
+        again what was skipped since its deal was GONE.
         """
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outbox.drain import describe
-from outbox.outcome import DeliveryError, Stopping
+from outbox.outcome import DeliveryError, PauseKind, Stopping
 from service.current import Dealpost
 from service.heartbeat import Heartbeat, ping
 from service.job_results import JobResult, JobResults
@@ -122,8 +122,9 @@ class Jobs:
             return
         except DeliveryError as error:
             # Known trouble of the other side: the job tries again, and a person hears only of what needs one.
-            outcome, detail, params = "waits", error.reason, {}
-            if error.pause is not None and error.pause.rules.told_at == 1:
+            outcome, detail, params = "waits", error.reason, dict(error.params)
+            lost = error.pause is PauseKind.RECONNECT and self._dealpost.wiring.amocrm.tokens.is_lost()
+            if lost or (error.pause is not None and error.pause.rules.told_at == 1):
                 self._alert(error.cause, error.params)
         except Exception as error:
             outcome, detail, params = "failed", describe(error), {}

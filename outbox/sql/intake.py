@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from outbox.message import NOWHERE, Conflict, Dedupe, NewDelivery, NewEvent, Reason, Receipt, State
+from outbox.message import GONE, NOWHERE, Conflict, Dedupe, NewDelivery, NewEvent, Reason, Receipt, State
 from outbox.sql.database import Database, Transaction
 from outbox.sql.rows import BIGGEST, encode, marks
 
@@ -26,6 +26,9 @@ WAKE = """UPDATE deliveries SET due_at = ? WHERE id IN (SELECT id FROM deliverie
     WHERE destination = ? AND key IN ({keys}) AND state IN ('pending', 'sending') AND state = 'pending' AND due_at > ?
     AND (not_before IS NULL OR not_before <= ?) {free})"""
 
+REOPEN = """UPDATE deliveries SET state = 'pending', failures = 0, reason = '', cause = '', ended_at = NULL, due_at = ?,
+    changed_at = ? WHERE lead_id IN ({leads}) AND state = 'skipped' AND reason LIKE ?"""
+
 
 @dataclass
 class Ready:
@@ -38,6 +41,7 @@ class Ready:
     received_at: float
     may_go_at: float
     keys: set[tuple[str, str]]  # destination and key of those that wake others
+    lead_id: int | None
 
 
 class Intake:
@@ -83,7 +87,9 @@ def ready(event: NewEvent, now: float) -> Ready:
     pending = [delivery for delivery in event.deliveries if delivery.key and delivery.state == State.PENDING]
     keys = {(delivery.destination, str(delivery.key)) for delivery in pending}
     may_go_at = max(event.received_at, event.not_before or 0.0)
-    return Ready(event.id, row, deliveries, dedupe, event.received_at, may_go_at, set() if waits else keys)
+    return Ready(
+        event.id, row, deliveries, dedupe, event.received_at, may_go_at, set() if waits else keys, event.lead_id
+    )
 
 
 def delivery_row(event: NewEvent, delivery: NewDelivery, now: float) -> tuple[Any, ...]:
@@ -121,6 +127,10 @@ def insert(db: Transaction, into: str, rows: Sequence[tuple[Any, ...]], end: str
 
 
 def add_deliveries(db: Transaction, events: Sequence[Ready], now: float) -> None:
+    leads = sorted({event.lead_id for event in events if event.lead_id is not None})
+    for start in range(0, len(leads), VALUES):
+        about = leads[start : start + VALUES]
+        db.execute(REOPEN.format(leads=marks(about)), (now, now, *about, f"{GONE}%"))
     insert(db, DELIVERY, [row for event in events for row in event.deliveries])
     db.wake()
     keys: dict[str, set[str]] = {}

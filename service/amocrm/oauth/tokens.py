@@ -254,6 +254,12 @@ class TokenOwner:
             if self.is_long_lived():
                 self._stored.reinstate()
 
+    def is_lost(self) -> bool:
+        """Whether our access has been refused for minutes: one refusal is no verdict."""
+        kept = self._stored.load()
+        revoked = kept is not None and bool(kept.connection.revoked)
+        return revoked or self._backoff.refused_for("amocrm_reconnect") >= PROOF
+
     def for_support(self) -> dict[str, str]:
         """What amoCRM's support asks for when a block is to be lifted."""
         status = self.status()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask_babel import gettext as _
 from flask_babel import pgettext
 
+from outbox.message import Reason
 from outbox.outcome import PauseKind
 from service.current import Dealpost
 from service.heartbeat import FORGOTTEN, SILENT, Processes
@@ -140,7 +141,7 @@ def _job(result: JobResult, now: float) -> Job:
     if result.outcome == "failed":
         parts = [_("failed, the log has the details")]
     if result.outcome == "waits":
-        parts = [_("waits for the other side")]
+        parts = [words.cause_title(Reason(result.detail).code, result.params)]
     if every and every < 3600:
         parts.append(_("every %(time)s", time=words.duration(every)))
     if following and every >= 600:

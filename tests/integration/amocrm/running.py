@@ -98,6 +98,14 @@ class Running:
         ]
         return [receipt.id for receipt in self.store.intake.accept(events)]
 
+    def hook(self, deal: int) -> None:
+        """Accept a webhook about this deal."""
+        now = self.store.now()
+        rows = (NewDelivery("erp", f"lead:{deal}"),)
+        self.store.intake.accept(
+            [NewEvent(new_id(now), "amocrm/webhook", {"lead_id": deal}, "webhook", "amocrm", now, rows, lead_id=deal)]
+        )
+
     def drain(self, passes: int = 50) -> PassResult:
         """Pass after pass until nothing is due or a pause begins."""
         for _ in range(passes):

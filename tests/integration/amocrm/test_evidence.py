@@ -101,6 +101,23 @@ class TestDealThatIsNotThere:
         assert running.state(event) == "delivered" and (running.stage(newer), older.status_id) == (ONE, NEW)
 
 
+def test_a_lesson_that_was_skipped_as_gone_goes_out_when_a_hook_tells_of_the_deal(running: Running) -> None:
+    deal = running.student()
+    running.lesson()
+    running.drain()
+    running.sandbox.set(not_found_status=404)
+    running.sandbox.amocrm.delete_deal(deal)
+    event = running.lesson(lesson=2)
+    running.drain()
+    running.later(40, 2)
+    running.later(130)
+    assert running.state(event) == "skipped deal_gone"
+    running.sandbox.amocrm.deals[deal].is_deleted = False  # brought back from the bin
+    running.hook(deal)
+    running.drain()
+    assert running.state(event) == "delivered" and running.stage(deal) == TWO
+
+
 def test_lists_that_are_cut_lose_nobody(running: Running) -> None:
     running.sandbox.faults.preset("lists_cut")
     deals = running.students(120)

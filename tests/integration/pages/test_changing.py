@@ -217,6 +217,15 @@ def test_the_webhooks_card_says_what_the_last_check_found(trouble, visitor: Visi
     assert "amoCRM's webhook Switched on" in visitor.text("/outbox/connections")
 
 
+def test_a_closed_side_door_is_told_in_words_and_is_no_trouble(trouble, visitor: Visitor) -> None:
+    headline = visitor.text("/outbox")[:300]
+    kept = trouble.store.key_values.get("jobs", "hook").value
+    reason = "webhooks_closed: amoCRM answered 402 to GET /api/v4/webhooks"
+    trouble.store.key_values.put("jobs", "hook", {**kept, "outcome": "waits", "detail": reason})
+    text = visitor.text("/outbox")
+    assert "amoCRM does not let us look after its webhooks" in text and text[:300] == headline
+
+
 def test_the_webhook_is_subscribed_by_a_button(trouble, visitor: Visitor) -> None:
     assert visitor.press("/outbox/connections/webhook").status_code == 303
     assert "The webhook is subscribed" in visitor.text("/outbox/connections")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from outbox.message import Conflict, Dedupe, NewDelivery, State
+from outbox.message import Conflict, Dedupe, NewDelivery, NewEvent, State
 from outbox.queries import Filter
 from outbox.store import Store
 from tests.integration.store.make import Clock, claim, event, finish, lane, only
@@ -177,3 +177,21 @@ def test_an_array_of_a_thousand_is_stored_at_once(store: Store) -> None:
     assert store.reading.count(Filter()) == 1000
     again = store.intake.accept([event(f"s{n}@example.com", dedupe=Dedupe(f"k:{n}", "f")) for n in range(1000)])
     assert all(receipt.duplicate for receipt in again)
+
+
+def test_an_event_about_a_deal_reopens_what_was_skipped_since_it_was_gone(store: Store) -> None:
+    def skipped(lead_id: int, reason: str) -> NewEvent:
+        return event(f"{reason[:4]}{lead_id}@x.ru", state=State.SKIPPED, reason=reason, lead_id=lead_id)
+
+    gone, closed, other = skipped(5, "deal_gone: x"), skipped(5, "deal_closed: x"), skipped(6, "deal_gone: x")
+    store.intake.accept([gone, closed, other])
+    store.intake.accept([event(None, name="amocrm/webhook", destination="erp", key="lead:5", lead_id=5)])
+    found = {}
+    for one in (gone, closed, other):
+        kept = store.reading.event(one.id)
+        assert kept is not None
+        found[one.id] = kept.deliveries[0]
+    assert [row.state for row in found.values()] == [State.PENDING, State.SKIPPED, State.SKIPPED]
+    assert (found[gone.id].reason, found[gone.id].failures) == ("", 0)
+    states = store.reading.tallies()["amocrm"].states
+    assert (states[State.PENDING], states[State.SKIPPED]) == (1, 2)

@@ -14,6 +14,7 @@ from outbox.outcome import DeliveryError, PauseKind, Stopping
 from outbox.queries import Filter
 from service import create_app
 from service.alerts import Alerts
+from service.amocrm.errors import classify
 from service.heartbeat import FORGOTTEN, Heartbeat
 from service.job_results import JobResult, JobResults
 from service.jobs import JOBS, Jobs
@@ -279,10 +280,21 @@ def test_trouble_of_the_other_side_is_told_of_only_when_it_needs_a_person(jobs, 
     assert (
         outcome_of(jobs, store, monkeypatch, DeliveryError("x", cause="amocrm_down", pause=PauseKind.OUTAGE)) == "waits"
     )
-    assert jobs.told == []
     error = DeliveryError("x", cause="amocrm_reconnect", pause=PauseKind.RECONNECT)
     assert outcome_of(jobs, store, monkeypatch, error) == "waits"
+    assert jobs.told == []  # one refusal is no verdict
+    tokens = jobs._dealpost.wiring.amocrm.tokens
+    monkeypatch.setattr(tokens, "is_lost", lambda: True)
+    assert outcome_of(jobs, store, monkeypatch, error) == "waits"
     assert [cause for cause, _ in jobs.told] == ["amocrm_reconnect"]
+
+
+@pytest.mark.parametrize("path", ["/api/v4/webhooks", "/api/v4/events"])
+@pytest.mark.parametrize("status", [402, 403, 404])
+def test_a_side_door_that_is_closed_alarms_nobody(jobs, store, monkeypatch, path, status):
+    error = classify(status, {}, b"<html>", f"GET {path}")
+    assert outcome_of(jobs, store, monkeypatch, error) == "waits"
+    assert jobs.told == []
 
 
 def test_deliveries_that_did_not_arrive_are_told_of_once(jobs, store):

@@ -5,7 +5,8 @@ import logging
 import sys
 
 from outbox.engines import open_store
-from service import create_app, logs, start_web_heartbeat
+from service import create_app, logs, practice, start_web_heartbeat
+from service.commands.terminal import speak
 from service.environment import environ_at_start, read_settings
 from service.heartbeat import leave_as_web
 from service.log_writer import STDERR
@@ -17,7 +18,11 @@ EXIT = 1 if by_command else 3
 
 try:
     # The flask command has put .env into os.environ, its ${...} replaced, where it would hide DEALPOST_ENV_FILE.
-    settings = read_settings(environ_at_start() if by_command else None)
+    settings, practises = practice.of_command(environ_at_start()) if by_command else (read_settings(), False)
+    if practises and "--help" not in sys.argv:
+        STDERR.write("Practice: this acts on the sandbox that `make run` runs here; nothing real is touched.")
+    if by_command:
+        speak(settings.locale)
     logs.configure(settings, level=logging.WARNING if by_command else logging.INFO)
     # A store that is to be replaced is not opened: it may be broken.
     app = create_app(settings, open_store(settings.database_url) if by_command and "restore" in sys.argv else None)

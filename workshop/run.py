@@ -3,21 +3,26 @@
 import fcntl
 import os
 import pathlib
+import re
 import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TextIO
 
 from dotenv import dotenv_values
 
 from sandbox.defaults import SETTINGS
+from service import practice
+from service.characters import printable
 from service.config import ConfigError, Settings
 from service.environment import read_environ, read_settings
 from service.log_writer import STDERR, LogWriter
 from workshop.calls import answers, call
 from workshop.processes import FOLDER, Crew, next_free_port
+from workshop.storyteller import Storyteller
 
 READY_WITHIN = 60.0
 OUT = LogWriter(1)
@@ -28,19 +33,18 @@ PAST_PROXIES = {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.
 
 def main() -> int:
     try:
-        settings, practising = read()
+        settings, practising = practice.read(os.environ)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
-    home = settings.database_path.parent if settings.on_sqlite else FOLDER / "var"
+    home = practice.home_of(settings)
     home.mkdir(parents=True, exist_ok=True)
     # Held until this process ends: two sandboxes on the same books would lose each other's tokens.
-    alone = (home / "run.lock").open("w")
-    try:
-        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    alone = (home / practice.LOCK).open("w")
+    if not taken(alone):
         print(f"Another `make run` is already running on {shown(home)}/. Stop that one first.", file=sys.stderr)
         return 1
+    (home / practice.SETTINGS).unlink(missing_ok=True)  # of an earlier run: its sandbox is gone
     wanted = settings.web.port
     web = replace(settings.web, port=next_free_port(wanted, settings.web.host))
     if web.port != wanted:
@@ -50,9 +54,9 @@ def main() -> int:
     sandbox = None
     if practising:
         sandbox = Practice(home, next_free_port(web.port + 1), f"http://localhost:{web.port}")
-        practice = sandbox.settings(settings)
-        environ |= practice
-        write_private(sandbox.env, {**made, **practice})
+        played = sandbox.settings(settings)
+        environ |= played
+        write_private(sandbox.env, {**made, **played})
         print(
             "\nNo account is configured: this is practice, with SANDBOX=1. The amoCRM account and the ERP are only\n"
             "played by a sandbox on this machine, and nothing leaves it. Real ones: see .env.example.\n",
@@ -61,26 +65,18 @@ def main() -> int:
     return run(environ, replace(settings, web=web), sandbox)
 
 
-def read() -> tuple[Settings, bool]:
-    """-> the settings, and whether to practise: no account is named.
-
-    Raises ConfigError naming every fault.
-    """
-    try:
-        # As practice reads them: on whatever disk, with whatever key.
-        settings = read_settings({**os.environ, "SANDBOX": "1", "ALLOW_EPHEMERAL": "1"})
-        if not names_an_account(settings):
-            return settings, True
-    except ConfigError:
-        pass  # the next line says it
-    return read_settings(), False
-
-
-def names_an_account(settings: Settings) -> bool:
-    """Whether anything of an account is there, be it half: then the sandbox stays away."""
-    crm, erp = settings.amocrm, settings.erp
-    parts = (crm.base_url, crm.client_id, crm.client_secret, crm.refresh_token, crm.access_token)
-    return any((*parts, erp.url, erp.key, erp.username, erp.password))
+def taken(lock: TextIO, within: float = 1.0) -> bool:
+    """Takes the lock, unless another run holds it. A command that looks whether one runs holds it for a moment."""
+    until = time.monotonic() + within
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ class Practice:
     @property
     def env(self) -> pathlib.Path:
         """The settings of this run, for commands beside it."""
-        return self.home / "sandbox.env"
+        return self.home / practice.SETTINGS
 
     @property
     def command(self) -> list[str]:
@@ -117,8 +113,8 @@ class Practice:
         database = (
             read_environ(os.environ).get("DATABASE_URL") if given.on_sqlite else ""
         ) or "sqlite:///var/dealpost.db"
-        practice = {"SANDBOX": "1", "ALLOW_EPHEMERAL": "1", "DATABASE_URL": database, "PUBLIC_URL": self.here}
-        return {**chosen, **practice, **PAST_PROXIES}
+        own = {"SANDBOX": "1", "ALLOW_EPHEMERAL": "1", "DATABASE_URL": database, "PUBLIC_URL": self.here}
+        return {**chosen, **own, **PAST_PROXIES}
 
     def subscribe(self, environ: Mapping[str, str]) -> None:
         """Lets it send its webhooks to this run, and no longer to where an earlier one had its port."""
@@ -151,6 +147,8 @@ def write_private(file: pathlib.Path, values: Mapping[str, str]) -> None:
 
 def run(environ: Mapping[str, str], settings: Settings, sandbox: Practice | None) -> int:
     """Starts everything, stays until a signal or a death, stops everything. -> the exit code"""
+    # With an account the settings name the store; practice has one of its own.
+    story = Storyteller(read_settings(environ) if sandbox else settings, tell_story)
     wish = Wish(lambda: OUT.broken)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, wish.heard)
@@ -159,11 +157,13 @@ def run(environ: Mapping[str, str], settings: Settings, sandbox: Practice | None
         dead = start(crew, environ, here(settings), sandbox, wish)
         if not dead and not wish.to_stop:
             OUT.write(greeting(environ, settings, sandbox))
+            story.start()
         while not dead and not wish.to_stop:
             time.sleep(0.2)
             dead = crew.dead()
     finally:
         OUT.write("\nStopping ..." if wish.to_stop else "")
+        story.stop()
         killed = crew.stop(hurry=lambda: wish.in_a_hurry)
     for name in killed:
         STDERR.write(f"{name} did not stop by itself and was killed.")
@@ -235,10 +235,20 @@ def describe(code: int) -> str:
 COLOURS = {"web": "36", "worker": "35", "sandbox": "33"}
 
 
+CALM = re.compile(r" access: \S+ \S+ [23]\d\d ")
+"""A request that went well: what came of it is told by the story."""
+
+
 def tell(name: str, line: str) -> None:
     """A line of one process, its name before it."""
+    if CALM.search(line):
+        return
     start = f"{name:7} |"
     OUT.write(f"\033[{COLOURS[name]}m{start}\033[0m {line}" if sys.stdout.isatty() else f"{start} {line}")
+
+
+def tell_story(line: str) -> None:
+    OUT.write(printable(line))
 
 
 def here(settings: Settings) -> str:
@@ -262,7 +272,7 @@ def greeting(environ: Mapping[str, str], settings: Settings, sandbox: Practice |
     ]
     if sandbox:
         rows.append(("Sandbox", f"{sandbox.url}/  (deals on their stages, ERP records)"))
-        rows.append(("Commands", f"DEALPOST_ENV_FILE={shown(sandbox.env)} .venv/bin/flask check"))
+        rows.append(("Commands", ".venv/bin/flask check  (while this runs, commands act on this sandbox)"))
     lines = [f"  {title:12} {text}" for title, text in rows]
     example = [
         "  Try it:",

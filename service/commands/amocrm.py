@@ -7,15 +7,14 @@ from flask.cli import with_appcontext
 
 from outbox.outcome import DeliveryError
 from service import checks
-from service.commands.terminal import Command, fail, say
+from service.commands.terminal import N_, Command, fail, say
 from service.current import current
 from service.email_address import canonical
 
 
-@click.command("pipelines", cls=Command)
+@click.command("pipelines", cls=Command, help=N_("List amoCRM's pipelines and stages with their ids."))
 @with_appcontext
 def pipelines() -> None:
-    """List amoCRM's pipelines and stages with their ids."""
     try:
         found = current().wiring.amocrm.pipelines.within(checks.DEADLINE).all(max_age=5.0)
     except DeliveryError as error:
@@ -27,11 +26,10 @@ def pipelines() -> None:
             say(f"    {stage.id}  {stage.name}")
 
 
-@click.command("find-lead", cls=Command)
+@click.command("find-lead", cls=Command, help=N_("Show which deal a lesson of this student would move."))
 @click.argument("email")
 @with_appcontext
 def find_lead(email: str) -> None:
-    """Show which deal a lesson of this student would move."""
     try:
         found = current().wiring.previewer.find_lead(canonical(email))
     except DeliveryError as error:

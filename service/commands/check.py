@@ -8,14 +8,17 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from service import checks
-from service.commands.terminal import Command, fail, say
+from service.commands.terminal import N_, Command, fail, say
 from service.current import current
 
 
-@click.command("check", cls=Command)
+@click.command(
+    "check",
+    cls=Command,
+    help=N_("Say what works and what does not, with the mend. Exit code 1 if anything has to be mended."),
+)
 @with_appcontext
 def check() -> None:
-    """Say what works and what does not, with the mend. Exit code 1 if anything has to be mended."""
     signs = {checks.OK: "ok", checks.NOTE: "--", checks.FAULT: "!!"}
     faults = 0
     for one in checks.run(current()):

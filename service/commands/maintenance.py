@@ -9,16 +9,15 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from service.commands.outbox import outbox
-from service.commands.terminal import Command, fail, operator, say
+from service.commands.terminal import N_, Command, fail, operator, say
 from service.current import current
 from service.email_address import ascii_form, canonical
 from service.status import iso
 
 
-@outbox.command("prune", cls=Command)
-@click.option("--days", type=click.IntRange(7), default=None, help="Instead of RETENTION_DAYS.")
+@outbox.command("prune", cls=Command, help=N_("Clear delivered and skipped deliveries that ended long ago."))
+@click.option("--days", type=click.IntRange(7), default=None, help=N_("Instead of RETENTION_DAYS."))
 def prune(days: int | None) -> None:
-    """Clear delivered and skipped deliveries that ended long ago."""
     dealpost = current()
     before = dealpost.store.now() - (days or dealpost.settings.retention_days) * 86400.0
     count = 0
@@ -27,33 +26,31 @@ def prune(days: int | None) -> None:
     say(ngettext("%(num)s delivery was cleared.", "%(num)s deliveries were cleared.", count))
 
 
-@outbox.command("migrate", cls=Command)
+@outbox.command("migrate", cls=Command, help=N_("Bring the store's schema up to date."))
 def migrate() -> None:
-    """Bring the store's schema up to date."""
     current().store.maintenance.migrate()
     say(_("The schema is up to date."))
 
 
-@outbox.command("verify", cls=Command)
+@outbox.command("verify", cls=Command, help=N_("Look for damage in the store."))
 def verify() -> None:
-    """Look for damage in the store."""
     if faults := current().store.maintenance.verify():
         fail("\n".join(faults))
     say(_("The store is sound."))
 
 
-@outbox.command("backup", cls=Command)
+@outbox.command("backup", cls=Command, help=N_("Copy the store into a file while it is in use."))
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 def backup(path: Path) -> None:
-    """Copy the store into a file while it is in use."""
     current().store.maintenance.backup(str(path))
     say(_("Copied to %(path)s.", path=path))
 
 
-@outbox.command("restore", cls=Command)
+@outbox.command(
+    "restore", cls=Command, help=N_("Put a backup in the place of the store, while the service is stopped.")
+)
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 def restore(path: Path) -> None:
-    """Put a backup in the place of the store, while the service is stopped."""
     dealpost = current()
     if not dealpost.settings.on_sqlite:
         fail(_("DATABASE_URL names a server: its own tools restore a backup of it."))
@@ -74,11 +71,12 @@ def restore(path: Path) -> None:
     say(_("What was sent after that backup was made is sent again. Start the service now."))
 
 
-@outbox.command("forget", cls=Command)
+@outbox.command(
+    "forget", cls=Command, help=N_("Erase everything about a student. What has not been sent yet is not sent.")
+)
 @click.argument("email")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help=N_("Do not ask."))
 def forget(email: str, yes: bool) -> None:
-    """Erase everything about a student. What has not been sent yet is not sent."""
     if not yes:
         click.confirm(_("Erase everything about this student? It cannot be undone."), abort=True)
     one = canonical(email)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 
 import click
-from flask.cli import AppGroup
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from outbox import pauses
 from outbox.message import Delivery, State
 from outbox.queries import Filter
-from service.commands.terminal import Command, fail, operator, say, table
+from service.commands.terminal import N_, Command, Group, fail, operator, say, table
 from service.current import current
 from service.email_address import canonical
 from service.routing import AMOCRM, ERP
@@ -21,16 +20,15 @@ from service.status import iso
 DESTINATIONS = click.Choice([AMOCRM, ERP])
 STATES = click.Choice([state.value for state in State])
 
-outbox = AppGroup("outbox", help="Look into the outbox and repair it.")
+outbox = Group("outbox", help=N_("Look into the outbox and repair it."))
 
 
-@outbox.command("list", cls=Command)
-@click.option("--state", "states", type=STATES, multiple=True, help="Only these states.")
-@click.option("--destination", type=DESTINATIONS, default=None, help="Only this destination.")
-@click.option("--search", default="", help="An e-mail, a deal's or record's id, an event's or delivery's id.")
+@outbox.command("list", cls=Command, help=N_("List deliveries, newest first."))
+@click.option("--state", "states", type=STATES, multiple=True, help=N_("Only these states."))
+@click.option("--destination", type=DESTINATIONS, default=None, help=N_("Only this destination."))
+@click.option("--search", default="", help=N_("An e-mail, a deal's or record's id, an event's or delivery's id."))
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 def list_(states: tuple[str, ...], destination: str | None, search: str, limit: int) -> None:
-    """List deliveries, newest first."""
     where = Filter(
         states=tuple(State(one) for one in states),
         destination=destination or "",
@@ -52,10 +50,9 @@ def _whose(delivery: Delivery) -> str:
     return delivery.email or str(delivery.lead_id or "")
 
 
-@outbox.command("show", cls=Command)
+@outbox.command("show", cls=Command, help=N_("Show a delivery with its event and attempts."))
 @click.argument("delivery_id", type=int)
 def show(delivery_id: int) -> None:
-    """Show a delivery with its event and attempts."""
     store = current().store
     delivery = _delivery(delivery_id)
     event = store.reading.event(delivery.event_id)
@@ -83,11 +80,10 @@ def _delivery(delivery_id: int) -> Delivery:
     return found
 
 
-@outbox.command("retry", cls=Command)
+@outbox.command("retry", cls=Command, help=N_("Send deliveries again now."))
 @click.argument("delivery_ids", type=int, nargs=-1)
-@click.option("--dead", is_flag=True, help="All that did not arrive.")
+@click.option("--dead", is_flag=True, help=N_("All that did not arrive."))
 def retry(delivery_ids: tuple[int, ...], dead: bool) -> None:
-    """Send deliveries again now."""
     store = current().store
     if dead == bool(delivery_ids):
         fail(_("Name deliveries by their ids, or --dead for all that did not arrive."))
@@ -99,10 +95,9 @@ def retry(delivery_ids: tuple[int, ...], dead: bool) -> None:
     _told(count, ngettext("%(num)s delivery is sent again.", "%(num)s deliveries are sent again.", count))
 
 
-@outbox.command("discard", cls=Command)
+@outbox.command("discard", cls=Command, help=N_("Do not send these deliveries."))
 @click.argument("delivery_ids", type=int, nargs=-1, required=True)
 def discard(delivery_ids: tuple[int, ...]) -> None:
-    """Do not send these deliveries."""
     rows = (Filter(ids=(_delivery(delivery_id).id,)) for delivery_id in delivery_ids)
     count = sum(current().store.operations.discard(row, operator()) for row in rows)
     _told(count, ngettext("%(num)s delivery will not be sent.", "%(num)s deliveries will not be sent.", count))
@@ -115,18 +110,16 @@ def _told(count: int, words: str) -> None:
         fail(_("Nothing was changed: those are delivered, or being sent."))
 
 
-@outbox.command("pause", cls=Command)
+@outbox.command("pause", cls=Command, help=N_("Send nothing to a destination until it is resumed."))
 @click.argument("destination", type=DESTINATIONS)
-@click.option("--reason", default="", help="Why, for the page.")
+@click.option("--reason", default="", help=N_("Why, for the page."))
 def pause(destination: str, reason: str) -> None:
-    """Send nothing to a destination until it is resumed."""
     pauses.pause(current().store, destination, operator(), reason)
     say(_("%(destination)s is paused.", destination=destination))
 
 
-@outbox.command("resume", cls=Command)
+@outbox.command("resume", cls=Command, help=N_("End a pause; what waits goes out now."))
 @click.argument("destination", type=DESTINATIONS)
 def resume(destination: str) -> None:
-    """End a pause; what waits goes out now."""
     count = pauses.resume(current().store, destination, operator())
     say(ngettext("Resumed; %(num)s delivery is due now.", "Resumed; %(num)s deliveries are due now.", count))

@@ -5,20 +5,19 @@ from __future__ import annotations
 import sys
 
 import click
-from flask.cli import AppGroup
 from flask_babel import gettext as _
 
 from outbox.outcome import DeliveryError
-from service.commands.terminal import Command, fail, operator, say, table
+from service.commands.terminal import N_, Command, Group, fail, operator, say, table
 from service.current import current
+from service.practice import names_an_account
 from service.status import iso
 
-tokens = AppGroup("tokens", help="Access to amoCRM.")
+tokens = Group("tokens", help=N_("Access to amoCRM."))
 
 
-@tokens.command("status", cls=Command)
+@tokens.command("status", cls=Command, help=N_("Say how the access to amoCRM stands. Shows no token."))
 def token_status() -> None:
-    """Say how the access to amoCRM stands. Shows no token."""
     status = current().wiring.token_status()
     table(
         [
@@ -36,9 +35,8 @@ def token_status() -> None:
         sys.exit(1)
 
 
-@tokens.command("refresh", cls=Command)
+@tokens.command("refresh", cls=Command, help=N_("Renew the access now."))
 def token_refresh() -> None:
-    """Renew the access now."""
     try:
         changed = current().wiring.amocrm.tokens.refresh(force=True)
     except DeliveryError as error:
@@ -46,13 +44,18 @@ def token_refresh() -> None:
     say(_("The access is renewed.") if changed else _("Nothing was renewed: a long-lived token needs none."))
 
 
-@tokens.command("import", cls=Command)
-@click.option("--access", is_flag=True, help="Ask for an access token (long-lived, or the first of a pair).")
-@click.option("--refresh", is_flag=True, help="Ask for a refresh token.")
+@tokens.command(
+    "import",
+    cls=Command,
+    help=N_("Put tokens in by hand: they are asked for, or read from standard input, a line each (access first)."),
+)
+@click.option("--access", is_flag=True, help=N_("Ask for an access token (long-lived, or the first of a pair)."))
+@click.option("--refresh", is_flag=True, help=N_("Ask for a refresh token."))
 def token_import(access: bool, refresh: bool) -> None:
-    """Put tokens in by hand: they are asked for, or read from standard input, a line each (access first)."""
     if not access and not refresh:
         fail(_("Name what you have: --access, --refresh or both."))
+    if not names_an_account(current().settings):
+        fail(_("Nothing was stored: no account is configured. Set AMOCRM_SUBDOMAIN and the rest first: flask check"))
     hide = sys.stdin.isatty()
     first = click.prompt(_("access token"), hide_input=hide).strip() if access else ""
     second = click.prompt(_("refresh token"), hide_input=hide).strip() if refresh else ""
@@ -64,9 +67,8 @@ def token_import(access: bool, refresh: bool) -> None:
     say(_("The tokens are stored. Check them: flask check"))
 
 
-@tokens.command("rotate-keys", cls=Command)
+@tokens.command("rotate-keys", cls=Command, help=N_("Seal the stored tokens with the newest of TOKEN_KEYS."))
 def rotate_keys() -> None:
-    """Seal the stored tokens with the newest of TOKEN_KEYS."""
     if not current().wiring.amocrm.tokens.rotate_keys():
         fail(_("There are no tokens that the present TOKEN_KEYS can open."))
     say(_("Sealed with the newest key; older ones may be removed from TOKEN_KEYS."))

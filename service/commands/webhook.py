@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import click
-from flask.cli import AppGroup
 from flask_babel import gettext as _
 
 from outbox.outcome import DeliveryError
 from service import checks
-from service.commands.terminal import Command, fail, operator, say
+from service.commands.terminal import N_, Command, Group, fail, operator, say
 from service.current import current
 
-webhook = AppGroup("webhook", help="amoCRM's webhook to this service.")
+webhook = Group("webhook", help=N_("amoCRM's webhook to this service."))
 
 
-@webhook.command("subscribe", cls=Command)
-@click.option("--url", default="", help="The hook's address instead of PUBLIC_URL/webhooks/amocrm/<secret>.")
+@webhook.command(
+    "subscribe", cls=Command, help=N_("Register the webhook in amoCRM, and switch it on if amoCRM has switched it off.")
+)
+@click.option("--url", default="", help=N_("The hook's address instead of PUBLIC_URL/webhooks/amocrm/<secret>."))
 def subscribe(url: str) -> None:
-    """Register the webhook in amoCRM, and switch it on if amoCRM has switched it off."""
     dealpost = current()
     address = url or dealpost.wiring.webhook.address()
     if not address:
@@ -30,9 +30,10 @@ def subscribe(url: str) -> None:
     say(_("amoCRM sends its changes of stage here now."))
 
 
-@webhook.command("status", cls=Command)
+@webhook.command(
+    "status", cls=Command, help=N_("Say whether amoCRM sends its webhooks here. Exit code 1 if it does not.")
+)
 def hook_status() -> None:
-    """Say whether amoCRM sends its webhooks here. Exit code 1 if it does not."""
     try:
         hooks = current().wiring.webhook.ours(checks.DEADLINE)
     except DeliveryError as error:

@@ -102,6 +102,42 @@ def test_run_serves_practice_when_no_account_is_configured(ran: Run) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_run_tells_the_story_of_each_delivery_without_addresses(ran: Run) -> None:
+    headers = {"Authorization": f"Bearer {ran.key}"}
+    for email in ("student-4@example.com", "nobody-knows@example.com"):
+        call("POST", f"{ran.url}/api/tripwire/complete", body={"email": email, "lesson": 1}, headers=headers)
+    ran.process.says(r"s\*\*\*4@example.com, finished lesson 1 → amoCRM: arrived after [\d.]+.s, deal \d+", 30)
+    ran.process.says(r"deal \d+, deal .+ → ERP: arrived after [\d.]+.s, record \d+", 30)
+    ran.process.says(r"n\*\*\*s@example.com, finished lesson 1 → amoCRM: waits: .+ next attempt at \d+:\d\d", 30)
+    assert "student-4@" not in ran.process.output and "nobody-knows" not in ran.process.output
+    assert "access: POST" not in ran.process.output
+
+
+def test_commands_act_on_the_practice_that_runs_and_never_on_the_real_store(ran: Run) -> None:
+    store = pathlib.Path(ran.environ["DATABASE_URL"].removeprefix("sqlite:///"))
+    done = run([PYTHON, "-m", "flask", "complete-lesson", "student-5@example.com", "1"], ran.environ)
+    assert done.code == 0, done.text
+    assert "nothing real is touched" in done.err
+    ran.process.says(r"s\*\*\*5@example.com, finished lesson 1 → amoCRM: arrived", 30)
+    assert not store.exists()
+    real = {**ran.environ, "CRM_API_URL": "http://127.0.0.1:9/api/rest.php", "ALLOW_EPHEMERAL": "1"}
+    done = run([PYTHON, "-m", "flask", "complete-lesson", "student-5@example.com", "2"], real)
+    assert done.code == 0 and "nothing real is touched" not in done.err
+    assert store.exists() and "finished lesson 2" not in ran.process.output
+    store.unlink()
+
+
+def test_a_lesson_is_not_stored_where_nobody_would_look(environ: dict[str, str], tmp_path: pathlib.Path) -> None:
+    for left in (False, True):
+        if left:  # by a run that ended
+            (tmp_path / "var" / "sandbox.env").write_text("SANDBOX=1\n")
+            (tmp_path / "var" / "run.lock").touch()
+        done = run([PYTHON, "-m", "flask", "complete-lesson", "student-5@example.com", "1"], environ)
+        assert (done.code, done.out) == (1, "")
+        assert "Nothing was stored" in done.err and "make run" in done.err
+        assert "No delivery matches" in run([PYTHON, "-m", "flask", "outbox", "list"], environ).out
+
+
 def test_sign_in_that_was_printed_opens_the_page(ran: Run) -> None:
     token = base64.b64encode(f"admin:{ran.password}".encode()).decode()
     status, page = call("GET", f"{ran.url}/outbox", headers={"Authorization": f"Basic {token}"})

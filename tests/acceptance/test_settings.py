@@ -132,3 +132,14 @@ def test_the_web_listens_where_it_is_told(started: Processes, tmp_path: pathlib.
     started.web(environ).says(r"Listening at: http://127\.0\.0\.1:")
     started.web({**environ, "K_SERVICE": "dealpost"}).says(r"Listening at: http://0\.0\.0\.0:")
     started.web({**environ, "HOST": "127.0.0.1", "DYNO": "web.1"}).says(r"Listening at: http://127\.0\.0\.1:")
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [("en", ("Usage:", "Options:", "Exit code 1")), ("ru", ("Запуск:", "Ключи:", "Код выхода 1"))],
+)
+def test_help_of_the_commands_speaks_their_language(
+    start: Callable[..., Finished], locale: str, words: tuple[str, ...]
+) -> None:
+    done = start([*CHECK, "--help"], b"", LOCALE=locale)
+    assert done.code == 0 and all(word in done.out for word in words), done.text

@@ -43,6 +43,10 @@ WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
 READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
 
+# Every question is made for an index. For a large part of the rows, or before they have been analysed, the planner
+# would rather read all of them.
+PLANS = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
+
 T = TypeVar("T")
 
 
@@ -131,7 +135,7 @@ class PostgresDatabase:
         milliseconds = max(1, int(timeout * 1000))
         start = (
             f"{begin}; SET LOCAL statement_timeout = {milliseconds}; SET LOCAL lock_timeout = {milliseconds}; "
-            f"SET LOCAL idle_in_transaction_session_timeout = {STOPPED}; {CLOCK}"
+            f"SET LOCAL idle_in_transaction_session_timeout = {STOPPED}; {PLANS}; {CLOCK}"
         ).encode()
         with unavailable(), self._connection(timeout, lambda db: self._look(db, start)) as (db, _):
             try:

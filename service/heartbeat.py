@@ -6,9 +6,10 @@ import logging
 import os
 import socket
 import threading
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 
 from outbox.message import StoreUnavailable
 from outbox.shared import KeyValues
@@ -89,6 +90,7 @@ class Heartbeat:
 
     store: Store
     process: Process
+    token: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     @classmethod
     def of(cls, store: Store, kind: str) -> Heartbeat:
@@ -98,6 +100,11 @@ class Heartbeat:
     @property
     def name(self) -> str:
         return self.process.name
+
+    @property
+    def owner(self) -> str:
+        """In whose name this process takes leases: on two machines, containers above all, names can be the same."""
+        return f"{self.name} {self.token}"
 
     def show(self) -> None:
         """Write that we live."""

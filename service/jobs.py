@@ -97,7 +97,7 @@ class Jobs:
             if not job.alone:
                 self._do(job)
                 return
-            lease = self._dealpost.store.leases.acquire(f"job:{name}", self._heartbeat.name, LEASE)
+            lease = self._dealpost.store.leases.acquire(f"job:{name}", self._heartbeat.owner, LEASE)
             if lease is None:
                 return
             try:

@@ -80,7 +80,7 @@ class Worker:
             lane = Lane(
                 CountedLaneStore(self._dealpost.store, name, self._dealpost.wiring.counters),
                 destination,
-                self._heartbeat.name,
+                self._heartbeat.owner,
                 random=random.random,
                 stopping=self._stopping.is_set,
                 alert=self._alert,

@@ -112,11 +112,15 @@ class Operations(Protocol):
         """The rows that match and can be sent again (RESENDABLE) go out now. -> how many.
 
         expected: the count that was shown; another one raises Changed and changes nothing. at_once: also before the
-        time that an event itself asked for.
+        time that an event itself asked for. Rows of the destination "-" stay as they are: see replace_nowhere.
         """
 
     def discard(self, where: Filter, who: str, expected: int | None = None) -> int:
         """The rows that match and can be discarded (DISCARDABLE) become `discarded`. As retry otherwise."""
+
+    def replace_nowhere(self, delivery_id: int, events: Sequence[NewEvent], who: str) -> list[str]:
+        """Events that were made of the one whose only row goes nowhere ("-") take its place: that row is skipped, and
+        names them. -> their ids, or those of the ones that were there before; empty: it is no such row (any more)."""
 
     def correct(self, delivery_id: int, data: Mapping[str, Json], email: str | None, key: str | None, who: str) -> bool:
         """Send again with corrected data: the event's data is replaced, the old value stays in the action log."""

@@ -8,15 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 from outbox.failpoints import failpoint
-from outbox.message import DISCARDABLE, NOWHERE, RESENDABLE, Json, State
+from outbox.message import DISCARDABLE, NOWHERE, RESENDABLE, Json, NewEvent, Reason, State
 from outbox.queries import Changed, Filter
 from outbox.sql import filters
 from outbox.sql.database import Database, Transaction
+from outbox.sql.intake import add, ready
 from outbox.sql.rows import chunks, encode, marks
 
 SEND = f"""UPDATE deliveries SET state = 'pending', failures = 0, reason = '', cause = '', ended_at = NULL,
     due_at = CASE WHEN not_before > ? THEN not_before ELSE ? END, changed_at = ? WHERE destination <> '{NOWHERE}' AND"""
 DISCARD = "UPDATE deliveries SET state = 'discarded', changed_at = ?, ended_at = ? WHERE"
+REPLACE = "UPDATE deliveries SET state = 'skipped', cause = '', changed_at = ?, ended_at = ? WHERE"
 FORGET_TIME = "UPDATE deliveries SET not_before = NULL WHERE"
 
 
@@ -49,6 +51,24 @@ class Operations:
             if count or not where.ids:
                 write_action(db, now, who, what, count, shown(where))
         return count
+
+    def replace_nowhere(self, delivery_id: int, events: Sequence[NewEvent], who: str) -> list[str]:
+        with self.database.write() as db:
+            now = self.database.now()
+            rows = [ready(event, now) for event in events]
+            for key in sorted({row.dedupe.key for row in rows if row.dedupe}):
+                db.lock(f"dedupe:{key}")
+            db.wake()
+            sql = f"{REPLACE} id = ? AND destination = ? AND state IN ({marks(list(RESENDABLE))})"
+            if not db.execute(sql, (now, now, delivery_id, NOWHERE, *RESENDABLE)):
+                return []
+            ids = [receipt.id for receipt in add(db, rows, now)]
+            reason = Reason.of(
+                "superseded", f"routed anew as {'event' if len(ids) == 1 else 'events'} {', '.join(ids[:5])}"
+            )
+            db.execute("UPDATE deliveries SET reason = ? WHERE id = ?", (str(reason), delivery_id))
+            write_action(db, now, who, "retry", 1, {"delivery": delivery_id, "events": ids[:20]})
+        return ids
 
     def correct(self, delivery_id: int, data: Mapping[str, Json], email: str | None, key: str | None, who: str) -> bool:
         """What was learnt about the person before the correction is forgotten: it may be somebody else's."""

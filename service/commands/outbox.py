@@ -14,6 +14,7 @@ from outbox.queries import Filter
 from service.commands.terminal import N_, Command, Group, fail, operator, say, table
 from service.current import current
 from service.email_address import canonical
+from service.rerouting import send_again
 from service.routing import AMOCRM, ERP
 from service.status import iso
 
@@ -84,14 +85,13 @@ def _delivery(delivery_id: int) -> Delivery:
 @click.argument("delivery_ids", type=int, nargs=-1)
 @click.option("--dead", is_flag=True, help=N_("All that did not arrive."))
 def retry(delivery_ids: tuple[int, ...], dead: bool) -> None:
-    store = current().store
     if dead == bool(delivery_ids):
         fail(_("Name deliveries by their ids, or --dead for all that did not arrive."))
     if dead:
-        count = store.operations.retry(Filter(states=(State.DEAD,)), operator())
+        count = send_again(current(), Filter(states=(State.DEAD,)), operator())
     else:
         rows = (Filter(ids=(_delivery(delivery_id).id,)) for delivery_id in delivery_ids)
-        count = sum(store.operations.retry(row, operator(), at_once=True) for row in rows)
+        count = sum(send_again(current(), row, operator(), at_once=True) for row in rows)
     _told(count, ngettext("%(num)s delivery is sent again.", "%(num)s deliveries are sent again.", count))
 
 
@@ -107,7 +107,7 @@ def _told(count: int, words: str) -> None:
     if count:
         say(words)
     else:
-        fail(_("Nothing was changed: those are delivered, or being sent."))
+        fail(_("Nothing was changed: those are delivered, being sent, or go nowhere by today's rules."))
 
 
 @outbox.command("pause", cls=Command, help=N_("Send nothing to a destination until it is resumed."))

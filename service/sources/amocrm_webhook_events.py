@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from outbox.message import NOWHERE, Dedupe, Json, NewDelivery, NewEvent, State, new_id
+from outbox.message import NOWHERE, Dedupe, Event, Json, NewDelivery, NewEvent, State, new_id
 from service.routing import AMOCRM, ERP, WEBHOOK
 from service.sources import amocrm_webhook_form, bracket_form
 from service.sources.amocrm_webhook_form import Hook, StageChange, UnreadableHook
@@ -35,19 +35,59 @@ def hook_events(
         hook = amocrm_webhook_form.read(bracket_form.parse(body))
     except (bracket_form.FormError, UnreadableHook) as error:
         return [_unreadable(body, str(error), now)]
-    if not creations:
-        made = tuple(("leads", "add", str(one.lead_id)) for one in hook.created)
-        hook = replace(hook, created=(), others=(*hook.others, *made))
     if reason := _foreign(hook, configured_subdomain, account_id):
         return [_nowhere(body, hook, reason, now)]
-    seen: Counter[str] = Counter()
-    events = [_change(change, hook, seen, now) for change in (*hook.created, *hook.changes)]
+    events = _changes(hook, now, creations)
     if hook.broken:
         events.append(_broken(hook, now))
     if events:
         return events
+    made = [("leads", "add", str(one.lead_id)) for one in hook.created]
+    hook = replace(hook, others=(*hook.others, *made))
     kinds = ", ".join(sorted({f"{entity}[{action}]" for entity, action, _ in hook.others})[:5])
     return [_nowhere(body, hook, f"not_routed: {kinds} is no change of stage", now)]
+
+
+def kept_events(
+    event: Event, *, configured_subdomain: str | None, account_id: int | None, now: float, creations: bool
+) -> list[NewEvent]:
+    """The events of a hook that was kept since it went nowhere, by what is known now; empty: nothing more is known."""
+    data = event.data
+    if event.raw is not None:
+        if data.get("cut"):
+            return []
+        body = event.raw.encode()
+        return hook_events(
+            body, configured_subdomain=configured_subdomain, account_id=account_id, now=now, creations=creations
+        )
+    told = [_told(one) for one in data.get("changes") or ()]
+    hook = Hook(
+        data.get("account_id"),
+        data.get("subdomain"),
+        tuple(one for one in told if not one.is_new),
+        (),
+        tuple(one for one in told if one.is_new),
+    )
+    return [] if _foreign(hook, configured_subdomain, account_id) else _changes(hook, now, creations)
+
+
+def _changes(hook: Hook, now: float, creations: bool) -> list[NewEvent]:
+    seen: Counter[str] = Counter()
+    counted = (*hook.created, *hook.changes) if creations else hook.changes
+    return [_change(change, hook, seen, now) for change in counted]
+
+
+def _told(data: Mapping[str, Any]) -> StageChange:
+    """Back from change_data."""
+    return StageChange(
+        data["lead_id"],
+        data.get("pipeline_id"),
+        data["status_id"],
+        data.get("old_status_id"),
+        data.get("old_pipeline_id"),
+        data.get("at"),
+        is_new=data.get("kind") == "add",
+    )
 
 
 def change_data(change: StageChange) -> dict[str, Json]:

@@ -113,6 +113,8 @@ class Wired:
             ours=lambda deadline: [{"disabled": False, "settings": ["status_lead"]}],
             events=("status_lead",),
         )
+        self.account_id = lambda: 1
+        self.name_longest = lambda: 255
         self.erp_client = SimpleNamespace(
             login=lambda total: Login(),
             may_create=lambda entity, total: True,

@@ -19,6 +19,7 @@ from service.operator.pages import delivery_row, destinations, filters, links, s
 from service.operator.pages.blueprint import back_to, bp, show, who
 from service.operator.resends import Resends
 from service.operator.words.numbers import ngettext
+from service.rerouting import send_again
 from service.routing import AMOCRM
 
 ACTS = ("retry", "discard")
@@ -150,7 +151,7 @@ def do_many() -> Response:
     ids = tuple(delivery.id for delivery in dealpost.store.reading.find(where, LOOKED_AT).rows)
     try:
         count = (
-            dealpost.store.operations.retry(where, who(), expected)
+            send_again(dealpost, where, who(), expected)
             if act == "retry"
             else dealpost.store.operations.discard(where, who(), expected)
         )

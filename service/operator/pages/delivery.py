@@ -18,6 +18,7 @@ from service.operator.pages.correct import correctable
 from service.operator.pages.journey import whole
 from service.operator.pages.standing import of_rows, situations
 from service.operator.words.numbers import ngettext
+from service.rerouting import anew, reroute, send_again
 from service.routing import AMOCRM, ERP
 from service.situations.rows import Standing
 from service.situations.rules import tried_until
@@ -49,7 +50,7 @@ def delivery(delivery_id: int) -> Response:
             lead_id=None if delivery.email else delivery.lead_id,
         )
         behind = max(0, dealpost.store.reading.count(same) - 1)
-    resendable = delivery.state in RESENDABLE and delivery.destination != NOWHERE
+    resendable = delivery.state in RESENDABLE and (delivery.destination != NOWHERE or bool(anew(dealpost, event)))
     took = (attempts[-1].finished_at or now) - delivery.received_at if attempts else 0.0
     return show(
         "delivery.html",
@@ -185,7 +186,15 @@ def further_links(dealpost: Dealpost, delivery: Delivery) -> list[Link]:
 @bp.post("/<int:delivery_id>/retry")
 def retry(delivery_id: int) -> Response:
     dealpost, delivery, _event = find_or_404(delivery_id)
-    if dealpost.store.operations.retry(Filter(ids=(delivery.id,)), who(), at_once=True):
+    if delivery.destination == NOWHERE:
+        if (done := reroute(dealpost, delivery, who())) is None:
+            flash(_("By today's rules it goes nowhere still, so nothing was sent."), "warn")
+            return back_to("pages.delivery", delivery_id=delivery.id)
+        flash(_("It was routed anew, by today's rules."), "ok")
+        event = dealpost.store.reading.event(done.event_ids[0])
+        sent = event.deliveries[0].id if event is not None and event.deliveries else delivery.id
+        return back_to("pages.delivery", delivery_id=sent)
+    if send_again(dealpost, Filter(ids=(delivery.id,)), who(), at_once=True):
         again = dealpost.store.reading.delivery(delivery.id) or delivery
         standing = of_rows(dealpost, [again])[delivery.id]
         title = destinations.title(delivery.destination, dealpost)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from outbox.message import State
+from outbox.message import Dedupe, State
 from outbox.queries import Changed, Filter
 from outbox.store import Store
 from tests.integration.store.make import Clock, claim, event, finish, lane, only
@@ -143,3 +143,30 @@ def test_ten_thousand_rows_go_out_in_one_go(store: Store) -> None:
         )
     assert store.operations.retry(Filter(cause="refused"), "olga", 10_000) == 10_000
     assert store.reading.count_states(Filter())[State.PENDING] == 10_000
+
+
+def test_events_take_the_place_of_a_row_that_went_nowhere(store: Store) -> None:
+    old = row(store, destination="-", key=None, state=State.DEAD, reason="unreadable: x", cause="unreadable_hook")
+    assert store.operations.retry(Filter(ids=(old,)), "olga") == 0, "by itself it goes nowhere"
+    first, second = event("ann@x", dedupe=Dedupe("one")), event("bob@x", dedupe=Dedupe("two"))
+    assert store.operations.replace_nowhere(old, [first, second], "olga") == [first.id, second.id]
+    found = store.reading.delivery(old)
+    assert found is not None and (found.state, found.cause) == (State.SKIPPED, "")
+    assert found.reason == f"superseded: routed anew as events {first.id}, {second.id}"
+    assert [only(store, one.id).state for one in (first, second)] == [State.PENDING] * 2
+    (action,) = store.reading.actions(10)
+    assert (action.who, action.what, action.detail["delivery"]) == ("olga", "retry", old)
+
+
+def test_what_was_known_before_takes_the_place_of_such_a_row_and_is_not_stored_twice(store: Store) -> None:
+    (receipt,) = store.intake.accept([event("ann@x", dedupe=Dedupe("one"))])
+    old = row(store, destination="-", key=None, state=State.SKIPPED, reason="foreign_account: x")
+    assert store.operations.replace_nowhere(old, [event("ann@x", dedupe=Dedupe("one"))], "olga") == [receipt.id]
+    assert store.reading.count(Filter(destination="amocrm")) == 1
+
+
+def test_no_other_row_is_replaced(store: Store) -> None:
+    one = dead(store)
+    for other in (one, 999):
+        assert store.operations.replace_nowhere(other, [event("bob@x")], "olga") == []
+    assert store.reading.count(Filter()) == 1 and store.reading.actions(10) == []

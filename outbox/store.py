@@ -103,6 +103,9 @@ class Reading(Protocol):
 
     def actions(self, limit: int, after: int | None = None) -> list[Action]: ...
 
+    def actions_on(self, delivery_id: int, limit: int = 50) -> list[Action]:
+        """What people did to this one by itself, newest first."""
+
 
 class Operations(Protocol):
     """For operators: each deed in one transaction with its line in the action log. Where rows were named by their ids

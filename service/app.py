@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         subdomain=settings.amocrm.subdomain,
         creations=settings.amocrm.counts_creations,
     )
-    problem_json.register(app, _noted(wiring, keys))
+    problem_json.register(app, _noted(wiring, keys), connect.shown)
     auth.csrf.init_app(app)  # type: ignore[no-untyped-call]
     # Whoever takes a person's POST calls csrf.protect(); a look at every request would cost each accepted event.
     app.before_request_funcs.clear()

@@ -64,10 +64,15 @@ DETAILS = {
 }
 
 
-def register(app: Flask, told: Callable[[Refusal], None] = lambda refusal: None) -> None:
+def register(
+    app: Flask,
+    told: Callable[[Refusal], None] = lambda refusal: None,
+    shown: Callable[[HTTPException], Response | HTTPException] = lambda error: error,
+) -> None:
     """Every error under the machines' addresses is told in the machines' shape, and no trace leaves the dealpost.
 
-    told: called with each refusal before it is answered; whatever it raises changes no answer.
+    shown: the same for people. told: called with each refusal before it is answered; whatever it raises changes no
+    answer.
     """
 
     def refuse(refusal: Refusal) -> Response:
@@ -90,7 +95,7 @@ def register(app: Flask, told: Callable[[Refusal], None] = lambda refusal: None)
     def failed(error: HTTPException) -> Response | HTTPException:
         code = error.code or 500
         if code < 400 or not request.path.startswith(MACHINES):
-            return error
+            return shown(error)
         if code == 405:
             methods = set(getattr(error, "valid_methods", None) or ()) - {"OPTIONS", "HEAD"}
             allowed = " or ".join(sorted(methods))

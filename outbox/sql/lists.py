@@ -98,11 +98,12 @@ class Lists:
 
     def actions(self, limit: int, after: int | None = None) -> list[Action]:
         sql = "SELECT * FROM actions WHERE id < ? ORDER BY id DESC LIMIT ?"
-        rows = self.database.rows(sql, (2**63 - 1 if after is None else after, limit))
-        return [
-            Action(row["id"], row["at"], row["who"], row["what"], row["count"], json.loads(row["detail"]))
-            for row in rows
-        ]
+        return [action(row) for row in self.database.rows(sql, (2**63 - 1 if after is None else after, limit))]
+
+    def actions_on(self, delivery_id: int, limit: int = 50) -> list[Action]:
+        sql = "SELECT * FROM actions WHERE detail LIKE ? OR detail LIKE ? ORDER BY id DESC LIMIT ?"
+        named = f'%"delivery":{delivery_id}'
+        return [action(row) for row in self.database.rows(sql, (f"{named}}}%", f"{named},%", limit))]
 
     # The last one: in a class, its name hides the builtin from all annotations that follow.
     def find(self, where: Filter, limit: int, after: int | None = None, oldest_first: bool = False) -> Page:
@@ -110,6 +111,10 @@ class Lists:
             ids = filters.matching(db, where, limit + 1, after, oldest_first=oldest_first)
             rows = by_ids(db, ids[:limit])
         return Page(tuple(rows), ids[limit - 1] if len(ids) > limit else None)
+
+
+def action(row: Row) -> Action:
+    return Action(row["id"], row["at"], row["who"], row["what"], row["count"], json.loads(row["detail"]))
 
 
 def events(db: Transaction, ids: list[str]) -> list[Event]:

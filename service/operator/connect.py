@@ -11,6 +11,7 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from outbox.outcome import DeliveryError
@@ -116,7 +117,7 @@ def links(store: Store) -> ConsentLinks:
 def page(status: int, head: str, words: str, form: str = "", code: str = "", referer: str = "") -> Response:
     """A small page of our own: the pages of the outbox need a sign-in, this one may not."""
     body = render_template(
-        "connect.html",
+        "quiet.html",
         lang=str(get_locale()),
         head=head,
         words=words,
@@ -129,3 +130,12 @@ def page(status: int, head: str, words: str, form: str = "", code: str = "", ref
         back_words=_("To the overview"),
     )
     return Response(body, status, content_type="text/html; charset=utf-8")
+
+
+def shown(error: HTTPException) -> Response | HTTPException:
+    """An address that is none, for somebody with a browser; programs get the bare answer."""
+    if error.code != 404 or not request.accept_mimetypes.accept_html:
+        return error
+    return page(
+        404, _("There is nothing here."), _("The address may be mistyped, or what stood here was cleared away.")
+    )

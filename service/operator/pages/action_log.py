@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from outbox.queries import Action
 from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import destinations
+from service.operator.pages import delivery_row, destinations
 from service.operator.pages.blueprint import bp, show
 
 PAGE = 50
@@ -29,6 +29,7 @@ class Entry:
     count: str
     detail: str
     link: str
+    whom: str
 
 
 @bp.get("/log")
@@ -45,7 +46,8 @@ def action_log() -> Response:
 
 def _entry(dealpost: Dealpost, action: Action, now: float) -> Entry:
     delivery = action.detail.get("delivery_id") or action.detail.get("delivery") or action.detail.get("id")
-    link = url_for("pages.delivery", delivery_id=delivery) if isinstance(delivery, int) else ""
+    row = dealpost.store.reading.delivery(delivery) if isinstance(delivery, int) else None
+    link = url_for("pages.delivery", delivery_id=row.id) if row else ""
     return Entry(
         at=words.when(action.at, now),
         exact=words.exact(action.at),
@@ -54,6 +56,7 @@ def _entry(dealpost: Dealpost, action: Action, now: float) -> Entry:
         count=words.number(action.count),
         detail=_detail(dealpost, action.detail),
         link=link,
+        whom=f"{delivery_row.person(row)}, {delivery_row.event(row, dealpost)}" if row else "",
     )
 
 

@@ -40,6 +40,8 @@ def guard() -> Any:
         return None
     looks = request.method in ("GET", "HEAD", "OPTIONS") or request.endpoint in OPEN_TO_VIEWERS
     refused = (viewer_required if looks else operator_required)(lambda: None)()
+    if refused is not None and refused.status_code == 403 and request.accept_mimetypes.accept_html:
+        abort(403)
     if refused is None and request.method == "POST":
         csrf.protect()  # type: ignore[no-untyped-call]
     return refused

@@ -49,6 +49,9 @@ def stumbled(error: Exception) -> Response | HTTPException:
     if isinstance(error, HTTPException):
         if error.code == 404:
             return _page(404, "search", _("There is nothing here."), _("It may have been cleared away, or mistyped."))
+        if error.code == 403 and g.get("sign_in", "") != "closed":
+            words_ = _("This needs the sign-in of somebody who may change things. Nothing was changed.")
+            return _page(403, "eye", _("You may look, but not change anything."), words_)
         return error
     if not (isinstance(error, StoreUnavailable | OSError) or _of_a_database(error)):
         rule = request.url_rule.rule if request.url_rule else "an unknown address"

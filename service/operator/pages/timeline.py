@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext as _
 
 from outbox.message import Attempt, Delivery, State
+from outbox.queries import Action
 from outbox.retry import SCHEDULE
 from service.current import Dealpost
 from service.operator import words
@@ -24,6 +25,9 @@ LOOK = {
     "paused": ("pause", "warn"),
     "interrupted": ("warning", "warn"),
 }
+
+DEEDS = ("correct", "retry", "discard", "try")
+"""What people do to a single delivery."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,19 @@ def steps(
     nodes = [_accepted(dealpost, delivery, sender)]
     before, number = delivery.received_at, 0
     last_failed = max((a.id for a in attempts if a.outcome in ("failed", "dead")), default=0)
-    for attempt in attempts:
-        waited = attempt.at - before
+    done = [one for one in dealpost.store.reading.actions_on(delivery.id) if one.what in DEEDS]
+    both: list[Attempt | Action] = [*attempts, *done]
+    for one in sorted(both, key=lambda one: one.at):
+        waited = one.at - before
         if waited >= 1 and len(nodes) > 1:
             nodes.append(Step("wait", note=_wait_words(waited, nodes[-1].icon == "pause")))
-        number += attempt.outcome not in ("paused", "interrupted")
-        nodes.append(_attempt(attempt, number, title, attempt.id == last_failed))
-        before = attempt.finished_at or attempt.at
+        if isinstance(one, Action):
+            nodes.append(_deed(one))
+            before = one.at
+            continue
+        number += one.outcome not in ("paused", "interrupted")
+        nodes.append(_attempt(one, number, title, one.id == last_failed))
+        before = one.finished_at or one.at
     nodes += _coming(delivery, number, before, title, now, standing)
     return nodes
 
@@ -75,6 +85,22 @@ def _accepted(dealpost: Dealpost, delivery: Delivery, sender: str) -> Step:
     return Step(
         "node", "book", "ok", words.clock(delivery.received_at, seconds=True), words.exact(delivery.received_at),
         _("Event accepted:"), delivery_row.event(delivery, dealpost), note,
+    )  # fmt: skip
+
+
+def _deed(one: Action) -> Step:
+    """What somebody did to this delivery, with what was corrected."""
+    was = one.detail.get("before")
+    values = was if isinstance(was, Mapping) else {}
+    inner = values.get("data")
+    data = inner if isinstance(inner, Mapping) else {}
+    old = str(values.get("email") or data.get("email") or data.get("dealName") or "")
+    note = _("before: %(value)s", value=old) if one.what == "correct" and old else ""
+    head = _("%(who)s:", who=one.who or _("Somebody"))
+    icon = {"correct": "pen", "discard": "stroke"}.get(one.what, "user")
+    return Step(
+        "node", icon, "blue", words.clock(one.at, seconds=True), words.exact(one.at), head,
+        words.action_words(one.what), note,
     )  # fmt: skip
 
 

@@ -113,14 +113,17 @@
       dress();
       const after = find("#headline");
       if (after && meaning !== after.dataset.meaning) find("#spoken").textContent = after.textContent.trim();
-      if (lost) { lost = false; main().classList.remove("stale"); }
+      if (lost) { lost = false; main().classList.remove("stale"); find("#lost").remove(); }
     } catch (error) {
       if (!lost) {
         lost = true;
         main().classList.add("stale");
         find("#spoken").textContent = texts.lost;
-        const updated = find("#updated");
-        if (updated) updated.parentNode.textContent = texts.lost;
+        const banner = document.createElement("div");
+        banner.id = "lost";
+        banner.className = "banner banner-bad lost";
+        banner.textContent = texts.lostAt.replace("#", main().dataset.updated);
+        main().before(banner);
       }
     }
   }

@@ -74,6 +74,7 @@ def action_words(what: str) -> str:
         "discard": _("cancelled"),
         "pause": _("paused"),
         "resume": _("resumed"),
+        "try": _("tried one"),
         "correct": _("corrected and sent"),
         "connect": _("connected amoCRM"),
         "disconnect": _("disconnected amoCRM"),

@@ -76,7 +76,8 @@ class Api:
         reply = self._answered(method, path, params, json, of_rows)
         if reply.status == 404 and (method == "DELETE" or (method == "GET" and of_rows and errors.is_own(reply.body))):
             return None
-        error = errors.classify(reply.status, reply.headers, reply.body, what, of_rows=of_rows)
+        words = reply.body if 200 <= reply.status < 300 else reply.words
+        error = errors.classify(reply.status, reply.headers, words, what, of_rows=of_rows)
         if error is not None:
             if reply.status == 429:
                 self._pace.slow_down(error.retry_after)
@@ -87,7 +88,7 @@ class Api:
             if error.cause == "amocrm_moved":
                 error.params["host"] = urlsplit(self._tokens.base_url()).netloc
             if error.pause is None and not error.outage and reply.status in (400, 409, 422):
-                raise Rejected(error, errors.refusal(reply.body))
+                raise Rejected(error, errors.refusal(words))
             raise error
         if reply.status == 204 or (method == "DELETE" and not reply.body.strip()):
             return None

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from service.network.http import NoAnswer, Reply
-from service.network.redaction import HIDDEN, SECRET_HEADERS, SECRET_KEYS, kept, masked_headers, masked_url, secrets_in
+from service.network.redaction import HIDDEN, SECRET_KEYS, kept, masked_headers, masked_url, sent_secrets
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,7 @@ def exchange_of(
     access_token, api_key, secret and code in bodies and queries, whole JSON or cut; our hook's address; and wherever
     else the same values turn up in the answer. In answers `code` stays: there it is the code of an error.
     """
-    secrets = tuple(secrets_in(json)) + tuple(secrets_in(data if isinstance(data, Mapping) else None))
-    for name, value in (headers or {}).items():
-        if name.lower() in SECRET_HEADERS:
-            secrets += (value.rpartition(" ")[2],)
+    secrets = sent_secrets(url, headers, json, data)
     if json is not None:
         body = json_module.dumps(json, ensure_ascii=False)
     elif isinstance(data, Mapping):

@@ -23,7 +23,7 @@ from requests.utils import get_auth_from_url
 from urllib3.exceptions import HTTPError
 
 from service.network.deadline import Call, Pool, TlsPool, thread, tls_context
-from service.network.redaction import masked, masked_url
+from service.network.redaction import hide, masked, masked_url, sent_secrets
 from service.version import VERSION
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -35,7 +35,10 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer that came in whole. seconds: from the call to the last byte. url: as sent, its secrets masked."""
+    """An answer that came in whole. seconds: from the call to the last byte. url: as sent, its secrets masked.
+
+    secrets: what the request bore, which the other side may repeat.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)  # case-insensitive
@@ -43,6 +46,12 @@ class Reply:
     seconds: float
     method: str
     url: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def words(self) -> bytes:
+        """The body for what is kept of its words: without what the request bore, and other secrets."""
+        return masked(hide(self.text, self.secrets), errors=True).encode()
 
     @property
     def text(self) -> str:
@@ -134,12 +143,13 @@ class Http:
             sent_headers.setdefault("Content-Type", "application/json")
         elif isinstance(data, str):
             data = data.encode()
+        secrets = sent_secrets(url, sent_headers, json, data)
         method = method.upper()
         repeat = method in REPEATABLE
         while True:
             call = Call(self._monotonic, self.connect, end)
             try:
-                reply = self._once(call, started, method, url, sent_headers, params, data)
+                reply = self._once(call, started, method, url, sent_headers, params, data, secrets)
             except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
                 fault = _fault(error, call, method, url, self._monotonic() - started)
             else:
@@ -175,6 +185,7 @@ class Http:
         headers: Mapping[str, str],
         params: Any,
         data: Mapping[str, Any] | bytes | None,
+        secrets: tuple[str, ...],
     ) -> Reply:
         thread.call = call
         try:
@@ -198,6 +209,7 @@ class Http:
                     seconds=self._monotonic() - started,
                     method=method,
                     url=masked_url(response.url or url),
+                    secrets=secrets,
                 )
         finally:
             thread.call = None

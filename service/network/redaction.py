@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 BODY_KEPT = 4096
 HIDDEN = "[hidden]"
@@ -15,6 +15,8 @@ _NAMES = "key|password|username|client_secret|refresh_token|access_token|api_key
 _IN_JSON = re.compile(rf'(?<![A-Za-z0-9_])(?:{_NAMES})(?P<quote>\\*")\s*:\s*', re.IGNORECASE)
 _IN_FORM = re.compile(rf"((?:^|[?&;])(?:{_NAMES})=)[^&#\"'\s\\<]*", re.IGNORECASE)
 _IN_PATH = re.compile(r"(webhooks\\?/amocrm\\?/)[^\s\"'\\/?&#<]+")  # our own hook's address, as amoCRM is told it
+_JWT = re.compile(r"\beyJ[\w-]{10,}(?:\.[\w-]*){0,2}")  # any access token, also one that is not ours any more
+_SCHEME = re.compile(r"\b(Basic|Bearer)(\s+)[\w+/.=~-]{6,}", re.IGNORECASE)
 _USER = re.compile(r"(?<=://)[^\s/?#\"'<>@\\]+@")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _NESTED = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]]', re.DOTALL)
@@ -40,6 +42,7 @@ def masked(text: str, *, errors: bool = False) -> str:
         out.append(f"{quote}{HIDDEN}{quote}")
     out.append(text[done:])
     text = without_users(_IN_PATH.sub(rf"\1{HIDDEN}", "".join(out)))
+    text = _JWT.sub(HIDDEN, _SCHEME.sub(rf"\1\2{HIDDEN}", text))
     return _IN_FORM.sub(lambda m: m[0] if errors and "code=" in m[1].lower() else m[1] + HIDDEN, text)
 
 
@@ -90,17 +93,34 @@ def secrets_in(value: Any) -> Iterator[str]:
             yield from secrets_in(inner)
 
 
-def _hide(text: str, secrets: tuple[str, ...]) -> str:
+def sent_secrets(url: str, headers: Mapping[str, str] | None, json: Any, data: Any) -> tuple[str, ...]:
+    """The secrets that a request bears, in its body, its headers and its address."""
+    found = [*secrets_in(json), *secrets_in(data if isinstance(data, Mapping) else None)]
+    found += [value.rpartition(" ")[2] for name, value in (headers or {}).items() if name.lower() in SECRET_HEADERS]
+    try:
+        password = urlsplit(url).netloc.rpartition("@")[0].partition(":")[2]
+    except ValueError:
+        password = ""
+    found += [password, unquote(password)]
+    return tuple(dict.fromkeys(one for one in found if one))
+
+
+def hide(text: str, secrets: tuple[str, ...]) -> str:
+    """A text without these secrets, as they are or as JSON and addresses write them."""
     for secret in secrets:
-        if len(secret) >= 6:  # a shorter one would tear innocent figures out of the answer
-            text = text.replace(secret, HIDDEN).replace(json.dumps(secret)[1:-1], HIDDEN)
+        for form in dict.fromkeys((secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1],
+                                   quote(secret, safe=""))):  # fmt: skip
+            if len(form) >= 6:
+                text = text.replace(form, HIDDEN)
+            elif len(form) >= 4:  # a short one could tear innocent words and figures apart
+                text = re.sub(rf"(?<![^\W_]){re.escape(form)}(?![^\W_])", HIDDEN, text)
     return text
 
 
 def kept(text: str, secrets: tuple[str, ...], *, errors: bool = False) -> str:
     size = len(text.encode("utf-8", "replace"))
     # Cut first, since masking all of a long answer is wasted; far enough for masked text to fill what is kept.
-    text = masked(_hide(text[: BODY_KEPT * 8], secrets), errors=errors)
+    text = masked(hide(text[: BODY_KEPT * 8], secrets), errors=errors)
     if size <= BODY_KEPT:
         return text
     return text.encode("utf-8", "replace")[:BODY_KEPT].decode("utf-8", "ignore") + f"… ({size} bytes in all)"
@@ -108,6 +128,6 @@ def kept(text: str, secrets: tuple[str, ...], *, errors: bool = False) -> str:
 
 def masked_headers(headers: Mapping[str, str], secrets: tuple[str, ...]) -> dict[str, str]:
     return {
-        name: HIDDEN if name.lower() in SECRET_HEADERS else masked(_hide(value, secrets))[:512]
+        name: HIDDEN if name.lower() in SECRET_HEADERS else masked(hide(value, secrets))[:512]
         for name, value in list(headers.items())[:50]
     }

@@ -98,7 +98,7 @@ class TokenEndpoint:
                 )
             except NoAnswer as fault:
                 raise _whole(errors.no_answer(fault, what)) from None
-        error = errors.classify(reply.status, reply.headers, reply.body, what)
+        error = errors.classify(reply.status, reply.headers, reply.words, what)
         if error is not None:
             raise _whole(error)
         try:
@@ -111,14 +111,14 @@ class TokenEndpoint:
         return payloads.whole(node.get("id")), host
 
     def _refuse(self, reply: Reply, what: str) -> None:
-        detail = errors.words(reply.body)
+        detail = errors.words(reply.words)
         if reply.status == 404 or "invalid account" in detail.lower():
             raise TokenRefused("place", detail or "no such account", reply.status)
         # A 400 or 401 without words is some gateway's: nothing final is concluded from it.
         if reply.status in (400, 401, 422) and detail:
             blamed = any(word in detail.lower() for word in CLIENT_WORDS)
             raise TokenRefused("client" if blamed else "grant", detail, reply.status)
-        error = errors.classify(reply.status, reply.headers, reply.body, what)
+        error = errors.classify(reply.status, reply.headers, reply.words, what)
         if error is None:
             return
         if reply.status == 429:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from service.destinations.records.rukovoditel.refusals import ITEMS_LACKING, err
 from service.destinations.records.rukovoditel.replies import Garbled, Refused, Success, read_reply
 from service.network.exchange import exchange_of
 from service.network.http import Http, NoAnswer, Reply
+from service.network.redaction import hide
 
 CONNECT, TOTAL = 5.0, 30.0
 """Seconds for a request."""
@@ -54,8 +55,13 @@ class Client:
             keep(exchange_of(at, "POST", settings.url, json=body, answer=answer).as_dict())
         if isinstance(answer, NoAnswer):
             raise answer
+        location = _place(answer.headers.get("Location", ""))
         try:
-            return read_reply(answer.status, answer.text, _place(answer.headers.get("Location", "")))
+            said = read_reply(answer.status, answer.text, location)
+            return replace(said, before=hide(said.before, answer.secrets)) if said.before else said
+        except Refused:
+            # Its words are kept, and may repeat what we sent.
+            return read_reply(answer.status, answer.words.decode(), location)
         except Garbled as fault:
             fault.retry_after = _seconds(answer.headers.get("Retry-After"))
             raise

@@ -149,7 +149,11 @@ class Maintenance(Protocol):
         """
 
     def forget(self, email: str, who: str) -> int:
-        """Erase a person: events, deliveries, attempts, key-value entries of this e-mail. -> how many events."""
+        """Erase a person: events, deliveries, attempts and key-value entries of this e-mail, what the rows of others
+        tell of it, and what was left of it in the files. -> how many events."""
+
+    def probe(self) -> None:
+        """Store an event as an intake does, and take it back; raises what keeps events from being stored."""
 
     def size(self) -> int:
         """Bytes that the store takes, its log with them."""

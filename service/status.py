@@ -52,7 +52,7 @@ def workers_now(dealpost: Dealpost) -> list[dict[str, Any]]:
 
 def write_probe(store: Store) -> None:
     """A write that proves that events can be stored. Raises what the store raises."""
-    store.key_values.put("health", "probe", store.now())
+    store.maintenance.probe()
 
 
 def token_now(dealpost: Dealpost) -> dict[str, Any]:

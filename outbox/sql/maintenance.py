@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from outbox.failpoints import failpoint
-from outbox.masking import masked_email
-from outbox.message import State
+from outbox.message import NOWHERE, NewDelivery, NewEvent, State, new_id
 from outbox.sql.database import Database, Transaction
-from outbox.sql.operations import write_action
-from outbox.sql.rows import chunks, marks
+from outbox.sql.forget import delete, forget
+from outbox.sql.intake import add, ready
+from outbox.sql.rows import encode
+from outbox.sql.shared import OVERWRITE, VALUE
 
 PRUNED = (State.DELIVERED, State.SKIPPED, State.DISCARDED)
 
@@ -48,7 +49,7 @@ class Upkeep(Protocol):
         """Some rows were deleted in this transaction: give a bounded part of their room back."""
 
     def overwrite(self) -> None:
-        """From now on nothing that is deleted may be left readable in the files."""
+        """A person was erased: nothing of what is deleted may be left readable in the files."""
 
     def last_numbers(self) -> dict[str, int]:
         """By table the highest number that a row ever had, as it may have been deleted since."""
@@ -96,45 +97,18 @@ class Maintenance:
         return len(ids)
 
     def forget(self, email: str, who: str) -> int:
-        """All rows that bear this e-mail, and what is over of the deals that were theirs. What is left of them in the
-        log of the database goes with the next checkpoint, since deleted pages are overwritten."""
-        self._upkeep.overwrite()
         with self.database.write() as db:
-            sql = f"SELECT id, lead_id FROM deliveries {db.index('deliveries_email')} WHERE email = ?"
-            rows = db.rows(sql, (email,))
-            ids = {row["id"] for row in rows}
-            for lead_id in {row["lead_id"] for row in rows} - {None}:
-                sql = (
-                    f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ? AND email IS NULL "
-                    "AND ended_at IS NOT NULL"
-                )
-                ids |= {row["id"] for row in db.rows(sql, (lead_id,))}
-            sql = (
-                "SELECT d.id FROM events e JOIN deliveries d ON d.event_id = e.id "
-                f"WHERE e.raw IS NOT NULL AND {db.contains('lower(e.raw)')}"
-            )
-            ids |= {row["id"] for row in db.rows(sql, (email,))}
-            count = delete(db, sorted(ids))
-            end = f":{email}"
-            sql = "DELETE FROM key_values WHERE key = ? OR substr(key, length(key) - ?) = ?"
-            db.execute(sql, (email, len(end) - 1, end))
-            sql = f"UPDATE actions SET detail = '{{\"forgotten\":true}}' WHERE {db.contains('lower(detail)')}"
-            db.execute(sql, (email,))
-            failpoint("forget-before-commit")
-            write_action(db, self.database.now(), who, "forget", count, {"email": masked_email(email)})
+            count = forget(db, email, who, self.database.now())
+        self._upkeep.overwrite()
         return count
 
-
-def delete(db: Transaction, ids: list[int]) -> int:
-    """Delete deliveries and those of their events that have no other. -> how many events."""
-    count = 0
-    for part in chunks(ids):
-        sql = f"SELECT DISTINCT event_id FROM deliveries WHERE id IN ({marks(part)})"
-        events = [row["event_id"] for row in db.rows(sql, part)]
-        db.execute(f"DELETE FROM deliveries WHERE id IN ({marks(part)})", part)
-        count += db.execute(
-            f"DELETE FROM events WHERE id IN ({marks(events)}) "
-            "AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id)",
-            events,
-        )
-    return count
+    def probe(self) -> None:
+        with self.database.write() as db:
+            now = self.database.now()
+            event = NewEvent(new_id(now), "probe", {}, "probe", "", now, (NewDelivery(NOWHERE, state=State.SKIPPED),))
+            # What is only rolled back never meets a full disk, so that something is committed beside it.
+            db.execute("SAVEPOINT probe")
+            add(db, [ready(event, now)], now)
+            db.execute("ROLLBACK TO SAVEPOINT probe")
+            db.execute("RELEASE SAVEPOINT probe")
+            db.execute(f"{VALUE} (?, ?, ?, 1, ?) {OVERWRITE}", ("health", "probe", encode(now), now))

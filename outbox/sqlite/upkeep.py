@@ -82,13 +82,17 @@ class Upkeep:
     def overwrite(self) -> None:
         """Deleted rows leave copies in free pages and, where others were moved, between them: so all is written anew,
         and the log, which holds the old pages, is cut to nothing."""
-        with self.database.lock.held(PATIENCE), unavailable(self.database.path):
-            self.database.files.check()
-            self.database.connection().execute("VACUUM")
-        for _ in range(TRIES):
-            if self.database.empty_log():
-                return
-        raise StoreUnavailable("the log could not be emptied, as it is being read; it is with the service's next stop")
+        try:
+            with self.database.lock.held(PATIENCE), unavailable(self.database.path):
+                self.database.files.check()
+                self.database.connection().execute("VACUUM")
+            if not any(self.database.empty_log() for _ in range(TRIES)):
+                raise StoreUnavailable("its log is being read")
+        except StoreUnavailable as error:
+            raise StoreUnavailable(
+                f"The rows are erased, but what is left of them in the files could not be overwritten yet ({error}). "
+                "Give the command again"
+            ) from error
 
 
 def refuse(path: str, store: str) -> None:

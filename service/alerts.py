@@ -12,6 +12,8 @@ from flask import Flask
 from flask_babel import force_locale
 from flask_babel import gettext as _
 
+from outbox.clock import was_before
+from outbox.message import StoreUnavailable
 from outbox.store import Store
 from service.causes import CAUSES
 from service.config import Settings
@@ -30,7 +32,7 @@ AGAIN = 3600.0
 
 SHOWN = (
     "destination", "missing", "account", "address", "since", "lesson", "lessons", "job", "count", "state", "cause",
-    "stage", "pipeline", "ends", "usual", "source", "event_name", "free",
+    "stage", "pipeline", "ends", "usual", "source", "event_name", "free", "fault",
 )  # fmt: skip
 """Params that an alert may show: none of them tells of a student."""
 
@@ -47,6 +49,7 @@ class Alerts:
         self._store: Store = dealpost.store
         self._settings: Settings = dealpost.settings
         self._counters = dealpost.wiring.counters
+        self._told: dict[str, float] = {}  # for as long as the store does not answer
         self._send = by_apprise(dealpost.settings) if send is None else send
         self._waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True, name="alerts")
@@ -64,16 +67,28 @@ class Alerts:
         shown = _harmless(params)
         key = f"{cause}:{shown.get('destination') or shown.get('job') or ''}"
         now = self._store.now()
-        before = self._store.key_values.get(NAMESPACE, key)
-        if before is not None and now - before.value["at"] < AGAIN:
+        if was_before(self._last(key), now, AGAIN):
             return False
+        self._told[key] = now
         title, text = self.words(cause, params)
         logger.warning("Alert: %s %s", title, text)
-        self._store.key_values.put(NAMESPACE, key, {"at": now, "cause": cause, "params": shown, "title": title})
-        self._tidy()
-        self._counters.add(ALERTS, cause)
         self._waiting.put((title, text))
+        try:
+            self._store.key_values.put(NAMESPACE, key, {"at": now, "cause": cause, "params": shown, "title": title})
+            self._tidy()
+            self._counters.add(ALERTS, cause)
+        except StoreUnavailable as error:
+            logger.error("The alert is not kept, as the store does not answer: %s", error)
         return True
+
+    def _last(self, key: str) -> float | None:
+        """When this was told the last time, also by other processes, and also while nothing can be read or written."""
+        told = self._told.get(key)
+        try:
+            kept = self._store.key_values.get(NAMESPACE, key)
+        except StoreUnavailable:
+            return told
+        return max((at for at in (told, kept.value["at"] if kept else None) if at is not None), default=None)
 
     def words(self, cause: str, params: Mapping[str, Any]) -> tuple[str, str]:
         """(title, what it means and who mends it), in the school's language."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outbox.drain import describe
+from outbox.message import StoreUnavailable
 from outbox.outcome import DeliveryError, PauseKind, Stopping
 from service.current import Dealpost
 from service.heartbeat import Heartbeat, ping
@@ -16,7 +17,7 @@ from service.operator.consent_links import ConsentLinks
 from service.operator.resends import Resends
 from service.operator.sessions import SignedOut
 from service.routing import AMOCRM
-from service.situations.gather import gather
+from service.situations.gather import free_bytes, gather
 from service.situations.rules import find
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,10 @@ JOBS = (
 )
 
 
+class NotDone(Exception):
+    """The job was not done, and a person was told; there is nothing to keep."""
+
+
 class Jobs:
     """Runs a job by its name, whatever goes wrong, and keeps what became of it."""
 
@@ -76,15 +81,18 @@ class Jobs:
         }
 
     def plan(self) -> None:
-        """Show each job before it has run for the first time."""
-        known = {result.name for result in self._results.all()}
+        """Show each job before it has run for the first time, if that can be written."""
         now = self._dealpost.store.now()
-        planned = [
-            JobResult(job.name, job.every, next_at=now + job.every)
-            for job in JOBS
-            if job.shown and job.name not in known
-        ]
-        self._results.put(*planned)
+        try:
+            known = {result.name for result in self._results.all()}
+            planned = [
+                JobResult(job.name, job.every, next_at=now + job.every)
+                for job in JOBS
+                if job.shown and job.name not in known
+            ]
+            self._results.put(*planned)
+        except StoreUnavailable as error:
+            logger.error("The jobs are not shown yet: %s", error)
 
     def run(self, name: str) -> None:
         """Do it now, unless another worker is doing it or has just done it; the first time whoever did it before."""
@@ -118,7 +126,7 @@ class Jobs:
         try:
             outcome = "done"
             detail, params = self._does[job.name]()
-        except Stopping:
+        except (Stopping, NotDone):
             return
         except DeliveryError as error:
             # Known trouble of the other side: the job tries again, and a person hears only of what needs one.
@@ -149,6 +157,16 @@ class Jobs:
         return "missed", {"count": self._dealpost.wiring.missed_changes.fetch()}
 
     def _ping(self) -> Said:
+        """Only a service that accepts lives; whoever waits for the ping hears of a store that takes nothing, too."""
+        try:
+            self._dealpost.store.maintenance.probe()
+        except Exception as error:
+            logger.error("The store takes no events: %s", error)
+            free = free_bytes(self._dealpost)
+            megabytes = "—" if free is None else free // (1024 * 1024)
+            full = "full" in str(error).lower()
+            self._alert("store_full" if full else "store_refuses", {"free": megabytes, "fault": type(error).__name__})
+            raise NotDone from None
         return ("sent" if ping(self._dealpost.settings.heartbeat_url) else "no_address"), {}
 
     def _checkpoint(self) -> Said:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from outbox.message import NewDelivery, NewEvent, State
+from outbox.message import NewDelivery, NewEvent, State, StoreUnavailable
 from outbox.outcome import DeliveryError, PauseKind, Stopping
 from outbox.queries import Filter
 from service import create_app
@@ -218,6 +218,24 @@ def test_an_alert_of_deliveries_counts_them_as_people_do(alerts, count, said):
     assert said in alerts.words("not_delivered", {"count": count})[0]
 
 
+def test_an_alert_needs_no_store_and_is_told_once_while_there_is_none(alerts, store, monkeypatch):
+    def unavailable(*_args, **_kwargs):
+        raise StoreUnavailable("the disk is full")
+
+    with monkeypatch.context() as broken:
+        for name in ("get", "put", "items", "put_many"):
+            broken.setattr(store.key_values, name, unavailable)
+        assert alerts("store_full", {"free": 0})
+        assert not alerts("store_full", {"free": 0})
+        assert alerts("amocrm_reconnect", {"destination": "amocrm"})
+    # It can be read, but still not written.
+    with monkeypatch.context() as full:
+        full.setattr(store.key_values, "put", unavailable)
+        assert not alerts("store_full", {"free": 0})
+    alerts.stop()
+    assert len(alerts.sent) == 2
+
+
 # --- presence and jobs ------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +263,21 @@ def jobs(app, store):
     jobs = Jobs(app.extensions["dealpost"], told, Heartbeat.of(store, "worker"), lambda: False)
     jobs.told = told  # type: ignore[attr-defined]
     return jobs
+
+
+def test_a_store_that_takes_no_events_is_told_of_and_pings_nobody(jobs, store, monkeypatch):
+    pings = []
+    monkeypatch.setattr("service.jobs.ping", lambda url: pings.append(url) or True)
+
+    def unavailable():
+        raise StoreUnavailable("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store.maintenance, "probe", unavailable)
+        jobs.run("ping")
+    assert not pings and [cause for cause, _ in jobs.told] == ["store_full"]
+    jobs.run("ping")
+    assert len(pings) == 1
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)

@@ -1,0 +1,132 @@
+"""A disk that is full, a lock that is held, a folder that cannot be written: told everywhere, and over by itself."""
+
+import base64
+import pathlib
+import re
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from tests.support.processes import ADMIN, API_KEY, Process
+from tests.support.waiting import eventually
+
+KEY = {"Authorization": f"Bearer {API_KEY}"}
+SIGN_IN = {"Authorization": "Basic " + base64.b64encode(":".join(ADMIN).encode()).decode()}
+
+
+class Ears:
+    """A server that hears pings and alerts."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+        ears = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+                ears.heard.append((self.path, body))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_GET = do_POST = answer
+
+            def log_message(self, *_args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+        self.place = f"127.0.0.1:{self.server.server_port}"
+
+    def paths(self) -> list[str]:
+        return [path for path, _ in self.heard]
+
+
+@pytest.fixture
+def ears() -> Iterator[Ears]:
+    ears = Ears()
+    yield ears
+    ears.server.shutdown()
+    ears.server.server_close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A disk of 3 MiB; a folder with a limit by `ulimit` would stay full for good."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True)
+    if done.returncode:
+        pytest.skip("mounting a small disk takes the rights of root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def send(web: Process, number: int) -> int:
+    body = {"email": f"student-{number}@example.com", "lesson": 1}
+    return int(web.call("POST", "/api/tripwire/complete", body=body, headers=KEY)[0])
+
+
+def fill(file: pathlib.Path) -> None:
+    with file.open("wb", buffering=0) as full:
+        for size in (64 * 1024, 512):
+            try:
+                while True:
+                    full.write(b"x" * size)
+            except OSError:
+                continue
+
+
+def test_a_full_disk_is_told_everywhere_and_is_over_without_hands(
+    small_disk: pathlib.Path, run_web: Callable[..., Process], run_worker: Callable[..., Process], ears: Ears
+) -> None:
+    settings = {
+        "DATABASE_URL": f"sqlite:///{small_disk}/dealpost.db",
+        "HEARTBEAT_URL": f"http://{ears.place}/ping",
+        "ALERT_URLS": f"json://{ears.place}/alert",
+        "LOCALE": "en",
+    }
+    web = run_web(**settings)
+    assert send(web, 0) == 202
+    fill(small_disk / "ballast")
+    # The log of the store has room for some more that was made before.
+    eventually(lambda: send(web, 1) == 503, 20)
+    eventually(lambda: web.call("GET", "/readyz")[0] == 503)
+    assert web.call("GET", "/healthz")[0] == 200
+    status, page = web.call("GET", "/outbox", headers=SIGN_IN)
+    assert status == 503 and "New lessons are not accepted now" in page
+    worker = run_worker(**settings)
+    eventually(lambda: "/alert" in ears.paths(), 30)
+    assert "/ping" not in ears.paths()
+    assert any("disk is full" in body for _, body in ears.heard)
+    (small_disk / "ballast").unlink()
+    eventually(lambda: web.call("GET", "/readyz")[0] == 200)
+    assert send(web, 2) == 202
+    assert web.call("GET", "/outbox", headers=SIGN_IN)[0] == 200
+    assert worker.stop() == 0 and web.stop() == 0
+
+
+def test_a_store_that_is_locked_or_broken_is_not_ready(run_web: Callable[..., Process], tmp_path: pathlib.Path) -> None:
+    web = run_web()
+    assert send(web, 0) == 202
+    other = sqlite3.connect(tmp_path / "dealpost-sandbox.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        eventually(lambda: web.call("GET", "/readyz")[0] == 503)
+        assert send(web, 1) == 503
+    finally:
+        other.execute("ROLLBACK")
+    eventually(lambda: web.call("GET", "/readyz")[0] == 200, 30)
+    # The key-value store still takes what is written, and events are refused all the same.
+    other.execute("CREATE TRIGGER refuse BEFORE INSERT ON deliveries BEGIN SELECT RAISE(ABORT, 'no'); END")
+    eventually(lambda: web.call("GET", "/readyz")[0] == 503)
+    other.execute("DROP TRIGGER refuse")
+    eventually(lambda: web.call("GET", "/readyz")[0] == 200)
+    other.close()
+    assert send(web, 2) == 202
+    assert re.search("The store takes no events", web.output)

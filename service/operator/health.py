@@ -8,7 +8,6 @@ import time
 
 from flask import Blueprint, Response, current_app
 
-from outbox.message import StoreUnavailable
 from outbox.store import Store
 from service.current import current
 from service.heartbeat import SILENT, Processes
@@ -47,11 +46,11 @@ class Readiness:
         self._holds, self._patience = holds, patience
         self._lock = threading.Lock()
         self._until = 0.0
-        self._fault: Exception | None = None
+        self._fault = ""
         self._thread: threading.Thread | None = None
 
-    def fault(self, store: Store) -> Exception | None:
-        """What is wrong; None when all is well."""
+    def fault(self, store: Store) -> str:
+        """What is wrong, or "" when all is well."""
         with self._lock:
             if time.monotonic() < self._until:
                 return self._fault
@@ -60,31 +59,26 @@ class Readiness:
                 self._thread.start()
             self._thread.join(self._patience)
             if self._thread.is_alive():
-                return StoreUnavailable("the write has no turn")
+                return "the write has no turn"
             self._until = time.monotonic() + self._holds
             return self._fault
 
     def _try(self, store: Store) -> None:
         try:
             write_probe(store)
-            self._fault = None
+            self._fault = ""
         except Exception as error:
             logger.warning("The store takes no events: %s", error)
-            self._fault = error
+            self._fault = type(error).__name__
 
 
 @bp.get("/readyz")
 def ready() -> Response:
     """200 while events can be stored, else 503. Says nothing about the worker."""
-    if fault := why_refused():
-        raise Refusal(503, f"Events cannot be stored now ({type(fault).__name__}). Look at the disk and the log.")
-    return _plain("ready")
-
-
-def why_refused() -> Exception | None:
-    """What keeps events from being stored now, if anything does."""
     readiness: Readiness = current_app.extensions.setdefault("dealpost.readiness", Readiness())
-    return readiness.fault(current().store)
+    if fault := readiness.fault(current().store):
+        raise Refusal(503, f"Events cannot be stored now ({fault}). Look at the disk and the log.")
+    return _plain("ready")
 
 
 def _plain(word: str) -> Response:

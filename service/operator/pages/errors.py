@@ -92,10 +92,7 @@ def _store_page(error: Exception) -> Response:
     with suppress(OSError):
         free = shutil.disk_usage(settings.database_path.parent).free if path else None
     full = full or (free is not None and free < 1024 * 1024)
-    if full:
-        head = _("The server's disk is full, the store does not open.")
-    else:
-        head = _("Nothing can be written to the store.") if _store_answers() else _("The store cannot be read.")
+    head = _("The server's disk is full, the store does not open.") if full else _("The store cannot be read.")
     said = Headline(
         "bad",
         "alert",

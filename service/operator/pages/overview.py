@@ -13,7 +13,6 @@ from outbox.message import State
 from outbox.queries import Filter
 from service.current import Dealpost, current
 from service.operator import words
-from service.operator.health import why_refused
 from service.operator.pages import delivery_row, destinations, errors, filters, headline, panels, trouble
 from service.operator.pages.blueprint import bp, show
 from service.operator.pages.chart import chart
@@ -32,9 +31,6 @@ def overview() -> Response:
     dealpost = current()
     now = dealpost.store.now()
     statuses = destinations.look(dealpost)
-    if fault := why_refused():
-        errors.remember(now, statuses)
-        raise fault
     if first_visit(statuses, dealpost):
         return show("first_visit.html", "pages.overview", live=True, **welcome(dealpost, statuses))
     last = dealpost.store.reading.find(Filter(states=(State.DELIVERED,)), 1).rows

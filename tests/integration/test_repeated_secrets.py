@@ -73,7 +73,7 @@ def test_amocrms_words_show_no_token(echo: Any, status: str) -> None:
     amocrm = echo(status, {"title": "x"}, "detail")
     one = House(lambda request: (500, b""), refresh_token="", access_token=JWT, base_url=amocrm.server.url.rstrip("/"))
     http = Http(connect=2.0, total=4.0)
-    one.http.request = http.request  # type: ignore[method-assign]
+    one.http.request = http.request  # type: ignore[method-assign, assignment]
     with pytest.raises(DeliveryError) as error:
         one.client.account()
     http.close()

@@ -418,7 +418,7 @@ OWNERS = {
     "echoes": "service.amocrm.stage_changes.own",
     "erp-inserts": "service.destinations.records.rukovoditel.recovery",
     "erp-made": "service.destinations.records.rukovoditel.recovery",
-    "health": "service.status",
+    "health": "outbox.sql.maintenance",
     "jobs": "service.job_results",
     "oauth_state": "service.operator.consent_links",
     "pace": "service.amocrm.pace_store",

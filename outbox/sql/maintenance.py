@@ -13,6 +13,9 @@ from outbox.sql.intake import add, ready
 from outbox.sql.rows import encode
 from outbox.sql.shared import OVERWRITE, VALUE
 
+NAMESPACE, KEY = "health", "probe"
+"""When a probe was stored the last time."""
+
 PRUNED = (State.DELIVERED, State.SKIPPED, State.DISCARDED)
 
 FAULTS = {
@@ -111,4 +114,4 @@ class Maintenance:
             add(db, [ready(event, now)], now)
             db.execute("ROLLBACK TO SAVEPOINT probe")
             db.execute("RELEASE SAVEPOINT probe")
-            db.execute(f"{VALUE} (?, ?, ?, 1, ?) {OVERWRITE}", ("health", "probe", encode(now), now))
+            db.execute(f"{VALUE} (?, ?, ?, 1, ?) {OVERWRITE}", (NAMESPACE, KEY, encode(now), now))

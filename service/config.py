@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from service import disks, secret_strength
 from service.settings_reader import SECRETS as SECRETS
-from service.settings_reader import SettingsReader, bare_token
+from service.settings_reader import Origin, SettingsReader, bare_token
 from service.users import EXPECTED, NamedUser, user_of
 
 AMOCRM_DOMAINS = ("amocrm.ru", "amocrm.com", "kommo.com")
@@ -113,6 +113,7 @@ class Settings:
 
     database_url: str = field(default="", repr=False)
     unknown: tuple[str, ...] = ()  # names in .env that are no settings
+    origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)  # of each setting
     database_hint: str = ""  # where else a relative path might have been meant
     secret_key: str = field(default="", repr=False)
     token_keys: tuple[str, ...] = field(default=(), repr=False)
@@ -203,7 +204,7 @@ def load(
         erp=erp,
     )
     allow_ephemeral = read.flag("ALLOW_EPHEMERAL")
-    settings = replace(settings, unknown=tuple(sorted(set(of_file) - read.known)))
+    settings = replace(settings, unknown=tuple(sorted(set(of_file) - read.known)), origins=read.origins)
     if database_url and settings.on_sqlite and not allow_ephemeral:
         why = disks.wiped(environ, mount_of(settings.database_path))
         if why:

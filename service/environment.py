@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -36,7 +36,7 @@ def hold_settings() -> Settings:
     """
     global _held
     merged = _merged(os.environ)
-    _held = _load(merged), merged[0]
+    _held = _load(merged), merged.values
     return _held[0]
 
 
@@ -60,11 +60,21 @@ def environ_at_start() -> Mapping[str, str]:
 
 def read_environ(given: Mapping[str, str]) -> dict[str, str]:
     """The environment's and the file's values in one, as far as they can be read."""
-    return _merged(given)[0]
+    return _merged(given).values
 
 
-def _merged(given: Mapping[str, str]) -> tuple[dict[str, str], list[str], list[str]]:
-    """-> the environment's and the file's values in one; what is wrong with the file; the names in it"""
+@dataclass(frozen=True)
+class _Merged:
+    """The environment's and the file's values in one; what is wrong with the file; the names in it."""
+
+    values: dict[str, str]
+    faults: list[str]
+    of_file: list[str]
+    file: str
+    from_file: frozenset[str]  # the names whose value is the file's
+
+
+def _merged(given: Mapping[str, str]) -> _Merged:
     named = given.get("DEALPOST_ENV_FILE", "").strip()
     file = Path(named or ROOT / ".env")
     from_file: dict[str, str] = {}
@@ -77,12 +87,23 @@ def _merged(given: Mapping[str, str]) -> tuple[dict[str, str], list[str], list[s
     elif file.is_dir() or (named and not file.exists()):
         faults = [f"{file}: it is no file; expected settings there, or DEALPOST_ENV_FILE without a value"]
     # an empty value is an unset one, so it does not hide what .env says
-    return {**from_file, **{name: value for name, value in given.items() if value.strip()}}, faults, list(from_file)
+    set_here = {name: value for name, value in given.items() if value.strip()}
+    return _Merged(
+        {**from_file, **set_here},
+        faults,
+        list(from_file),
+        named or ".env",
+        frozenset(from_file.keys() - set_here.keys()),
+    )
 
 
-def _load(merged: tuple[dict[str, str], list[str], list[str]]) -> Settings:
-    values, faults, of_file = merged
-    return with_keys(load(values, root=ROOT, mount_of=mount_of, faults=faults, of_file=of_file))
+def _load(merged: _Merged) -> Settings:
+    settings = load(merged.values, root=ROOT, mount_of=mount_of, faults=merged.faults, of_file=merged.of_file)
+    origins = {
+        name: replace(one, source=merged.file if one.key in merged.from_file else "environment")
+        for name, one in settings.origins.items()
+    }
+    return with_keys(replace(settings, origins=origins))
 
 
 def mount_of(file: Path) -> disks.Mount | None:

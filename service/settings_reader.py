@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 SECRETS = (
@@ -53,6 +54,18 @@ BEARER = re.compile(r"^(authorization:\s*)?bearer\s+", re.IGNORECASE)
 UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a setting's value comes from. key: NAME or NAME_FILE, whichever gave it; "": none did. example: the value
+    is plainly copied from an example. value: as it was given, "" for what must not be shown. source: "environment" or
+    the file's name, "" while that is not known."""
+
+    key: str = ""
+    example: bool = False
+    value: str = ""
+    source: str = ""
+
+
 class SettingsReader:
     """One reading of all settings. faults: what is wrong so far, each with the setting's name, never with a secret."""
 
@@ -60,6 +73,7 @@ class SettingsReader:
         self.environ, self.read_file = environ, read_file
         self.known: set[str] = set()
         self.faults: list[str] = []
+        self.origins: dict[str, Origin] = {}
 
     def raw(self, name: str) -> str:
         """The value as it was given, without spaces and quotes round it; "" when unset or plainly an example."""
@@ -75,7 +89,11 @@ class SettingsReader:
                 )
         if name in TOKENS:
             value = bare_token(value)
-        return "" if EXAMPLES.search(value) else value
+        key = "" if not value else name if unquoted(self.environ.get(name, "")) else f"{name}_FILE"
+        example = bool(EXAMPLES.search(value))
+        shown = "" if name in SECRETS or name in TOKENS else value
+        self.origins[name] = Origin(key, example, "" if example else shown)
+        return "" if example else value
 
     def text(self, name: str, default: str = "") -> str:
         value = self.raw(name)

@@ -1,5 +1,6 @@
 """What web, worker and commands do with settings that would be misread: real processes, a file of settings each."""
 
+import json
 import pathlib
 import signal
 import sqlite3
@@ -143,3 +144,18 @@ def test_help_of_the_commands_speaks_their_language(
 ) -> None:
     done = start([*CHECK, "--help"], b"", LOCALE=locale)
     assert done.code == 0 and all(word in done.out for word in words), done.text
+
+
+@pytest.mark.parametrize(("locale", "words"), [("en", "half set up"), ("ru", "настроено наполовину")])
+def test_check_tells_programs_the_same_in_JSON(start: Callable[..., Finished], locale: str, words: str) -> None:
+    text = b"AMOCRM_SUBDOMAIN=school\nAMOCRM_CLIENT_ID=your_client_id\nAPI_KEYS=platform:Kq8vT2mZr5Wx9LpB3nYd\n"
+    done = start([*CHECK, "--json"], text, LOCALE=locale)
+    told = json.loads(done.out)
+    checks = {one["name"]: one for one in told["checks"]}
+    assert (done.code, told["ok"], told["faults"]) == (1, False, 1), done.text
+    assert checks["amoCRM"]["state"] == "fault" and words in checks["amoCRM"]["words"]
+    assert checks["AMOCRM_CLIENT_ID"]["state"] == "note"
+    assert checks["AMOCRM_SUBDOMAIN"]["source"].endswith("of-test.env")
+    assert "Kq8vT2mZr5Wx9LpB3nYd" not in done.text
+    shown = start(CHECK, text, LOCALE=locale)
+    assert shown.code == 1 and f"!!  amoCRM: {checks['amoCRM']['words']}" in shown.out

@@ -1,0 +1,52 @@
+"""One line of `flask check`, and the words of what fails."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from flask_babel import gettext as _
+
+from outbox.outcome import DeliveryError
+from service.causes import CAUSES
+
+OK, NOTE, FAULT = "ok", "note", "fault"
+
+DEADLINE = 8.0
+"""Seconds that all questions to one system may take together."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """state: ok; note: works without, but know of it; fault: has to be mended. mend: what to do, or "". source: where a
+    setting's value comes from. part: settings, store, amocrm, erp, email or deliveries."""
+
+    name: str
+    state: str
+    words: str
+    mend: str = ""
+    source: str = ""
+    part: str = ""
+
+
+class Remaining:
+    """The seconds that are left of a deadline, for one request after the other; never none at all."""
+
+    def __init__(self, seconds: float = DEADLINE) -> None:
+        self._until = time.monotonic() + seconds
+
+    def __call__(self) -> float:
+        return max(0.1, self._until - time.monotonic())
+
+
+def not_set_up(name: str, missing: tuple[str, ...], any_set: bool) -> Check:
+    mend = _("Set %(names)s.", names=", ".join(missing))
+    words = _("half set up; deliveries wait") if any_set else _("not set up; deliveries wait")
+    return Check(name, FAULT if any_set else NOTE, words, mend)
+
+
+def failed(name: str, error: DeliveryError, mend: str = "") -> Check:
+    """A question that got no good answer."""
+    todo = CAUSES[error.cause].todo if error.cause in CAUSES else ""
+    params = {**dict.fromkeys(("missing", "detail", "account", "address", "since", "lesson"), "…"), **error.params}
+    return Check(name, FAULT, error.message, (_(todo) % params if todo else "") or mend or _("Try again in a minute."))

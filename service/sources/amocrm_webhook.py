@@ -7,14 +7,11 @@ from flask import Blueprint, Response, request
 from outbox.message import StoreUnavailable
 from service.problem_json import Refusal, not_stored
 from service.secrets import is_secret
-from service.sources.amocrm_webhook_events import hook_events
+from service.sources.amocrm_webhook_events import BODY_MAX, hook_events
 from service.sources.context import source_context
 from service.sources.intake import read_body
 
 bp = Blueprint("amocrm_webhook", __name__)
-
-BODY_MAX = 8 * 1024 * 1024
-"""A mass edit of many deals with many filled fields comes in one body."""
 
 TIMEOUT = 1.5
 """Seconds; amoCRM hangs up after two, and repeats what it was refused with a 503."""

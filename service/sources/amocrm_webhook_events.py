@@ -16,6 +16,9 @@ from service.sources.amocrm_webhook_form import Hook, StageChange, UnreadableHoo
 
 SOURCE = "webhook"
 DAY = 24 * 3600.0
+BODY_MAX, FIELDS_MAX = 8 * 1024 * 1024, 160_000
+"""A mass edit of many deals with many filled fields comes in one body."""
+
 RAW_KEPT = 256 * 1024
 """Characters of a body that could not be read."""
 
@@ -32,7 +35,7 @@ def hook_events(
     is believed: it came with the secret. creations: whether a deal made on a stage may count. Never raises.
     """
     try:
-        hook = amocrm_webhook_form.read(bracket_form.parse(body))
+        hook = amocrm_webhook_form.read(bracket_form.parse(body, max_bytes=BODY_MAX, max_fields=FIELDS_MAX))
     except (bracket_form.FormError, UnreadableHook) as error:
         return [_unreadable(body, str(error), now)]
     if reason := _foreign(hook, configured_subdomain, account_id):

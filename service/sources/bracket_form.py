@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 
-MAX_BYTES = 8 * 1024 * 1024
-MAX_FIELDS = 160_000
+MAX_BYTES = 1024 * 1024
+MAX_FIELDS = 20_000
 MAX_DEPTH = 12
 
 Value: TypeAlias = "str | list[Value] | dict[str, Value]"

@@ -105,8 +105,8 @@ def test_bad_escapes_bad_utf8_and_nul_are_replaced() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"a=" + b"x" * (MAX_BYTES - 1), r"got a form of 8388609 bytes, expected at most 8388608; send"),
-        (b"&".join([b"a=1"] * (MAX_FIELDS + 1)), r"got a form of 160001 fields, expected at most 160000; send"),
+        (b"a=" + b"x" * (MAX_BYTES - 1), r"got a form of 1048577 bytes, expected at most 1048576; send"),
+        (b"&".join([b"a=1"] * (MAX_FIELDS + 1)), r"got a form of 20001 fields, expected at most 20000; send"),
         (b"a" + b"[b]" * MAX_DEPTH + b"=1", r"got a form key nested 13 deep \('a\[b\].*\), expected at most 12; send"),
     ],
 )

@@ -214,3 +214,14 @@ def test_ids_of_different_senders_and_names_are_different_ids():
 
 def test_where_the_first_one_wins_nothing_is_compared():
     assert first_wins(known_by_id("one", "a", "1", {"x": 1})).fingerprint is None
+
+
+def test_a_name_may_be_as_long_as_the_configured_entity_keeps_it() -> None:
+    data = {"dealName": "я" * 300}
+    assert route("crm/create-deal", data, {}, name_longest=16_000).data == data
+    for refused in ({**data, "entityId": 80}, {"dealName": "я" * 16_001}):
+        with pytest.raises(Refused) as caught:
+            route("crm/create-deal", refused, {}, name_longest=16_000)
+        assert [fault.path for fault in caught.value.faults] == ["dealName"]
+    with pytest.raises(Refused):
+        route("crm/create-deal", data, {})

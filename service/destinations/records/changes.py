@@ -256,7 +256,7 @@ class StageChanges:
             lead_id = int(row.data["lead_id"])
             lead = leads.get(lead_id)
             if (error := leads.unread.get(lead_id)) is not None:
-                found[row.id] = self._later(row, error)
+                found[row.id] = self._later(row, error) if error.cause == "amocrm_down" else _unread(row, error)
                 continue
             if lead is None or lead.is_deleted:
                 found[row.id] = self._missing(lead_id)
@@ -309,6 +309,18 @@ class StageChanges:
 
 def _is_superseded(work: Work) -> bool:
     return isinstance(work, Skipped) and work.reason.startswith(SUPERSEDED)
+
+
+def _unread(row: Delivery, error: DeliveryError) -> DeliveryError:
+    """The trouble of this deal and of no other: tried on the row's own schedule, with a reason that it shows."""
+    return DeliveryError(
+        f"The deal could not be read. {error.message}",
+        cause=error.cause,
+        retry_after=error.retry_after,
+        status=error.status,
+        params=error.params,
+        lead_id=row.lead_id,
+    )
 
 
 def observation_of(row: Delivery) -> Observation:

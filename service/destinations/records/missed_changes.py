@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.message import Dedupe, NewDelivery, NewEvent, Receipt, new_id
 from service.amocrm.client import AmocrmClient
-from service.amocrm.payloads import StatusChange
+from service.amocrm.payloads import CLOSED, StatusChange
 from service.amocrm.stage_changes.seen import Changes
 from service.routing import AMOCRM, ERP, WEBHOOK
 
@@ -205,4 +205,6 @@ def id_of(row: StatusChange) -> str:
 
 
 def _stays(row: StatusChange) -> bool:
-    return row.status_id == row.old_status_id and row.old_pipeline_id in (None, row.pipeline_id)
+    # 142 and 143 are stages of every pipeline: the same one of another pipeline is a change.
+    unknown = row.old_pipeline_id is None and row.status_id not in CLOSED
+    return row.status_id == row.old_status_id and (unknown or row.old_pipeline_id == row.pipeline_id)

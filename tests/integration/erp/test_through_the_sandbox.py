@@ -208,9 +208,10 @@ def test_one_deal_that_may_not_be_read_holds_up_no_record(sandbox: Sandbox, hous
     for deal in deals:
         move(ours, deal, defaults.STAGE_PAID)
     ours.drain(10)
-    assert ours.states() == ["delivered", "pending", "delivered"]
+    assert ours.states() == ["delivered", "pending amocrm_rights", "delivered"]
     [attempt, *_] = ours.store.reading.attempts([ours.rows()[1].id])[ours.rows()[1].id]
     assert attempt.status == 403 and "could not be read" in attempt.detail
+    assert "could not be read" in ours.rows()[1].reason
 
 
 def test_the_log_of_events_reopens_a_deal_that_counted_as_gone(sandbox: Sandbox, house: Callable[..., House]) -> None:

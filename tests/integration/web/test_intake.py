@@ -9,6 +9,7 @@ import pytest
 
 from outbox.message import StoreUnavailable
 from outbox.queries import Filter
+from service import create_app
 from tests.integration.web.conftest import INGEST, KEY
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -383,7 +384,7 @@ def test_half_a_character_is_named(web, path):
     assert web.post(path, data=text, content_type="application/json", headers=KEY).status_code == 422
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/webhooks/amocrm/hook-secret-1"])
+@pytest.mark.parametrize("path", PATHS)
 def test_a_body_over_one_mib_is_refused(web, path):
     body = b'{"x":"' + b"y" * (1024 * 1024) + b'"}'
     problem(web.post(path, data=body, content_type="application/json", headers=KEY), 413)
@@ -467,3 +468,18 @@ def test_an_error_of_our_own_shows_no_trace_and_logs_no_secret(app, web, store, 
     monkeypatch.setattr(store.intake, "accept", lambda *_: 1 / 0)
     problem(web.post("/webhooks/amocrm/hook-secret-1", data={"leads[status][0][id]": "1"}), 500)
     assert "hook-secret-1" not in caplog.text
+
+
+def test_a_long_name_is_taken_where_the_ERPs_field_is_known_to_keep_it(post, web, store):
+    data = {"dealName": "я" * 300}
+    event = {"name": "crm/create-deal", "data": data}
+    assert post("/api/events", event).status_code == 422
+    assert web.post("/e/platform-key-1", json=event).status_code == 422
+    area = {"name": "Название", "type": "fieldtype_textarea", "unique": False}
+    store.key_values.put("erp-fields", "70", {"1039": area})
+    other = create_app(web.application.extensions["dealpost"].settings, store).test_client()
+    headers = {"X-API-Key": "platform-key-1"}
+    assert other.post("/api/events", json=event, headers=headers).status_code == 202
+    assert other.post("/e/platform-key-1", json=event).status_code == 200
+    event["data"] = {**data, "entityId": 80}
+    assert other.post("/api/events", json=event, headers=headers).status_code == 422

@@ -272,3 +272,14 @@ def test_every_row_of_the_log_is_told_to_whoever_may_have_thought_a_deal_gone(ho
     house.later(60)
     house.missed.run()
     assert house.heard == [(5, "a"), (6, "b")]
+
+
+def test_won_to_won_in_another_funnel_is_taken_and_what_stays_is_not(house: House) -> None:
+    house.log += [
+        Row("a", 5, T + 1, 142, 142, pipeline_id=8, old_pipeline_id=7),
+        Row("b", 6, T + 2, 142, 142, pipeline_id=8, old_pipeline_id=None),
+        Row("c", 7, T + 3, 142, 142, pipeline_id=8, old_pipeline_id=8),
+        Row("d", 8, T + 4, 20, 20, pipeline_id=8, old_pipeline_id=None),
+    ]
+    house.later(60)
+    assert house.missed.run() == Found(rows=2, taken=2)

@@ -235,7 +235,10 @@ def test_a_deal_that_cannot_be_read_is_its_own_rows_trouble() -> None:
     rights = DeliveryError("no right", cause="amocrm_rights", status=403)
     house = House(Amocrm({2: Lead(2)}, unread={1: rights}))
     outcomes = house.deliver(change(1, 1, at=T), change(2, 2, at=T))
-    assert reasons(outcomes) == ["amocrm_rights", "Delivered"]
+    assert reasons(outcomes) == ["DeliveryError", "Delivered"]
+    error = outcomes[1]
+    assert isinstance(error, DeliveryError) and "could not be read. no right" in error.message
+    assert (error.cause, error.pause, error.permanent, error.outage) == ("amocrm_rights", None, False, False)
 
 
 def gone(house: House, *rows: Any) -> None:

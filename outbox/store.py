@@ -104,7 +104,7 @@ class Reading(Protocol):
     def actions(self, limit: int, after: int | None = None) -> list[Action]: ...
 
     def actions_on(self, delivery_id: int, limit: int = 50) -> list[Action]:
-        """What people did to this one by itself, newest first."""
+        """What people did to this one, by itself or with others, newest first; of the newest thousand deeds."""
 
 
 class Operations(Protocol):
@@ -127,6 +127,19 @@ class Operations(Protocol):
 
     def correct(self, delivery_id: int, data: Mapping[str, Json], email: str | None, key: str | None, who: str) -> bool:
         """Send again with corrected data: the event's data is replaced, the old value stays in the action log."""
+
+    def correct_all(
+        self, delivery_ids: Sequence[int], data: Mapping[str, Json], email: str, key: str | None, who: str
+    ) -> int:
+        """Send these again under another e-mail: `data` replaces those fields of their events' data. -> how many."""
+
+    def undoable(self, who: str, within: float) -> Action | None:
+        """This person's newest deed of the last seconds that could be taken back."""
+
+    def undo(self, action_id: int, who: str, within: float) -> int:
+        """Put back the rows of one's own deed, if it is no older than so many seconds, that nothing has happened to
+        since: no attempt, no other deed. -> how many. A retry, a discard or a correction, of a thousand rows at most.
+        """
 
     def log_action(self, who: str, what: str, count: int = 1, detail: Mapping[str, Json] | None = None) -> None: ...
 

@@ -427,6 +427,7 @@ OWNERS = {
     "records": "service.destinations.records.destination",
     "refusals": "service.refusals",
     "signed_out": "service.operator.sessions",
+    "undo": "outbox.sql.undo",
     "tokens": "service.amocrm.oauth.token_store",
 }
 CALLS = {"get", "get_many", "put", "put_many", "items", "delete", "drop"}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from outbox.message import Attempt, Delivery, Event, Json, State
 from outbox.queries import Action, Filter, Page
-from outbox.sql import filters
+from outbox.sql import filters, undo
 from outbox.sql.database import Database, Row, Transaction
 from outbox.sql.rows import DELIVERY, attempt, by_ids, chunks, delivery, earlier, event, marks
 
@@ -16,6 +16,9 @@ STEP = 500
 """How many deliveries are looked at in one go, to find the people behind them."""
 
 STEPS = 40
+
+DEEDS = 1000
+"""How many of the newest deeds are looked through for those that concern one delivery."""
 
 DEALS = 20
 """How many of a person's deals are followed at most."""
@@ -101,9 +104,13 @@ class Lists:
         return [action(row) for row in self.database.rows(sql, (2**63 - 1 if after is None else after, limit))]
 
     def actions_on(self, delivery_id: int, limit: int = 50) -> list[Action]:
-        sql = "SELECT * FROM actions WHERE detail LIKE ? OR detail LIKE ? ORDER BY id DESC LIMIT ?"
-        named = f'%"delivery":{delivery_id}'
-        return [action(row) for row in self.database.rows(sql, (f"{named}}}%", f"{named},%", limit))]
+        rows = self.database.rows(f"SELECT * FROM actions ORDER BY id DESC LIMIT {DEEDS}")
+        found = (action(row) for row in rows)
+        return [
+            one
+            for one in found
+            if one.detail.get("delivery") == delivery_id or undo.within(one.detail.get("ids"), delivery_id)
+        ][:limit]
 
     # The last one: in a class, its name hides the builtin from all annotations that follow.
     def find(self, where: Filter, limit: int, after: int | None = None, oldest_first: bool = False) -> Page:

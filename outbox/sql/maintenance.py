@@ -7,6 +7,7 @@ from typing import Protocol
 
 from outbox.failpoints import failpoint
 from outbox.message import NOWHERE, NewDelivery, NewEvent, State, new_id
+from outbox.sql import undo
 from outbox.sql.database import Database, Transaction
 from outbox.sql.forget import delete, forget
 from outbox.sql.intake import add, ready
@@ -95,12 +96,14 @@ class Maintenance:
                     params = (name["destination"], state.value, older_than, limit - len(ids))
                     ids += [row["id"] for row in db.rows(sql, params)]
             delete(db, ids)
+            undo.clear(db, self.database.now())
             failpoint("prune-before-commit")
             self._upkeep.shrink(db)
         return len(ids)
 
     def forget(self, email: str, who: str) -> int:
         with self.database.write() as db:
+            undo.clear_all(db)
             count = forget(db, email, who, self.database.now())
         self._upkeep.overwrite()
         return count

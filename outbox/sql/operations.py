@@ -9,8 +9,8 @@ from typing import Any
 
 from outbox.failpoints import failpoint
 from outbox.message import DISCARDABLE, NOWHERE, RESENDABLE, Json, NewEvent, Reason, State
-from outbox.queries import Changed, Filter
-from outbox.sql import filters
+from outbox.queries import Action, Changed, Filter
+from outbox.sql import filters, undo
 from outbox.sql.database import Database, Transaction
 from outbox.sql.intake import add, ready
 from outbox.sql.rows import chunks, encode, marks
@@ -43,13 +43,15 @@ class Operations:
             ids = filters.matching(db, replace(where, states=allowed)) if allowed else []
             if expected is not None and expected != len(ids):
                 raise Changed(expected, len(ids))
+            before = undo.snapshot(db, ids)
             count = 0
             db.wake()
             for sql in steps:
                 count = sum(change(db, sql, part, states, now) for part in chunks(ids))
             failpoint("bulk-before-commit")
             if count or not where.ids:
-                write_action(db, now, who, what, count, shown(where))
+                action = write_action(db, now, who, what, count, concerned(shown(where), ids))
+                undo.keep(db, now, action, before if count else None)
         return count
 
     def replace_nowhere(self, delivery_id: int, events: Sequence[NewEvent], who: str) -> list[str]:
@@ -70,6 +72,63 @@ class Operations:
             write_action(db, now, who, "retry", 1, {"delivery": delivery_id, "events": ids[:20]})
         return ids
 
+    def correct_all(
+        self, delivery_ids: Sequence[int], data: Mapping[str, Json], email: str, key: str | None, who: str
+    ) -> int:
+        """What was learnt about the person before the correction is forgotten, as with `correct`."""
+        with self.database.write() as db:
+            now = self.database.now()
+            ids = [row["id"] for part in chunks(list(delivery_ids)) for row in db.rows(
+                f"SELECT id FROM deliveries WHERE id IN ({marks(part)}) AND state IN ({marks(list(RESENDABLE))})",
+                (*part, *RESENDABLE),
+            )]  # fmt: skip
+            if not ids:
+                return 0
+            before = undo.snapshot(db, ids, with_data=True)
+            old = ""
+            for part in chunks(ids):
+                rows = db.rows(
+                    "SELECT DISTINCT e.id, e.data, e.email FROM events e JOIN deliveries d ON d.event_id = e.id "
+                    f"WHERE d.id IN ({marks(part)})",
+                    part,
+                )
+                for row in rows:
+                    old = old or row["email"] or ""
+                    text = encode({**json.loads(row["data"]), **data})
+                    db.execute("UPDATE events SET data = ?, email = ? WHERE id = ?", (text, email, row["id"]))
+                    db.execute("UPDATE deliveries SET email = ? WHERE event_id = ?", (email, row["id"]))
+                sql = "UPDATE deliveries SET person = NULL, lead_id = NULL, facts = '{}', key = "
+                sql += f"CASE WHEN key IS NULL THEN NULL ELSE CAST(? AS TEXT) END WHERE id IN ({marks(part)})"
+                db.execute(sql, (key, *part))
+                change(db, SEND, part, RESENDABLE, now)
+            db.wake()
+            detail = {"before": old, "after": email}
+            one = {"delivery": ids[0]} if len(ids) == 1 else {}
+            action = write_action(db, now, who, "correct", len(ids), concerned({**one, **detail}, ids))
+            undo.keep(db, now, action, before)
+        return len(ids)
+
+    def undoable(self, who: str, within: float) -> Action | None:
+        """See outbox.store.Operations."""
+        with self.database.read() as db:
+            sql = "SELECT * FROM actions WHERE at >= ? ORDER BY id DESC LIMIT 20"
+            for row in db.rows(sql, (self.database.now() - within,)):
+                if row["who"] == who and undo.can(db, row["id"]):
+                    return Action(row["id"], row["at"], who, row["what"], row["count"], json.loads(row["detail"]))
+        return None
+
+    def undo(self, action_id: int, who: str, within: float) -> int:
+        """See outbox.store.Operations."""
+        with self.database.write() as db:
+            now = self.database.now()
+            row = db.row("SELECT * FROM actions WHERE id = ?", (action_id,))
+            if row is None or row["who"] != who or now - row["at"] > within:
+                return 0
+            ids = undo.take_back(db, row)
+            if ids:
+                write_action(db, now, who, "undo", len(ids), concerned({"what": row["what"]}, ids))
+        return len(ids)
+
     def correct(self, delivery_id: int, data: Mapping[str, Json], email: str | None, key: str | None, who: str) -> bool:
         """What was learnt about the person before the correction is forgotten: it may be somebody else's."""
         text = encode(data)
@@ -84,6 +143,7 @@ class Operations:
                 "UPDATE deliveries SET key = ?, person = NULL, lead_id = NULL, facts = '{}' "
                 f"WHERE id = ? AND state IN ({marks(list(RESENDABLE))})"
             )
+            kept = undo.snapshot(db, [delivery_id], with_data=True)
             if row is None or not db.execute(sql, (key, delivery_id, *RESENDABLE)):
                 return False
             db.execute("UPDATE events SET data = ?, email = ? WHERE id = ?", (text, email, row["event_id"]))
@@ -91,7 +151,8 @@ class Operations:
             db.wake()
             change(db, SEND, [delivery_id], RESENDABLE, now)
             before = {"data": json.loads(row["data"]), "email": row["email"], "key": row["key"]}
-            write_action(db, now, who, "correct", 1, {"delivery": delivery_id, "before": before})
+            action = write_action(db, now, who, "correct", 1, {"delivery": delivery_id, "before": before})
+            undo.keep(db, now, action, kept)
         return True
 
     def log_action(self, who: str, what: str, count: int = 1, detail: Mapping[str, Json] | None = None) -> None:
@@ -105,9 +166,15 @@ def change(db: Transaction, sql: str, ids: list[int], states: Sequence[State], n
     return db.execute(f"{sql} id IN ({marks(ids)}) AND state IN ({marks(list(states))})", (*times, *ids, *states))
 
 
-def write_action(db: Transaction, now: float, who: str, what: str, count: int, detail: Mapping[str, Json]) -> None:
-    sql = "INSERT INTO actions (at, who, what, count, detail) VALUES (?, ?, ?, ?, ?)"
-    db.execute(sql, (now, who, what, count, encode(detail)))
+def write_action(db: Transaction, now: float, who: str, what: str, count: int, detail: Mapping[str, Json]) -> int:
+    """-> its id."""
+    sql = "INSERT INTO actions (at, who, what, count, detail) VALUES (?, ?, ?, ?, ?) RETURNING id"
+    return int(db.value(sql, (now, who, what, count, encode(detail))))
+
+
+def concerned(detail: Mapping[str, Any], ids: Sequence[int]) -> dict[str, Any]:
+    """The detail with the deliveries that a deed was done to, for their own timelines."""
+    return dict(detail) if "delivery" in detail else {**detail, "ids": undo.ranges(ids)}
 
 
 def shown(where: Filter) -> dict[str, Any]:

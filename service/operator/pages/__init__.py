@@ -19,6 +19,7 @@ from service.operator.pages import (
     refused,
     sign_in,
     students,
+    undo,
 )
 from service.operator.pages.blueprint import bp
 
@@ -42,4 +43,5 @@ __all__ = [
     "refused",
     "sign_in",
     "students",
+    "undo",
 ]

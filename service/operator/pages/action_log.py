@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from flask import request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from outbox.queries import Action
+from outbox.queries import Action, Filter
 from service.current import Dealpost, current
 from service.operator import words
 from service.operator.pages import delivery_row, destinations
 from service.operator.pages.blueprint import bp, show
 
 PAGE = 50
+NAMED = 3
+"""Of so many people at most a line of the log names."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,37 @@ def action_log() -> Response:
     shown = actions[:PAGE]
     older = url_for("pages.action_log", after=shown[-1].id) if len(actions) > PAGE else ""
     now = dealpost.store.now()
-    entries = [_entry(dealpost, action, now) for action in shown]
+    concerned = _concerned(dealpost, shown)
+    entries = [_entry(dealpost, action, now, concerned) for action in shown]
     return show("action_log.html", "pages.action_log", entries=entries, older=older)
 
 
-def _entry(dealpost: Dealpost, action: Action, now: float) -> Entry:
+def _ids(action: Action) -> list[int]:
+    """A few of the deliveries that it was done to, where they were many: of a single one, _entry tells."""
+    spans = action.detail.get("ids")
+    if not isinstance(spans, list):
+        return []
+    return list(islice((one for first, last in spans for one in range(first, last + 1)), NAMED + 1))
+
+
+def _concerned(dealpost: Dealpost, actions: Sequence[Action]) -> dict[int, str]:
+    """Students' names by delivery."""
+    ids = tuple(dict.fromkeys(id for action in actions for id in _ids(action)))
+    rows = dealpost.store.reading.find(Filter(ids=ids), len(ids)).rows if ids else ()
+    return {row.id: delivery_row.person(row) for row in rows}
+
+
+def _people(action: Action, concerned: Mapping[int, str]) -> str:
+    """ "Anna, Boris and others", by the first few deliveries; "" where they are gone, or it concerned nobody."""
+    ids = _ids(action)
+    names = list(dict.fromkeys(concerned[id] for id in ids if id in concerned))
+    if not names:
+        return ""
+    listed = ", ".join(names[:NAMED])
+    return _("%(names)s and others", names=listed) if action.count > len(ids[:NAMED]) and len(ids) > 1 else listed
+
+
+def _entry(dealpost: Dealpost, action: Action, now: float, concerned: Mapping[int, str]) -> Entry:
     delivery = action.detail.get("delivery_id") or action.detail.get("delivery") or action.detail.get("id")
     row = dealpost.store.reading.delivery(delivery) if isinstance(delivery, int) else None
     link = url_for("pages.delivery", delivery_id=row.id) if row else ""
@@ -54,7 +83,7 @@ def _entry(dealpost: Dealpost, action: Action, now: float) -> Entry:
         who=action.who,
         what=words.action_words(action.what),
         count=words.number(action.count),
-        detail=_detail(dealpost, action.detail),
+        detail=", ".join(filter(None, (_people(action, concerned), _detail(dealpost, action.detail)))),
         link=link,
         whom=f"{delivery_row.person(row)}, {delivery_row.event(row, dealpost)}" if row else "",
     )

@@ -26,8 +26,8 @@ LOOK = {
     "interrupted": ("warning", "warn"),
 }
 
-DEEDS = ("correct", "retry", "discard", "try")
-"""What people do to a single delivery."""
+DEEDS = ("correct", "retry", "discard", "try", "undo")
+"""What people do to a delivery."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ def steps(
     standing: Standing,
     sender: str,
 ) -> list[Step]:
-    """Oldest first; the next attempt is the last node."""
+    """Oldest first, with what people did between the attempts; the next attempt is the last node."""
     nodes = [_accepted(dealpost, delivery, sender)]
     before, number = delivery.received_at, 0
     last_failed = max((a.id for a in attempts if a.outcome in ("failed", "dead")), default=0)
-    done = [one for one in dealpost.store.reading.actions_on(delivery.id) if one.what in DEEDS]
+    done = [one for one in reversed(dealpost.store.reading.actions_on(delivery.id)) if one.what in DEEDS]
     both: list[Attempt | Action] = [*attempts, *done]
     for one in sorted(both, key=lambda one: one.at):
         waited = one.at - before
@@ -94,7 +94,7 @@ def _deed(one: Action) -> Step:
     values = was if isinstance(was, Mapping) else {}
     inner = values.get("data")
     data = inner if isinstance(inner, Mapping) else {}
-    old = str(values.get("email") or data.get("email") or data.get("dealName") or "")
+    old = was if isinstance(was, str) else str(values.get("email") or data.get("email") or data.get("dealName") or "")
     note = _("before: %(value)s", value=old) if one.what == "correct" and old else ""
     head = _("%(who)s:", who=one.who or _("Somebody"))
     icon = {"correct": "pen", "discard": "stroke"}.get(one.what, "user")

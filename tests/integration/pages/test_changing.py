@@ -12,6 +12,7 @@ from outbox.outcome import DeliveryError
 from outbox.queries import Filter
 from tests.integration.pages.conftest import Visitor, plain
 from tests.support import seeded
+from tests.support.site import VIEWER
 
 DEAD = Filter(states=(State.DEAD,), cause="stage_deleted")
 
@@ -229,3 +230,52 @@ def test_a_closed_side_door_is_told_in_words_and_is_no_trouble(trouble, visitor:
 def test_the_webhook_is_subscribed_by_a_button(trouble, visitor: Visitor) -> None:
     assert visitor.press("/outbox/connections/webhook").status_code == 303
     assert "The webhook is subscribed" in visitor.text("/outbox/connections")
+
+
+# --- taken back, and by whom ------------------------------------------------------------------------------------------
+
+
+def undo_address(page: str) -> str:
+    found = re.search(r'action="(/outbox/undo/\d+)"', page)
+    return found[1] if found else ""
+
+
+def test_a_bulk_deed_is_taken_back_within_ten_seconds(trouble, visitor: Visitor) -> None:
+    ids = dead(trouble)
+    page = visitor.get("/outbox/confirm?act=discard&state=dead&cause=stage_deleted").text
+    fields = form_of(page, "/outbox/do")
+    visitor.press("/outbox/do", **{**fields, "act": "discard"})
+    assert dead(trouble) == []
+    page = visitor.get("/outbox/log").text
+    assert "14 deliveries: cancelled" in plain(page)
+    answer = visitor.press(undo_address(page))
+    assert answer.status_code == 303
+    assert dead(trouble) == ids
+    assert "Taken back: 14 deliveries are as they were." in visitor.text("/outbox/log")
+
+
+def test_after_that_and_to_others_it_is_offered_no_more(trouble, app: Flask, visitor: Visitor) -> None:
+    one = dead(trouble)[0]
+    visitor.press(f"/outbox/{one}/discard")
+    page = visitor.get("/outbox").text
+    looker = Visitor(app.test_client(), auth=VIEWER)
+    assert undo_address(page) and not undo_address(looker.get("/outbox").text)
+    trouble.clock.now += 11
+    assert not undo_address(visitor.get("/outbox").text)
+    trouble.clock.now += 5
+    visitor.press(undo_address(page))
+    assert "There is nothing to take back any more" in visitor.text("/outbox")
+    assert trouble.store.reading.delivery(one).state == State.DISCARDED
+
+
+def test_the_log_and_the_timeline_tell_who_did_what_with_whom(trouble, visitor: Visitor) -> None:
+    rows = trouble.store.reading.find(DEAD, 100).rows
+    trouble.store.operations.retry(DEAD, "Irina")
+    trouble.store.operations.discard(Filter(ids=(rows[0].id,)), "Oleg")
+    log = visitor.text("/outbox/log")
+    assert re.search(rf"Oleg cancelled 1 {rows[0].person or rows[0].email}, finished lesson", log)
+    assert "Irina sent again 14" in log and "and others" in log
+    timeline = visitor.text(f"/outbox/{rows[0].id}")
+    assert "Irina: sent again" in timeline and "Oleg: cancelled" in timeline, timeline
+    assert timeline.index("Irina: sent again") < timeline.index("Oleg: cancelled")
+    assert "Oleg: cancelled" not in visitor.text(f"/outbox/{rows[1].id}")

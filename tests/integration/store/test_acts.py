@@ -51,7 +51,7 @@ def test_all_that_match_go_out_again(store: Store) -> None:
     assert store.reading.count(Filter(states=(State.PENDING,))) == 4
     (action,) = store.reading.actions(10)
     assert (action.what, action.count) == ("retry", 3)
-    assert action.detail == {"filter": {"states": ["dead"], "cause": "deal_refused"}}
+    assert action.detail["filter"] == {"states": ["dead"], "cause": "deal_refused"}
 
 
 def test_another_count_than_was_shown_changes_nothing(store: Store) -> None:
@@ -170,3 +170,92 @@ def test_no_other_row_is_replaced(store: Store) -> None:
     for other in (one, 999):
         assert store.operations.replace_nowhere(other, [event("bob@x")], "olga") == []
     assert store.reading.count(Filter()) == 1 and store.reading.actions(10) == []
+
+
+# --- a deed taken back ------------------------------------------------------------------------------------------------
+
+
+def undo(store: Store, who: str = "olga", within: float = 15.0) -> int:
+    action = store.operations.undoable(who, within)
+    return store.operations.undo(action.id, who, within) if action else 0
+
+
+def test_a_deed_is_taken_back_and_the_rows_are_as_they_were(store: Store, clock: Clock) -> None:
+    ids = [dead(store, email) for email in ("ann@x", "bob@x")]
+    before = store.reading.find(Filter(ids=tuple(ids)), 5).rows
+    for act in (store.operations.retry, store.operations.discard):
+        clock.forward(100)
+        assert act(Filter(ids=tuple(ids)), "olga") == 2
+        clock.forward(5)
+        assert undo(store) == 2
+        assert store.reading.find(Filter(ids=tuple(ids)), 5).rows == before
+    assert [action.what for action in store.reading.actions(10)] == ["undo", "discard", "undo", "retry"]
+    assert store.operations.undoable("olga", 15.0) is None
+    assert store.maintenance.verify() == []
+
+
+def test_a_correction_is_taken_back_with_data_and_e_mail(store: Store) -> None:
+    ids = [dead(store, "ann@x"), row(store, "ann@x")]
+    before = [store.reading.event(one.event_id) for one in store.reading.find(Filter(ids=tuple(ids)), 5).rows]
+    assert store.operations.correct_all(ids, {"email": "anna@x"}, "anna@x", "email:anna@x", "olga") == 2
+    for one in store.reading.find(Filter(ids=tuple(ids)), 5).rows:
+        assert (one.state, one.email, one.key, one.data["email"]) == (State.PENDING, "anna@x", "email:anna@x", "anna@x")
+        assert one.data["lesson"] == 1
+    assert undo(store) == 2
+    assert [store.reading.event(event.id) for event in before if event] == before
+
+
+def test_what_has_begun_to_leave_or_was_changed_by_another_deed_stays(store: Store, clock: Clock) -> None:
+    gone, changed, waits = (dead(store, email) for email in ("ann@x", "bob@x", "cid@x"))
+    clock.forward(1)
+    assert store.operations.retry(Filter(ids=(gone,)), "olga")
+    finish(store, State.DEAD, gone, reason="refused: again", cause="deal_refused")
+    assert undo(store) == 0 and store.reading.delivery(gone).reason == "refused: again"  # type: ignore[union-attr]
+    assert store.operations.retry(Filter(ids=(changed, waits)), "olga") == 2
+    clock.forward(1)
+    assert store.operations.discard(Filter(ids=(changed,)), "ivan")
+    assert undo(store) == 1
+    states = {one.id: one.state for one in store.reading.find(Filter(), 5).rows}
+    assert states == {gone: State.DEAD, changed: State.DISCARDED, waits: State.DEAD}
+
+
+def test_nobody_takes_back_another_s_deed_or_one_that_is_too_old(store: Store, clock: Clock) -> None:
+    one = dead(store)
+    assert store.operations.discard(Filter(ids=(one,)), "olga")
+    action = store.reading.actions(1)[0]
+    assert store.operations.undoable("ivan", 15.0) is None
+    assert store.operations.undo(action.id, "ivan", 15.0) == 0
+    clock.forward(16)
+    assert store.operations.undoable("olga", 15.0) is None
+    assert store.operations.undo(action.id, "olga", 15.0) == 0
+    assert store.reading.delivery(one).state == State.DISCARDED  # type: ignore[union-attr]
+
+
+def test_what_is_kept_for_it_is_cleared_with_the_next_deed_with_pruning_and_with_the_person(
+    store: Store, clock: Clock
+) -> None:
+    for clear in (lambda: dead(store, "bob@x") and store.operations.discard(Filter(email="bob@x"), "ivan"),
+                  lambda: store.maintenance.prune(0.0), lambda: store.maintenance.forget("ann@x", "olga")):  # fmt: skip
+        one = dead(store)
+        assert store.operations.discard(Filter(ids=(one,)), "olga")
+        kept = set(store.key_values.items("undo"))
+        clock.forward(61)
+        clear()
+        assert not kept & set(store.key_values.items("undo"))
+
+
+def test_a_delivery_tells_what_people_did_to_it(store: Store) -> None:
+    one, other = dead(store, "ann@x"), dead(store, "bob@x")
+    store.operations.retry(Filter(states=(State.DEAD,)), "olga")
+    store.operations.discard(Filter(ids=(one,)), "ivan")
+    store.operations.log_action("olga", "pause", 1, {"destination": "amocrm"})
+    for delivery_id, deeds in ((one, [("ivan", "discard"), ("olga", "retry")]), (other, [("olga", "retry")])):
+        assert [(deed.who, deed.what) for deed in store.reading.actions_on(delivery_id)] == deeds
+
+
+def test_only_what_can_be_sent_is_corrected(store: Store) -> None:
+    waits, done = row(store, "ann@x"), row(store, "bob@x")
+    finish(store, State.DELIVERED, done)
+    assert store.operations.correct_all([waits, done, 999], {"email": "c@x"}, "c@x", "email:c@x", "olga") == 1
+    assert store.operations.correct_all([done], {"email": "c@x"}, "c@x", "email:c@x", "olga") == 0
+    assert store.reading.delivery(done).email == "bob@x"  # type: ignore[union-attr]

@@ -15,7 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.odd_answers import OddAnswers, Students
+from outbox import pauses
 from outbox.engines import open_store
+from outbox.message import State
+from outbox.queries import Filter
 from sandbox import Sandbox, defaults
 from workshop.calls import answers, call
 from workshop.processes import Crew, free_port
@@ -30,7 +34,8 @@ LIFE = (B, A, B, C)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the books say. missing, double: records too few and too many, over all deals."""
+    """What the books say. missing, double: records, and moves of lessons, too few and too many, over all deals.
+    lessons: how many were sent. unexplained: how many waited with no reason that a person could read."""
 
     changes: int
     records: int
@@ -41,16 +46,20 @@ class Outcome:
     by_log: int
     seconds: float
     left: str
+    lessons: int = 0
+    unexplained: int = 0
 
     @property
     def exact(self) -> bool:
-        return self.records == self.changes and not self.missing and not self.double and not self.left
+        return self.records == self.changes and not (self.missing or self.double or self.unexplained or self.left)
 
     def __str__(self) -> str:
+        left = f"; left over: {self.left}" if self.left else ""
         return (
-            f"{self.changes} changes of stage, {self.hooks} hooks sent, {self.by_log} events taken from amoCRM's log, "
-            f"{self.lost_answers} answers of the ERP lost: {self.records} records, {self.missing} missing, "
-            f"{self.double} double, {self.seconds:.0f} s{f'; left over: {self.left}' if self.left else ''}"
+            f"{self.changes} changes of stage, {self.lessons} lessons, {self.hooks} hooks sent, {self.by_log} events "
+            f"taken from amoCRM's log, {self.lost_answers} answers of the ERP lost: {self.records} records, "
+            f"{self.missing} missing, {self.double} double, {self.unexplained} waiting for no reason, "
+            f"{self.seconds:.0f} s{left}"
         )
 
 
@@ -61,10 +70,12 @@ def run(
     keyed: bool = True,
     per_second: float = 120.0,
     kill: bool = False,
+    odd: bool = False,
     seed: int = 1,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
-    """One ledger run. kill: the worker is killed in the middle, and another one takes over."""
+    """One ledger run. kill: the worker is killed in the middle, and another one takes over. odd: with odd answers of
+    amoCRM, and lessons."""
     knobs: dict[str, Any] = {
         "hook_doubled": 0.2,
         "hook_duplicates": 0.3,
@@ -73,15 +84,18 @@ def run(
         "random_seed": seed,
     }
     with Sandbox(**knobs) as sandbox:
-        return _Run(sandbox, folder, keyed, seed, tell).run(changes, per_second, kill)
+        return _Run(sandbox, folder, keyed, odd, seed, tell).run(changes, per_second, kill)
 
 
 class _Run:
     def __init__(
-        self, sandbox: Sandbox, folder: pathlib.Path, keyed: bool, seed: int, tell: Callable[[str], None]
+        self, sandbox: Sandbox, folder: pathlib.Path, keyed: bool, odd: bool, seed: int, tell: Callable[[str], None]
     ) -> None:
         self.sandbox, self.folder, self.tell = sandbox, folder, tell
         self.chance = random.Random(seed)
+        self.odd = odd
+        self.students = Students(sandbox, 30 if odd else 0)
+        self.unexplained = 0
         self.port = free_port()
         self.environ = {
             **{name: os.environ[name] for name in KEPT if name in os.environ},
@@ -113,7 +127,7 @@ class _Run:
             self.crews.pop("worker").stop()
             self.start("worker", "scheduler.py")
             self.tell("waiting for the records")
-            left = self.finish(changes)
+            left = self.finish()
             return self.outcome(changes, time.monotonic() - started, left)
         finally:
             for crew in self.crews.values():
@@ -145,8 +159,18 @@ class _Run:
             for number, deal in enumerate(deals)
             for stage in ((LIFE if turn == 0 else ()) if number in quick else (stage,))
         ]
+        answers = OddAnswers(sandbox) if self.odd else None
+        lessons = [self.students.events(lesson) for lesson in (1, 2, 3)] if self.odd else []
         began = time.monotonic()
         for place, (deal_id, stage) in enumerate(moves):
+            part = place / len(moves)
+            if answers is not None:
+                answers.at(part)
+            if lessons and part >= (0.05, 0.38, 0.72)[3 - len(lessons)]:
+                status, body = call(
+                    "POST", f"{self.url}/api/events", body=lessons.pop(0), headers={"X-API-Key": API_KEY}
+                )
+                assert status == 202, body
             wait = began + place / per_second - time.monotonic()
             if wait > 0:
                 time.sleep(wait)
@@ -161,23 +185,49 @@ class _Run:
                 self.crews.pop("worker").stop(within=0)
                 self.start("worker", "scheduler.py")
             account.move_deal(deal_id, stage)
+        if answers is not None:
+            answers.end()
 
-    def finish(self, changes: int) -> str:
+    def finish(self) -> str:
         """What is still left over when nothing moves any more; "" when all is done."""
         last, since = (-1, -1), time.monotonic()
         while True:
             time.sleep(0.5)
             status, body = call("GET", f"{self.url}/api/outbox", headers={"X-API-Key": API_KEY})
-            states = body["destinations"].get("erp", {}).get("states", {}) if status == 200 else {}
-            waiting = states.get("pending", 0) + states.get("sending", 0)
+            every = [one["states"] for one in body["destinations"].values()] if status == 200 else [{"pending": 1}]
+            waiting = sum(states.get("pending", 0) + states.get("sending", 0) for states in every)
             now = (waiting, len(self.sandbox.erp.records()))
             if now != last:
                 last, since = now, time.monotonic()
-            if waiting == 0 and now[1] >= changes and time.monotonic() - since > 3:
-                dead = states.get("dead", 0)
+            self.unexplained = max(self.unexplained, self.without_reason())
+            dead = sum(states.get("dead", 0) for states in every)
+            expected = sum(change.type == "lead_status_changed" for change in self.sandbox.amocrm.changes)
+            if waiting == 0 and now[1] >= expected and time.monotonic() - since > 3:
                 return f"{dead} dead" if dead else ""
-            if time.monotonic() - since > 90:
-                return f"nothing moves with {waiting} waiting, {states.get('dead', 0)} dead"
+            if time.monotonic() - since > (200 if self.odd else 90):
+                return f"nothing moves with {waiting} waiting, {dead} dead"
+
+    def without_reason(self) -> int:
+        """How many have waited for half a minute, with no reason, no pause, and none of their own key before them."""
+        store = open_store(self.environ["DATABASE_URL"].replace("ledger.db", "ledger-sandbox.db"))
+        try:
+            rows = store.reading.find(Filter(states=(State.PENDING,)), 5000, oldest_first=True).rows
+            resting = {name for name in ("amocrm", "erp") if pauses.read(store.key_values, name)}
+            keys: set[tuple[str, str | None]] = set()
+            count = 0
+            for row in rows:
+                place = (row.destination, row.key)
+                told = (
+                    row.reason
+                    or row.destination in resting
+                    or place in keys
+                    or store.reading.attempts([row.id])[row.id]
+                )
+                count += not told and store.now() - row.changed_at > 30
+                keys.add(place)
+            return count
+        finally:
+            store.close()
 
     def outcome(self, changes: int, seconds: float, left: str) -> Outcome:
         expected: Counter[str] = Counter()
@@ -193,13 +243,15 @@ class _Run:
         return Outcome(
             changes=sum(expected.values()),
             records=sum(found.values()),
-            missing=sum((expected - found).values()),
-            double=sum((found - expected).values()),
+            missing=sum((expected - found).values()) + self.students.moves()[0],
+            double=sum((found - expected).values()) + self.students.moves()[1],
             hooks=sum(len(job["attempts"]) for job in self.sandbox.hooks.deliveries()),
             lost_answers=sum(1 for entry in self.sandbox.log.entries(part="erp") if entry.fault and entry.acted),
             by_log=by_log,
             seconds=seconds,
             left=left,
+            lessons=3 * len(self.students.deals),
+            unexplained=self.unexplained,
         )
 
     def wait(self, check: Callable[[], bool], within: float, fault: str) -> None:
@@ -226,6 +278,7 @@ def main() -> int:
     parser.add_argument("--per-second", type=float, default=120.0)
     parser.add_argument("--without-key", action="store_true", help="without ERP_FIELD_KEY")
     parser.add_argument("--kill", action="store_true", help="kill the worker in the middle")
+    parser.add_argument("--odd", action="store_true", help="odd answers of amoCRM as well, and lessons")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -235,6 +288,7 @@ def main() -> int:
             keyed=not asked.without_key,
             per_second=asked.per_second,
             kill=asked.kill,
+            odd=asked.odd,
             seed=asked.seed,
             tell=lambda line: print(line, flush=True),
         )

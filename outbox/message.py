@@ -32,6 +32,9 @@ RESENDABLE = (State.DEAD, State.SKIPPED, State.DISCARDED, State.PENDING)
 DISCARDABLE = (State.DEAD, State.SKIPPED, State.PENDING)
 """What an operator can discard."""
 
+BIGGEST = 2**63 - 1
+"""The largest number, and so the largest id, that every engine holds."""
+
 GONE = "deal_gone"
 """The code of the reason of rows that were skipped since the deal that they are about was not there. A new event about
 that deal is a witness against it, and reopens them."""

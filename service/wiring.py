@@ -60,9 +60,15 @@ class Wiring:
             token_keys=self.settings.token_keys,
             owner=f"{socket.gethostname()}:{os.getpid()}",
             wait=self.wait,
-            on_answer=lambda: pauses.disprove(store.key_values, store.lanes, AMOCRM, store.now()),
+            on_answer=self._answered,
             told=lambda status: self.counters.add(AMOCRM_REQUESTS, status),
         )
+
+    def _answered(self) -> None:
+        """amoCRM gave somebody a good answer: what waits for that goes on, and so do records that need its deals."""
+        store = self.store
+        if pauses.disprove(store.key_values, store.lanes, AMOCRM, store.now()):
+            store.lanes.make_due(ERP)
 
     @cached_property
     def webhook(self) -> Webhook:

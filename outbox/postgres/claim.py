@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from outbox.message import State
+from outbox.message import BIGGEST, State
 from outbox.sql.database import Row, Transaction
 
 BEHIND = 100
@@ -38,7 +38,7 @@ def choose(
     together with what waited before."""
     seen: set[str] = set()
     groups: list[list[int]] = []
-    sign, order, last = ("<", "DESC", 2**63 - 1) if newest_first else (">", "ASC", 0)
+    sign, order, last = ("<", "DESC", BIGGEST) if newest_first else (">", "ASC", 0)
     part = max(PART, limit)
     while len(groups) < limit and sum(map(len, groups)) < limit * ROWS:
         rows = db.rows(DUE.format(sign=sign, order=order), (destination, now, last, part))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from outbox.message import State
+from outbox.message import BIGGEST, State
 from outbox.queries import Filter
 from outbox.sql.database import Transaction
-from outbox.sql.rows import BIGGEST, marks
+from outbox.sql.rows import marks
 
 PREFIX = 3
 """How many letters a search needs before it means the beginning (or a part) of an e-mail."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from outbox.message import GONE, NOWHERE, Conflict, Dedupe, NewDelivery, NewEvent, Reason, Receipt, State
+from outbox.message import BIGGEST, GONE, NOWHERE, Conflict, Dedupe, NewDelivery, NewEvent, Reason, Receipt, State
 from outbox.sql.database import Database, Transaction
-from outbox.sql.rows import BIGGEST, encode, marks
+from outbox.sql.rows import encode, marks
 
 VALUES = 250
 """How many rows one INSERT takes at most: an engine allows 32,766 parameters and more."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from outbox.message import Attempt, Delivery, Event, Json, State
+from outbox.message import BIGGEST, Attempt, Delivery, Event, Json, State
 from outbox.queries import Action, Filter, Page
 from outbox.sql import filters, undo
 from outbox.sql.database import Database, Row, Transaction
@@ -101,7 +101,7 @@ class Lists:
 
     def actions(self, limit: int, after: int | None = None) -> list[Action]:
         sql = "SELECT * FROM actions WHERE id < ? ORDER BY id DESC LIMIT ?"
-        return [action(row) for row in self.database.rows(sql, (2**63 - 1 if after is None else after, limit))]
+        return [action(row) for row in self.database.rows(sql, (BIGGEST if after is None else after, limit))]
 
     def actions_on(self, delivery_id: int, limit: int = 50) -> list[Action]:
         rows = self.database.rows(f"SELECT * FROM actions ORDER BY id DESC LIMIT {DEEDS}")
@@ -143,7 +143,7 @@ NAMED = "SELECT id, email, lead_id, person, created_at FROM deliveries"
 
 def newest(db: Transaction, where: Filter | None, before: int | None) -> Sequence[Row]:
     """The next deliveries that belong to somebody, newest first."""
-    last = 2**63 - 1 if before is None else before
+    last = BIGGEST if before is None else before
     if where is None:
         sql = f"{NAMED} WHERE id < ? AND (email IS NOT NULL OR lead_id IS NOT NULL) ORDER BY id DESC LIMIT {STEP}"
         return db.rows(sql, (last,))

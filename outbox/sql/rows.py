@@ -9,8 +9,6 @@ from typing import Any
 from outbox.message import Attempt, Delivery, Event, Json, Reason, State
 from outbox.sql.database import Reader, Row, Transaction
 
-BIGGEST = 2**63 - 1
-
 DELIVERY = """
     d.id, d.event_id, d.event_name, d.destination, d.key, d.state, d.reason, d.cause, d.reference, d.due_at, d.failures,
     d.created_at, d.changed_at, d.received_at, d.email, d.lead_id, d.person, d.interrupted, d.facts, e.data, e.source

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from outbox.outcome import DeliveryError
+from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm import errors, payloads
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.api import Api, Params, Record, Rejected
@@ -29,8 +29,9 @@ LIST_LIMIT = 250
 EVENTS_LIMIT = 100
 MOST_SEARCH_PAGES = 100
 
-UNANSWERED = 2
-"""So many questions running for single rows may go without an answer; then nobody answers, whoever is asked for."""
+UNANSWERED, FORBIDDEN = 2, 5
+"""So many questions running for single rows may go without an answer, or be refused for want of a right; then it is not
+the rows."""
 
 Row = TypeVar("Row", Lead, Contact)
 
@@ -259,7 +260,7 @@ class AmocrmClient:
         params = [("with", also), ("limit", str(LIST_LIMIT)), *(("filter[id][]", str(one)) for one in part)]
         left, strange = set(part), False
         came = False
-        for node, _ in self._api.pages(path, params, LIST_LIMIT):
+        for node, _ in self._list_of_rows(path, params):
             rows = _rows(node, name, read, path)
             strange |= any(row.id not in part for row in rows)
             good = {row.id: row for row in rows if row.id in left and not getattr(row, "is_deleted", False)}
@@ -273,16 +274,27 @@ class AmocrmClient:
                 break
         return came
 
+    def _list_of_rows(self, path: str, params: Params) -> Iterator[tuple[dict[str, Any], Params | None]]:
+        """The pages of a list of certain rows; none where the right to one of them is missing: each is asked for."""
+        try:
+            yield from self._api.pages(path, params, LIST_LIMIT)
+        except DeliveryError as error:
+            if error.status != 403 or error.cause != "amocrm_rights":
+                raise
+
     def _singly(
         self, name: str, ids: Sequence[int], read: Callable[[Mapping[str, Any]], Row], also: str, found: Found[Row]
     ) -> bool:
         """Ask for each of these by itself. -> whether any row came."""
-        came, unanswered = False, 0
+        came, unanswered, forbidden = False, 0, 0
         for one in ids:
             try:
                 node = self._api.node("GET", f"/api/v4/{name}/{one}", [("with", also)], of_rows=True)
             except DeliveryError as error:
                 unanswered = unanswered + 1 if error.params.get("acted") is not None else 0
+                forbidden += error.cause == "amocrm_rights"
+                if error.pause is None and forbidden >= FORBIDDEN and not came:
+                    error.pause = PauseKind.FORBIDDEN
                 if error.pause is not None or unanswered >= UNANSWERED:
                     raise
                 found.unread[one] = error

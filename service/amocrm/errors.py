@@ -88,7 +88,8 @@ def classify(
     if status == 403 and of_rows and is_own(body):
         return error("amocrm_rights", "the user who connected lacks the right")
     if status == 403 and is_own(body):
-        return error("amocrm_rights", "the user who connected lacks the right", pause=PauseKind.FORBIDDEN)
+        message = "the user who connected lacks the right"
+        return error("amocrm_rights", message, pause=PauseKind.FORBIDDEN, disprovable=True)
     if status == 403:
         return error("amocrm_forbidden", "the integration is blocked", pause=PauseKind.FORBIDDEN, disprovable=True)
     if status == 408 or status >= 500:

@@ -11,12 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from service.closed_stages import CLOSED
 from service.email_address import canonical
-
-WON, LOST = 142, 143
-"""The statuses of closed deals. They exist in every pipeline under the same ids."""
-
-CLOSED = (WON, LOST)
 
 STAGE_CHANGED, DEAL_ADDED = "lead_status_changed", "lead_added"
 """Types of rows of the log of events."""

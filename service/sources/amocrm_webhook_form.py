@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from outbox.message import BIGGEST
+from service.closed_stages import CLOSED
 from service.sources.bracket_form import Form, Value
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _HOST = re.compile(r"([a-z0-9-]+)\.(?:amocrm\.ru|amocrm\.com|kommo\.com)")
-CLOSED = (142, 143)
-"""The stages of won and lost deals, under the same ids in every pipeline."""
-_LARGEST_ID = 2**63 - 1  # what both databases hold
 _LAST_SECOND = 253402300799  # of the year 9999
 
 
@@ -206,4 +205,4 @@ def _number(value: Value | None) -> int | None:
     """A positive number that a database holds, or None: ids are often empty or 0 for "none"."""
     text = _text(value)
     number = int(text) if _NUMBER.fullmatch(text) else 0
-    return number if 0 < number <= _LARGEST_ID else None
+    return number if 0 < number <= BIGGEST else None

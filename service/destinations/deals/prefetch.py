@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from outbox.outcome import DeliveryError
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.client import LIST_LIMIT, AmocrmClient
-from service.amocrm.payloads import CLOSED, Contact, Lead
+from service.amocrm.payloads import Contact, Lead
 from service.amocrm.pipelines import Pipelines
+from service.closed_stages import CLOSED
 from service.destinations.deals.person import NAMESPACE, as_value
 
 if TYPE_CHECKING:

@@ -26,7 +26,6 @@ ECHO_SECONDS_UNTIMED = 2 * 3600.0
 WAITS: dict[PauseKind | None, float] = {
     PauseKind.FORBIDDEN: 3600.0,
     PauseKind.UNPAID: 3600.0,
-    PauseKind.RECONNECT: 600.0,
     PauseKind.SETTINGS: 600.0,
     PauseKind.RATE: 5.0,
 }

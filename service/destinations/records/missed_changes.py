@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.message import Dedupe, NewDelivery, NewEvent, Receipt, new_id
 from service.amocrm.client import AmocrmClient
-from service.amocrm.payloads import CLOSED, StatusChange
+from service.amocrm.payloads import StatusChange
 from service.amocrm.stage_changes.seen import Changes
+from service.closed_stages import CLOSED
 from service.routing import AMOCRM, ERP, WEBHOOK
 
 if TYPE_CHECKING:

@@ -12,13 +12,12 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 
-from outbox.message import Delivery, Event, State
+from outbox.message import BIGGEST, Delivery, Event, State
 from outbox.queries import Filter
 from service.current import Dealpost, current
 from service.operator import words
 from service.operator.auth import OPERATOR, csrf, operator_required, user_now, viewer_required
 from service.operator.pages import banners
-from service.operator.pages.filters import MAX_ROW_ID
 from service.operator.words.numbers import ngettext
 from service.version import VERSION
 
@@ -148,7 +147,7 @@ def pretty_json(value: Any) -> str:
 def find_or_404(delivery_id: int) -> tuple[Dealpost, Delivery, Event]:
     """The delivery that an address names, with its event."""
     dealpost = current()
-    delivery = dealpost.store.reading.delivery(delivery_id) if delivery_id <= MAX_ROW_ID else None
+    delivery = dealpost.store.reading.delivery(delivery_id) if delivery_id <= BIGGEST else None
     event = dealpost.store.reading.event(delivery.event_id) if delivery else None
     if delivery is None or event is None:
         abort(404)

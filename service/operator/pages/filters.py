@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from outbox.message import State
+from outbox.message import BIGGEST, State
 from outbox.queries import Filter
 from service.email_address import canonical
 
 SPANS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
 NAMES = ("q", "state", "destination", "event", "when", "cause", "since", "until", "overdue", "email", "deal")
 """The arguments that narrow a list."""
-
-MAX_ROW_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def _number(values: dict[str, str], name: str) -> float | None:
 
 def _whole(values: dict[str, str], name: str) -> int | None:
     text = values.get(name, "")
-    if text.isascii() and text.isdigit() and int(text) <= MAX_ROW_ID:
+    if text.isascii() and text.isdigit() and int(text) <= BIGGEST:
         return int(text)
     values.pop(name, None)
     return None

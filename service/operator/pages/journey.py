@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, Event, State
-from service.amocrm.payloads import CLOSED, LOST
+from service.closed_stages import CLOSED, LOST
 from service.current import Dealpost, current
 from service.email_address import canonical
 from service.operator import words
@@ -205,7 +205,7 @@ def track(dealpost: Dealpost, deliveries: Sequence[Delivery], now: float) -> lis
     been: dict[int, float] = {}
     for at, status in reached(deliveries):
         been[status] = max(at, been.get(status, 0.0))
-    funnel = [stage for stage in (pipeline.stages if pipeline else ()) if stage.type != 1 and stage.id != 143]
+    funnel = [stage for stage in (pipeline.stages if pipeline else ()) if stage.type != 1 and stage.id != LOST]
     if not been or not funnel:
         return []
     funnel.sort(key=lambda stage: (stage.id in CLOSED, stage.sort))

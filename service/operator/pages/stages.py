@@ -7,7 +7,8 @@ from typing import Any
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.choices import StageChoice, StageChoices
 from service.amocrm.lesson_stages import LessonStage, lesson_stages
-from service.amocrm.payloads import CLOSED, LOST, Pipeline, Stage
+from service.amocrm.payloads import Pipeline, Stage
+from service.closed_stages import CLOSED, LOST
 from service.current import Dealpost
 
 Lesson = LessonStage

@@ -191,6 +191,29 @@ def test_a_deal_that_may_not_be_read_waits_alone(running: Running) -> None:
     assert running.states(events) == {"delivered": 3}
 
 
+def test_a_list_that_is_refused_for_want_of_a_right_is_read_deal_by_deal(running: Running) -> None:
+    deals = running.students(6)
+    running.lessons([(email, 1) for email in deals])
+    running.drain()
+    running.sandbox.faults.preset("deal_forbidden", method="GET", query="filter[id]")
+    running.sandbox.faults.preset("deal_forbidden", entity=deals["s1@example.com"], method="GET")
+    events = running.lessons([(email, 2) for email in deals])
+    running.drain()
+    assert running.states(events) == {"delivered": 5, "pending amocrm_rights": 1} and running.paused() is None
+
+
+def test_where_no_deal_may_be_read_the_destination_rests(running: Running) -> None:
+    deals = running.students(12)
+    running.lessons([(email, 1) for email in deals])
+    running.drain()
+    running.sandbox.faults.preset("deal_forbidden", method="GET")
+    events = running.lessons([(email, 2) for email in deals])
+    running.drain()
+    paused = running.paused()
+    assert paused is not None and (paused.kind, paused.cause) == ("forbidden", "amocrm_rights")
+    assert all(running.row(one).failures == 0 for one in events) and len(running.alerts) == 1
+
+
 class TestGatewayPageToAWrite:
     @pytest.mark.parametrize("preset", ["patch_400_html", "patch_404_html"])
     @pytest.mark.parametrize("count", [1, 12])

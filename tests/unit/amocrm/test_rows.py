@@ -124,5 +124,7 @@ def test_changes_of_stage_out_of_the_log_of_events() -> None:
     assert payloads.status_change({**row, "value_before": [], "value_after": value(102, 10)}) == payloads.StatusChange(
         "01h", 9, 1790000000.0, None, None, 10, 102
     )
-    assert payloads.status_change({**row, "type": "lead_added"}) is None
+    made = payloads.status_change({**row, "type": "lead_added"})
+    assert made is not None and made.is_new and made.lead_id == 9
+    assert payloads.status_change({**row, "type": "lead_deleted"}) is None
     assert payloads.status_change({"id": "x"}) is None

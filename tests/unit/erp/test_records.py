@@ -371,7 +371,7 @@ def test_our_own_moves_are_recorded_or_not_as_the_setting_says() -> None:
     [
         (DeliveryError("slow", cause="amocrm_slow_down", pause=PauseKind.RATE, retry_after=300), 300),
         (DeliveryError("blocked", cause="amocrm_forbidden", pause=PauseKind.FORBIDDEN), 3600),
-        (DeliveryError("out", cause="amocrm_reconnect", pause=PauseKind.RECONNECT), 600),
+        (DeliveryError("out", cause="amocrm_reconnect", pause=PauseKind.RECONNECT), 30),
         (DeliveryError("down", cause="amocrm_down", outage=True), 30),
     ],
 )

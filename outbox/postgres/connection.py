@@ -24,6 +24,13 @@ REFUSALS = (errors.IntegrityError, errors.ProgrammingError, errors.DataError, er
 READING = 30.0
 """Seconds that a question may take."""
 
+# Key by key, or with other figures in mind the planner would go through all that waits. Rows that a lane or another
+# request has in hand at this moment need no waking, and must not be waited for.
+MAKE_DUE = """UPDATE deliveries SET due_at = ? FROM unnest(?::text[]) AS k (key) CROSS JOIN LATERAL (
+        SELECT id FROM deliveries WHERE destination = ? AND key = k.key AND state IN ('pending', 'sending')
+        AND state = 'pending' AND due_at > ? AND (not_before IS NULL OR not_before <= ?) FOR UPDATE SKIP LOCKED) AS w
+    WHERE deliveries.id = w.id"""
+
 DEFAULTS = {
     "connect_timeout": "5",
     "application_name": "dealpost",
@@ -154,5 +161,5 @@ class Statements:
     def contains(self, column: str) -> str:
         return f"strpos({column}, ?) > 0"
 
-    def free(self) -> str:
-        return "FOR UPDATE SKIP LOCKED"
+    def make_due(self, destination: str, keys: Sequence[str], now: float) -> None:
+        self.execute(MAKE_DUE, (now, list(keys), destination, now, now))

@@ -60,8 +60,9 @@ class Transaction(Reader, Protocol):
     def contains(self, column: str) -> str:
         """A condition with one mark: the text of the column contains this one, letter by letter."""
 
-    def free(self) -> str:
-        """To stand at the end of a SELECT: only rows that no other transaction has in hand."""
+    def make_due(self, destination: str, keys: Sequence[str], now: float) -> None:
+        """What waits for this destination under one of these keys is due now, if its own time has come. Found by the
+        keys alone, however much waits."""
 
 
 class Database(Reader, Protocol):

@@ -21,11 +21,6 @@ KNOWN = "ON CONFLICT (dedupe) WHERE dedupe IS NOT NULL DO NOTHING"
 # OR IGNORE would swallow a NOT NULL or CHECK fault as well, and a row would vanish without an error.
 DELIVERY = """INSERT INTO deliveries (event_id, event_name, destination, key, state, reason, cause, due_at, not_before,
     created_at, changed_at, ended_at, received_at, email, lead_id)"""
-# Rows that a lane or another request has in hand at this moment need no waking, and must not be waited for.
-WAKE = """UPDATE deliveries SET due_at = ? WHERE id IN (SELECT id FROM deliveries {index}
-    WHERE destination = ? AND key IN ({keys}) AND state IN ('pending', 'sending') AND state = 'pending' AND due_at > ?
-    AND (not_before IS NULL OR not_before <= ?) {free})"""
-
 REOPEN = """UPDATE deliveries SET state = 'pending', failures = 0, reason = '', cause = '', ended_at = NULL, due_at = ?,
     changed_at = ? WHERE lead_id IN ({leads}) AND state = 'skipped' AND reason LIKE ?"""
 
@@ -140,9 +135,7 @@ def add_deliveries(db: Transaction, events: Sequence[Ready], now: float) -> None
     for destination, those in keys.items():
         every = sorted(those)
         for start in range(0, len(every), VALUES):
-            part = every[start : start + VALUES]
-            sql = WAKE.format(index=db.index("deliveries_key"), keys=marks(part), free=db.free())
-            db.execute(sql, (now, destination, *part, now, now))
+            db.make_due(destination, every[start : start + VALUES], now)
 
 
 def add(db: Transaction, events: Sequence[Ready], now: float) -> list[Receipt]:

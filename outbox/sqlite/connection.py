@@ -31,6 +31,10 @@ LOG_EVERY = 1.0
 CLOSING = 2.0
 """Seconds that the last checkpoint may wait for its turn."""
 
+MAKE_DUE = """UPDATE deliveries INDEXED BY deliveries_key SET due_at = ? WHERE destination = ?
+    AND state IN ('pending', 'sending') AND state = 'pending' AND due_at > ?
+    AND (not_before IS NULL OR not_before <= ?)"""
+
 PROGRAMMING = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
 
 Row = sqlite3.Row
@@ -83,8 +87,9 @@ class Connection:
     def contains(self, column: str) -> str:
         return f"instr({column}, ?) > 0"
 
-    def free(self) -> str:
-        return ""
+    def make_due(self, destination: str, keys: Sequence[str], now: float) -> None:
+        sql = f"{MAKE_DUE} AND key IN ({','.join('?' * len(keys))})"
+        self.execute(sql, (now, destination, now, now, *keys))
 
 
 class SqliteDatabase:

@@ -115,8 +115,6 @@ class PostgresDatabase:
     def write(self, timeout: float = PATIENCE) -> Iterator[Statements]:
         with self._transaction(WRITE, timeout) as db:
             yield db
-            if db.wakes:
-                db.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._name))
         if db.wakes:
             self.ring()
 
@@ -140,7 +138,7 @@ class PostgresDatabase:
         with unavailable(), self._connection(timeout, lambda db: self._look(db, start)) as (db, _):
             try:
                 yield db
-                db.connection.execute("COMMIT")
+                db.connection.execute(f"NOTIFY {CHANNEL}, '{self._name}'; COMMIT".encode() if db.wakes else b"COMMIT")
             except BaseException:
                 if not db.connection.closed:
                     db.connection.execute("ROLLBACK")

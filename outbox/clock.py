@@ -9,6 +9,9 @@ from __future__ import annotations
 SKEW = 5.0
 """Seconds by which the clocks of processes may differ."""
 
+LONGEST = 27 * 3600.0
+"""Seconds that a row or a pause may wait for its time at most: a day, and what chance adds."""
+
 
 def from_future(at: float, now: float) -> bool:
     """Whether this was written before the clock was set back."""

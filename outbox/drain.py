@@ -30,6 +30,9 @@ AFTER_FAULT = 5.0
 ASIDE = 1.0
 """Seconds by which a probe that failed comes after the end of the pause, so that the next probe takes another row."""
 
+HEED = 10.0
+"""Seconds between two looks whether the clock was set back."""
+
 ALONE = 1000
 """How many rows are remembered, at most, to be tried one by one."""
 
@@ -78,6 +81,7 @@ class Lane:
         self.now = now or store.now
         self.rest = rest
         self.lease: Lease | None = None
+        self._heeded = -HEED
 
     # -- one pass
 
@@ -93,6 +97,8 @@ class Lane:
         probe = paused is not None
         batch = self._claim(probe, paused.params.get("try") if paused is not None else None)
         if not batch:
+            if self._heed_clock():
+                return PassResult(next_due=self.now())
             return PassResult(next_due=self.store.lanes.next_due(self.name))
         failpoint(f"{self.name}-after-claim")
         run = BatchRun(self, self.lease, batch, paused, probe)
@@ -111,6 +117,12 @@ class Lane:
         ):
             return batch
         return take(self.lease, self.name, limit, whole_keys=whole_keys, newest_first=newest_first)
+
+    def _heed_clock(self) -> int:
+        if time.monotonic() - self._heeded < HEED:
+            return 0
+        self._heeded = time.monotonic()
+        return self.store.lanes.heed_clock(self.name)
 
     # -- the loop of a worker
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
+from outbox import clock
 from outbox.message import Json, Reason
 from outbox.outcome import DeliveryError, PauseKind
 from outbox.retry import pause_seconds
@@ -35,17 +36,21 @@ class Paused:
     params: Mapping[str, Json] = field(default_factory=dict)
     disprovable: bool = False
     version: int = 0
+    written_at: float = field(default=0.0, compare=False)  # when it was stored
 
     def over(self, now: float) -> bool:
         """Whether the next delivery may be sent as a probe."""
-        return self.until is not None and self.until <= now
+        if self.until is None:
+            return False
+        return clock.from_future(self.written_at, now) or not clock.waits(self.until, now, clock.LONGEST)
 
 
 def read(key_values: KeyValues, destination: str) -> Paused | None:
     entry = key_values.get(PAUSE, destination)
     if entry is None:
         return None
-    return Paused(**{**entry.value, "kind": PauseKind(entry.value["kind"])}, version=entry.version)
+    value = {**entry.value, "kind": PauseKind(entry.value["kind"])}
+    return Paused(**value, version=entry.version, written_at=entry.updated_at)
 
 
 def next_pause(before: Paused | None, error: DeliveryError, kind: PauseKind, now: float, jitter: float) -> Paused:
@@ -68,9 +73,12 @@ def next_pause(before: Paused | None, error: DeliveryError, kind: PauseKind, now
 
 def begin(key_values: KeyValues, destination: str, paused: Paused) -> Paused | None:
     """Store a pause in place of the one with its version. None: somebody else's came first, and counts."""
-    value = asdict(paused)
-    version = key_values.put(PAUSE, destination, {k: v for k, v in value.items() if k != "version"}, paused.version)
+    version = key_values.put(PAUSE, destination, stored(paused), paused.version)
     return None if version is None else replace(paused, version=version)
+
+
+def stored(paused: Paused) -> dict[str, Json]:
+    return {name: value for name, value in asdict(paused).items() if name not in ("version", "written_at")}
 
 
 def lift(key_values: KeyValues, destination: str, paused: Paused) -> bool:
@@ -101,8 +109,7 @@ def pause(store: Store, destination: str, who: str, reason: str = "") -> None:
         who=who,
         params={"who": who},
     )
-    value = asdict(paused)
-    store.key_values.put(PAUSE, destination, {k: v for k, v in value.items() if k != "version"})
+    store.key_values.put(PAUSE, destination, stored(paused))
     store.operations.log_action(who, "pause", 1, {"destination": destination, "reason": reason})
 
 

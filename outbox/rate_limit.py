@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from outbox.clock import from_future
+
 GONE = 15.0
 """After so many seconds a request that nobody reported as done is taken as one that will not arrive any more."""
 
@@ -13,9 +15,6 @@ MARGIN = 0.03
 
 BURST = 3
 """How many may go at once after a second without requests."""
-
-TURNED = 5.0
-"""A request from further in the future was written before the clock was set back; it says nothing."""
 
 
 def wait(history: Iterable[tuple[float, float | None]], now: float, per_second: float) -> float:
@@ -30,7 +29,7 @@ def wait(history: Iterable[tuple[float, float | None]], now: float, per_second: 
         raise ValueError("a pace is more than zero requests a second")
     window = max(1.0, 1.0 / per_second)
     most = max(1, math.floor(per_second))
-    past = [(start, done) for start, done in history if start <= now + TURNED]
+    past = [(start, done) for start, done in history if not from_future(start, now)]
     held = sorted(left for left in (_left(start, done, now, window) for start, done in past) if left > now)
     until = held[len(held) - most] if len(held) >= most else now
     starts = sorted(start for start, _ in past)

@@ -57,6 +57,9 @@ class Lanes(Protocol):
     def make_due(self, destination: str) -> int:
         """All that wait for this destination are due now, except those whose own time has not come. -> how many."""
 
+    def heed_clock(self, destination: str) -> int:
+        """Those whose time was set by a clock that was set back since are due now. -> how many. See outbox.clock."""
+
     def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
         """Rest until something was committed by any process, `woken()` says so, or the time is over. -> woken early."""
 

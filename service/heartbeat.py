@@ -53,8 +53,8 @@ class Process:
     host: str = ""
 
     def age(self, now: float) -> float:
-        """Seconds since it was heard."""
-        return max(0.0, now - self.heartbeat_at)
+        """Seconds since it was heard, by a clock that may have been set back since."""
+        return abs(now - self.heartbeat_at)
 
 
 class Processes:

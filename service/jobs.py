@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from outbox.clock import was_before
 from outbox.drain import describe
 from outbox.message import StoreUnavailable
 from outbox.outcome import DeliveryError, PauseKind, Stopping
@@ -24,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 MINUTE, DAY = 60.0, 24 * 3600.0
 LEASE = 300.0
+LEAP = 3 * DAY
+"""Seconds since the last clearing after which the clock may have been set forward by mistake: what seems old then stays
+for another day, in which somebody may notice."""
+
 ALERTS_TOLD = "alerts_told"
 TOLD = ("failing", "unmapped", "refused", "token", "stage", "source", "disk")
 """Situations that nobody else tells of: what stops a destination is told by its lane, a failed job by itself."""
@@ -119,7 +124,7 @@ class Jobs:
     def _done_lately(self, job: Job) -> bool:
         result = self._results.get(job.name)
         last = result.last_at if result else None
-        return last is not None and 0 <= self._dealpost.store.now() - last < job.every / 2
+        return was_before(last, self._dealpost.store.now(), job.every / 2)
 
     def _do(self, job: Job) -> None:
         began = self._dealpost.store.now()
@@ -196,6 +201,9 @@ class Jobs:
     def _prune(self) -> Said:
         store = self._dealpost.store
         before = store.now() - self._dealpost.settings.retention_days * DAY
+        last = self._results.get("prune")
+        if last is not None and last.last_at is not None and store.now() - last.last_at > LEAP:
+            return "cleared", {"count": 0}
         count = 0
         while not self._stopping() and (part := store.maintenance.prune(before)):
             count += part

@@ -51,6 +51,9 @@ class CountedLanes:
     def make_due(self, destination: str) -> int:
         return self._lanes.make_due(destination)
 
+    def heed_clock(self, destination: str) -> int:
+        return self._lanes.heed_clock(destination)
+
     def notified(self) -> bool:
         return self._lanes.notified()
 

@@ -15,6 +15,7 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEve
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
+from outbox.clock import SKEW
 from outbox.drain import Lane
 from outbox.message import StoreUnavailable
 from service.alerts import Alerts
@@ -61,6 +62,7 @@ class Worker:
         self._jobs = Jobs(self._dealpost, self._alerts, self._heartbeat, self._stopping.is_set)
         self._bells: list[Bell] = []
         self._lanes: list[threading.Thread] = []
+        self._ahead = time.time() - time.monotonic()
         self._scheduler = BackgroundScheduler(job_defaults=DEFAULTS, timezone="UTC")  # type: ignore[no-untyped-call]
         self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)  # type: ignore[no-untyped-call]
 
@@ -89,7 +91,7 @@ class Worker:
             self._lanes.append(self._start(f"lane-{name}", lane.loop, bell.heard))
         self._schedule()
         while not self._stopping.wait(1.0):
-            pass
+            self._heed_clock()
         logger.info("The worker stops: what was begun is finished first")
         end = time.monotonic() + PATIENCE
         ended = self._start("scheduler-stop", self._scheduler.shutdown)
@@ -132,6 +134,15 @@ class Worker:
             )
         self._jobs.plan()
         self._scheduler.start()  # type: ignore[no-untyped-call]
+
+    def _heed_clock(self) -> None:
+        """The scheduler goes by the wall clock: after that was set back, its jobs would wait for it to catch up."""
+        ahead = time.time() - time.monotonic()
+        if self._ahead - ahead > SKEW:
+            logger.warning("The clock was set back by %.0f s", self._ahead - ahead)
+            for name, every in (("drain", TICK), *((job.name, job.every) for job in JOBS)):
+                self._scheduler.reschedule_job(name, trigger="interval", seconds=every)  # type: ignore[no-untyped-call]
+        self._ahead = ahead
 
     def _tick(self) -> None:
         # Only a bell: waking a job that runs would be lost.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from outbox.clock import was_before
 from outbox.message import BIGGEST, GONE, NOWHERE, Conflict, Dedupe, NewDelivery, NewEvent, Reason, Receipt, State
 from outbox.sql.database import Database, Transaction
 from outbox.sql.rows import encode, marks
@@ -172,7 +173,7 @@ def find(db: Transaction, dedupe: Dedupe | None, at: float, may_go_at: float) ->
     # One that may only go later does not stand for one that may go sooner.
     sql = """SELECT 1 FROM deliveries WHERE event_id = ? AND state IN ('pending', 'sending', 'delivered')
         AND (state != 'pending' OR not_before IS NULL OR not_before <= ?)"""
-    if at - row["received_at"] < dedupe.window and db.row(sql, (row["id"], may_go_at)):
+    if was_before(row["received_at"], at, dedupe.window) and db.row(sql, (row["id"], may_go_at)):
         return row["id"], False
     db.execute("UPDATE events SET dedupe = NULL WHERE id = ?", (row["id"],))
     return None

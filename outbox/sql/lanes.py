@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from outbox import clock
 from outbox.message import Delivery, Result, State
 from outbox.outcome import LeaseLost
 from outbox.shared import Lease
@@ -108,6 +109,18 @@ class Lanes:
         with self.database.write() as db:
             db.wake()
             return db.execute(sql, (now, destination, now, now))
+
+    def heed_clock(self, destination: str) -> int:
+        now = self.database.now()
+        late = (
+            "destination = ? AND state = 'pending' AND due_at > ? AND (changed_at > ? OR due_at > ?) "
+            "AND (not_before IS NULL OR not_before <= ?)"
+        )
+        params = (destination, now, now + clock.SKEW, now + clock.LONGEST, now)
+        if self.database.row(f"SELECT 1 FROM deliveries WHERE {late} LIMIT 1", params) is None:
+            return 0
+        with self.database.write() as db:
+            return db.execute(f"UPDATE deliveries SET due_at = ?, changed_at = ? WHERE {late}", (now, now, *params))
 
     def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
         return self.database.wait(seconds, woken)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from outbox import rate_limit
+from outbox.clock import SKEW, waits
 from outbox.message import Json
 from outbox.shared import Entry, Lease
 from outbox.sql.database import Database, Row
@@ -136,7 +137,8 @@ class RateLimiter:
         with self.database.write() as db:
             db.lock(name)
             now = self.database.now()
-            db.execute("DELETE FROM requests WHERE name = ? AND started_at < ?", (name, now - KEPT))
+            past = "DELETE FROM requests WHERE name = ? AND (started_at < ? OR started_at > ?)"
+            db.execute(past, (name, now - KEPT, now + SKEW))
             rows = db.rows("SELECT started_at, done_at FROM requests WHERE name = ?", (name,))
             seconds = rate_limit.wait([(row["started_at"], row["done_at"]) for row in rows], now, per_second)
             if seconds > 0:
@@ -150,9 +152,9 @@ class RateLimiter:
             db.execute(sql, (self.database.now(), ticket, name))
 
     def used(self, name: str, seconds: float) -> int:
-        since = self.database.now() - min(seconds, 60.0)
-        sql = "SELECT count(*) FROM requests WHERE name = ? AND started_at > ?"
-        return int(self.database.value(sql, (name, since)))
+        now = self.database.now()
+        sql = "SELECT count(*) FROM requests WHERE name = ? AND started_at > ? AND started_at <= ?"
+        return int(self.database.value(sql, (name, now - min(seconds, 60.0), now + SKEW)))
 
 
 def entry(row: Row) -> Entry:
@@ -160,4 +162,4 @@ def entry(row: Row) -> Entry:
 
 
 def taken(row: Row | None, owner: str, now: float) -> bool:
-    return row is not None and bool(now < row["until"] <= now + LONGEST and row["owner"] != owner)
+    return row is not None and bool(waits(row["until"], now, LONGEST) and row["owner"] != owner)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from outbox.clock import was_before
 from service.amocrm.payloads import Pipeline, Stage
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class AccountFacts:
     def heeds_filters(self) -> bool | None:
         """Whether the account heeds the filters of lists; None: not known from the last day."""
         entry = self._key_values.get(NAMESPACE, "filters")
-        if entry is None or self._now() - entry.updated_at >= DAY:
+        if entry is None or not was_before(entry.updated_at, self._now(), DAY):
             return None
         return bool(entry.value.get("enabled", True))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from outbox.clock import from_future
+
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
 
@@ -18,11 +20,13 @@ class PaceStore:
     def __init__(self, key_values: KeyValues) -> None:
         self._key_values = key_values
 
-    def limits(self) -> dict[str, Any]:
+    def limits(self, now: float) -> dict[str, Any]:
         """{"factor", "since", "until"}: nothing is sent by any process before `until`; from `since` on the speed grows
-        from that part to all. {}: amoCRM asked for nothing."""
+        from that part to all. {}: amoCRM asked for nothing, or before the clock was set back."""
         entry = self._key_values.get(NAMESPACE, LIMITS)
-        return entry.value if entry is not None and isinstance(entry.value, dict) else {}
+        if entry is None or not isinstance(entry.value, dict) or from_future(entry.updated_at, now):
+            return {}
+        return entry.value
 
     def keep_limits(self, factor: float, since: float, until: float) -> None:
         self._key_values.put(NAMESPACE, LIMITS, {"factor": factor, "since": since, "until": until})

@@ -73,12 +73,12 @@ class Pace:
 
     def per_second(self) -> float:
         """The speed that holds now, requests a second."""
-        kept = self._store.limits()
+        kept = self._store.limits(self._now())
         return self._rps * self._factor(kept)
 
     def slow_down(self, seconds: float | None) -> None:
         """amoCRM complained: send nothing for so many seconds, then go on at half the speed and grow."""
-        kept = self._store.limits()
+        kept = self._store.limits(self._now())
         now = self._now()
         until = max(now + (seconds or 0.0), float(kept.get("until", 0.0)))
         waiting = float(kept.get("until", 0.0)) > now  # two that were on their way together count once
@@ -87,12 +87,12 @@ class Pace:
 
     def hold(self, seconds: float) -> None:
         """Send nothing for so many seconds: an answer other than 429 asked for that."""
-        kept = self._store.limits()
+        kept = self._store.limits(self._now())
         until = max(self._now() + seconds, float(kept.get("until", 0.0)))
         self._store.keep_limits(float(kept.get("factor", 1.0)), float(kept.get("since", 0.0)), until)
 
     def _refuse_early(self) -> None:
-        left = float(self._store.limits().get("until", 0.0)) - self._now()
+        left = float(self._store.limits(self._now()).get("until", 0.0)) - self._now()
         if 0 < left <= LONGEST_WAIT:  # more than that was written before the clock was set back
             raise DeliveryError(
                 f"amoCRM asked to wait; {left:.0f} s of that are left",

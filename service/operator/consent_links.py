@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Callable
 
+from outbox.clock import was_before
 from outbox.shared import KeyValues
 
 LIFE = 20 * 60.0
@@ -34,12 +35,12 @@ class ConsentLinks:
             return None
         if self._key_values.put(self.NAMESPACE, key, {**entry.value, "spent": True}, entry.version) is None:
             return None
-        return str(entry.value["who"]) if self._now() - entry.value["at"] <= LIFE else None
+        return str(entry.value["who"]) if was_before(entry.value["at"], self._now(), LIFE) else None
 
     def tidy(self) -> None:
         """Forget those that are too old to be followed."""
         entries, now = self._key_values.items(self.NAMESPACE), self._now()
-        if old := [key for key, entry in entries.items() if now - entry.updated_at > LIFE]:
+        if old := [key for key, entry in entries.items() if not was_before(entry.updated_at, now, LIFE)]:
             self._key_values.delete(self.NAMESPACE, old)
 
 

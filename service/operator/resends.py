@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from outbox.clock import was_before
 from outbox.shared import KeyValues
 
 KEPT = 24 * 3600.0
@@ -33,5 +34,5 @@ class Resends:
     def tidy(self) -> None:
         """Forget those that nobody follows any more."""
         entries, now = self._key_values.items(self.NAMESPACE), self._now()
-        if old := [key for key, entry in entries.items() if now - entry.updated_at > KEPT]:
+        if old := [key for key, entry in entries.items() if not was_before(entry.updated_at, now, KEPT)]:
             self._key_values.delete(self.NAMESPACE, old)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from outbox.clock import from_future
 from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm.oauth.token_store import NAMESPACE
 
@@ -101,4 +102,6 @@ class Backoff:
 
     def _kept(self) -> dict[str, Any]:
         entry = self._key_values.get(*PLACE)
-        return entry.value if entry is not None and isinstance(entry.value, dict) else {}
+        if entry is None or not isinstance(entry.value, dict) or from_future(entry.updated_at, self._now()):
+            return {}
+        return entry.value

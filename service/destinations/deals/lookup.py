@@ -143,7 +143,8 @@ class Lookup:
         listed = person.lead_ids
         known = (*listed, *person.missing, *(before.lead_ids if before else ()))
         absent = [one for one in (listed if choice.found == "open" else known) if one in self._absent]
-        missing = {one: person.missing.get(one, self._now()) for one in absent}
+        # A time from before the clock was set back would keep the proof off until the clock has caught up.
+        missing = {one: min(person.missing.get(one, self._now()), self._now()) for one in absent}
         if any(not self._now() - since >= PROOF for since in missing.values()):
             self._directory.miss(person, missing)
             return outcomes.missing_deal(person, max(missing), target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from outbox.message import Dedupe, NewDelivery, NewEvent, Receipt, new_id
@@ -15,6 +16,7 @@ from service.routing import AMOCRM, ERP, WEBHOOK
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
+    from service.network.exchange import Exchange
 
 SOURCE = "reconcile"
 NAMESPACE, KEY = "reconcile", "position"
@@ -28,6 +30,11 @@ WINDOW = 6 * 3600
 
 AHEAD = 3600
 """amoCRM's clock may be ahead of ours by as much."""
+
+SKEWED = 60
+"""Seconds by which our position in amoCRM's log may be ahead of our clock without anything being wrong."""
+
+LOOK_BACK = 24 * 3600
 
 BUSY_ROWS = 100
 REST_AFTER_MISSED, REST_AFTER_KNOWN = 115.0, 290.0
@@ -76,6 +83,19 @@ class MissedChanges:
         self._now = now
         self._looked = False
 
+    def _there(self, at: int) -> float | None:
+        """The time by amoCRM's clock; only where our position is in the future by ours is it worth a request. None: it
+        does not tell."""
+        now = self._now()
+        if at <= now + SKEWED:
+            return now
+        dates: list[str] = []
+        self._client.bound(record=lambda exchange: dates.append(_date_of(exchange))).account()
+        try:
+            return parsedate_to_datetime(dates[-1]).timestamp()
+        except (IndexError, ValueError, TypeError):
+            return None
+
     def fetch(self) -> int:
         """Take over what no webhook told of, if it is time for a look. -> how many. Raises DeliveryError, Stopping."""
         return self.run().taken if self._in_use() and self.is_due() else 0
@@ -102,12 +122,21 @@ class MissedChanges:
             self._looked = True
             return Found(began=True)
         at, start = int(position["at"]), int(position["start"])
+        there = self._there(at)
+        if there is None:
+            return Found()
+        if at > there + SKEWED:
+            # Our clock was ahead when that was written, and was set back since. What came meanwhile is known by hooks,
+            # or is found in the log of the last day.
+            if start > there:
+                start = int(there - max(0.0, float(position.get("ran_at") or 0.0) - start))
+            at = max(start, int(there) - LOOK_BACK)
         rows = known = taken = 0
         since = max(at - OVERLAP, start)
         while True:
             until = since + OVERLAP + WINDOW
-            last = until >= now
-            found = self._rows(since, int(now) + AHEAD if last else until)
+            last = until >= there
+            found = self._rows(since, int(there) + AHEAD if last else until)
             new = self._unknown(found, now)
             self._hear([(row.lead_id, id_of(row)) for row in found])
             for place in range(0, len(new), CHUNK):
@@ -209,3 +238,7 @@ def _stays(row: StatusChange) -> bool:
     # 142 and 143 are stages of every pipeline: the same one of another pipeline is a change.
     unknown = row.old_pipeline_id is None and row.status_id not in CLOSED
     return row.status_id == row.old_status_id and (unknown or row.old_pipeline_id == row.pipeline_id)
+
+
+def _date_of(exchange: Exchange) -> str:
+    return next((value for name, value in exchange.response_headers.items() if name.lower() == "date"), "")

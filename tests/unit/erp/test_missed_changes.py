@@ -1,7 +1,9 @@
 """Changes of stage that no webhook told of are taken in once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from service.destinations.records.missed_changes import (
     Found,
     MissedChanges,
 )
+from service.network.exchange import Exchange
 from tests.support.key_values import WatchedKeyValues
 from tests.unit.erp.fakes import Clock
 
@@ -56,6 +59,7 @@ class House:
         self.full = False
         self.heard: list[tuple[int, str]] = []
         self.deals: dict[int, Lead] = {}
+        self.their_clock: float | None = None
         self.missed = MissedChanges(
             self,
             self.changes,
@@ -73,6 +77,14 @@ class House:
 
     def status_changes_of(self, lead_id: int, since: int, until: int) -> Iterable[Row]:
         return [row for row in self.status_changes(since, until) if row.lead_id == lead_id]
+
+    def bound(self, record: Callable[[Any], None]) -> "House":
+        if self.their_clock is not None:
+            date = formatdate(self.their_clock, usegmt=True)
+            record(Exchange(at=0.0, method="GET", url="", response_headers={"Date": date}))
+        return self
+
+    def account(self) -> None: ...
 
     def leads(self, ids: Sequence[int]) -> dict[int, Lead]:
         return {one: self.deals[one] for one in ids if one in self.deals}
@@ -283,3 +295,38 @@ def test_won_to_won_in_another_funnel_is_taken_and_what_stays_is_not(house: Hous
     ]
     house.later(60)
     assert house.missed.run() == Found(rows=2, taken=2)
+
+
+BACK = [400 * 86400, 2 * 3600]
+
+
+@pytest.mark.parametrize("back", BACK)
+def test_a_clock_that_was_ahead_and_is_set_back_leaves_no_gap(house: House, back: int) -> None:
+    house.later(60)
+    house.missed.run()  # the position is that of a clock that is ahead
+    house.later(-back)
+    house.their_clock = house.clock.now
+    house.log.append(Row("a", 5, house.clock.now - 20))
+    assert house.missed.run().taken == 1
+    house.later(60)
+    house.log.append(Row("b", 6, house.clock.now - 20))
+    house.their_clock = house.clock.now
+    assert house.missed.run().taken == 1
+
+
+@pytest.mark.parametrize("back", BACK)
+def test_a_right_clock_that_is_set_back_neither_loses_a_change_nor_imports_the_past(house: House, back: int) -> None:
+    house.later(600)
+    house.log.append(Row("a", 5, house.clock.now - 20))
+    assert house.missed.run().taken == 1
+    house.log.insert(0, Row("ancient", 9, T - back))
+    house.later(-back)
+    house.their_clock = house.clock.now + back + 60
+    house.log.append(Row("b", 6, house.their_clock - 20))
+    assert house.missed.run().taken == 1
+    house.their_clock = None  # amoCRM does not tell its time: nothing is guessed
+    assert house.missed.run() == Found()
+    house.later(back + 120)
+    house.log.append(Row("c", 7, house.clock.now - 20))
+    assert house.missed.run().taken == 1
+    assert not any("ancient" in key for key in house.events)

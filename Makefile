@@ -11,7 +11,7 @@ CASES ?= 100000
 FAST := tests/unit tests/integration tests/test_architecture.py tests/test_translations.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test-fast test test-clients check format lint types docs bench fuzz chaos lock translations setup setup-dev
+.PHONY: help run demo test-fast test test-clients check format lint types docs screenshots bench fuzz chaos lock translations setup setup-dev
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ types: setup-dev ## Check the types
 
 docs: setup ## Build the documentation as a site, in build/docs
 	@$(VENV_PYTHON) -m workshop.docs site
+
+screenshots: setup-dev ## Make the pictures of the page anew, in docs/images (needs a Chromium)
+	@$(VENV_PYTHON) -m workshop.screenshots
 
 bench: setup-dev ## Measure what docs/benchmarks.md tells
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)

@@ -12,6 +12,7 @@ from service.commands.outbox import outbox
 from service.commands.terminal import N_, Command, fail, operator, say
 from service.current import current
 from service.email_address import ascii_form, canonical
+from service.practice import names_an_account
 from service.status import iso
 
 
@@ -54,6 +55,15 @@ def restore(path: Path) -> None:
     dealpost = current()
     if not dealpost.settings.on_sqlite:
         fail(_("DATABASE_URL names a server: its own tools restore a backup of it."))
+    target = dealpost.settings.database_path
+    practice = target.with_name(f"{target.stem}-sandbox{target.suffix}")
+    if not names_an_account(dealpost.settings) and practice.exists() and not target.exists():
+        fail(
+            _(
+                "Nothing was changed: no account is configured, and only practice has a store here. To put a copy of "
+                "practice back: SANDBOX=1 flask outbox restore FILE. For a real store configure its account first."
+            )
+        )
     from outbox.sqlite.restore import restore as put_back  # an engine's own, and nobody else needs it
 
     done = put_back(str(path), str(dealpost.settings.database_path), dealpost.store.now())

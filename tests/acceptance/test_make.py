@@ -138,6 +138,17 @@ def test_a_lesson_is_not_stored_where_nobody_would_look(environ: dict[str, str],
         assert "No delivery matches" in run([PYTHON, "-m", "flask", "outbox", "list"], environ).out
 
 
+def test_a_copy_of_practice_does_not_become_the_real_store(environ: dict[str, str], tmp_path: pathlib.Path) -> None:
+    store, copy = tmp_path / "var" / "dealpost.db", tmp_path / "copy.db"
+    flask = [PYTHON, "-m", "flask", "outbox"]
+    assert run([*flask, "backup", str(copy)], {**environ, "SANDBOX": "1"}).code == 0
+    done = run([*flask, "restore", str(copy)], environ)
+    assert done.code == 1 and "SANDBOX=1 flask outbox restore" in done.err, done.text
+    assert not store.exists()
+    assert run([*flask, "restore", str(copy)], {**environ, "SANDBOX": "1"}).code == 0
+    assert store.with_name("dealpost-sandbox.db").exists()
+
+
 def test_sign_in_that_was_printed_opens_the_page(ran: Run) -> None:
     token = base64.b64encode(f"admin:{ran.password}".encode()).decode()
     status, page = call("GET", f"{ran.url}/outbox", headers={"Authorization": f"Basic {token}"})

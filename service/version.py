@@ -1,3 +1,3 @@
 """The version that pages, requests and the API's description tell; pyproject.toml takes it from here."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from outbox.queries import Filter
 from tests.support import seeded
@@ -79,7 +79,7 @@ def shoot(browser: Any, language: str, size: tuple[int, int], name: str, address
     answer = page.goto(address)
     if not answer or not answer.ok:
         raise RuntimeError(f"{address} answered {answer.status if answer else 'nothing'}, expected the page")
-    page.wait_for_function("document.querySelectorAll('[aria-busy=true]').length === 0")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
     file = FOLDER / f"{name}.png"
     file.write_bytes(reduced(page.screenshot()))
     context.close()

@@ -12,7 +12,7 @@ from service.commands.outbox import outbox
 from service.commands.terminal import N_, Command, fail, operator, say
 from service.current import current
 from service.email_address import ascii_form, canonical
-from service.practice import names_an_account
+from service.practice import SETTINGS, names_an_account
 from service.status import iso
 
 
@@ -56,11 +56,12 @@ def restore(path: Path) -> None:
     if not dealpost.settings.on_sqlite:
         fail(_("DATABASE_URL names a server: its own tools restore a backup of it."))
     target = dealpost.settings.database_path
-    practice = target.with_name(f"{target.stem}-sandbox{target.suffix}")
-    if not names_an_account(dealpost.settings) and practice.exists() and not target.exists():
+    practised = (target.with_name(f"{target.stem}-sandbox{target.suffix}"), target.with_name(SETTINGS))
+    real = dealpost.settings.sandbox or names_an_account(dealpost.settings) or target.exists()
+    if not real and any(one.exists() for one in practised):
         fail(
             _(
-                "Nothing was changed: no account is configured, and only practice has a store here. To put a copy of "
+                "Nothing was changed: no account is configured, and only practice was here so far. To put a copy of "
                 "practice back: SANDBOX=1 flask outbox restore FILE. For a real store configure its account first."
             )
         )

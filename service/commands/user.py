@@ -5,24 +5,28 @@ from __future__ import annotations
 import secrets
 
 import click
-from flask.cli import AppGroup
 from flask_babel import gettext as _
 from werkzeug.security import generate_password_hash
 
-from service.commands.terminal import Command, fail, say, table
+from service.commands.terminal import N_, Command, Group, fail, say, table
 from service.current import current
 from service.secret_strength import weakness
 from service.users import ADMIN, NAME, ROLES, VIEWER, NamedUser, entry
 
-user = AppGroup("user", help="Sign-ins to the page with a name of their own.")
+user = Group("user", help=N_("Sign-ins to the page with a name of their own."))
 
 
-@user.command("add", cls=Command)
+@user.command(
+    "add",
+    cls=Command,
+    help=N_("Print the line for the settings that lets NAME sign in. Put it into USERS and restart."),
+)
 @click.argument("name")
-@click.option("--role", type=click.Choice(ROLES), default=ADMIN, show_default=True, help="May change, or only look.")
-@click.option("--generate", is_flag=True, help="Make a password and print it, in place of asking for one.")
+@click.option(
+    "--role", type=click.Choice(ROLES), default=ADMIN, show_default=True, help=N_("May change, or only look.")
+)
+@click.option("--generate", is_flag=True, help=N_("Make a password and print it, in place of asking for one."))
 def add(name: str, role: str, generate: bool) -> None:
-    """Print the line for the settings that lets NAME sign in. Nothing is changed: put it into USERS and restart."""
     name = name.strip()
     if not NAME.fullmatch(name):
         fail(_("Got a name with a colon or a comma, or none; expected one of up to 64 characters without them."))
@@ -47,9 +51,8 @@ def add(name: str, role: str, generate: bool) -> None:
     say("USERS=" + ",".join(entry(one) for one in [*others, made]))
 
 
-@user.command("list", cls=Command)
+@user.command("list", cls=Command, help=N_("Who may sign in, with the role; no password."))
 def list_users() -> None:
-    """Who may sign in, with the role; no password."""
     settings = current().settings
     shared = [(settings.admin_username, ADMIN, "ADMIN_PASSWORD")] if settings.admin_password else []
     if settings.viewer_password:

@@ -142,9 +142,13 @@ def test_a_copy_of_practice_does_not_become_the_real_store(environ: dict[str, st
     store, copy = tmp_path / "var" / "dealpost.db", tmp_path / "copy.db"
     flask = [PYTHON, "-m", "flask", "outbox"]
     assert run([*flask, "backup", str(copy)], {**environ, "SANDBOX": "1"}).code == 0
-    done = run([*flask, "restore", str(copy)], environ)
-    assert done.code == 1 and "SANDBOX=1 flask outbox restore" in done.err, done.text
-    assert not store.exists()
+    for lost in (False, True):
+        if lost:  # what `make run` left tells all the same
+            store.with_name("dealpost-sandbox.db").unlink()
+            store.with_name("sandbox.env").touch()
+        done = run([*flask, "restore", str(copy)], environ)
+        assert done.code == 1 and "SANDBOX=1 flask outbox restore" in done.err, done.text
+        assert not store.exists()
     assert run([*flask, "restore", str(copy)], {**environ, "SANDBOX": "1"}).code == 0
     assert store.with_name("dealpost-sandbox.db").exists()
 

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import pytest
 
 from outbox.message import NewEvent, State
-from service.sources.amocrm_webhook_events import RAW_KEPT, hook_events
+from service.sources.amocrm_webhook_events import HEAVY, RAW_KEPT, hook_events, lightened
 
 NOW = 1_800_000_000.0
 
@@ -142,3 +142,26 @@ def test_the_same_body_is_kept_once_a_day() -> None:
 def test_an_id_that_no_database_holds() -> None:
     [event] = events(b"leads[delete][0][id]=" + b"9" * 30)
     assert event.lead_id is None
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+def test_a_mass_edit_is_read_without_the_fields_that_make_it_heavy(escaped: bool) -> None:
+    def entry(place: int) -> dict[str, object]:
+        found: dict[str, object] = {"old_status_id": 10} if place == 30 else moved(place + 1)
+        for number in range(40):
+            found |= {f"custom_fields][{number}][id": number, f"custom_fields][{number}][values][0][value": "я" * 60}
+        return found
+
+    raw = body(*(entry(place) for place in range(60)), account={"id": 55})
+    raw = raw if escaped else raw.replace(b"%5B", b"[").replace(b"%5D", b"]")
+    assert len(raw) > HEAVY > 3 * len(lightened(raw))
+    *changes, broken = events(raw)
+    assert [event.lead_id for event in changes] == [place + 1 for place in range(60) if place != 30]
+    assert broken.deliveries[0].state == State.DEAD and "id and status_id" in broken.deliveries[0].reason
+    only_fields = b"&".join(b"leads[status][0][custom_fields][%d][id]=1" % number for number in range(9000))
+    assert "id and status_id" in events(only_fields)[0].deliveries[0].reason
+
+
+def test_a_light_hook_is_read_as_it_is() -> None:
+    raw = body({**moved(), "custom_fields][1][id": 5})
+    assert lightened(raw) == raw

@@ -35,6 +35,10 @@ workers = web.processes
 worker_class = "service.serving.worker.BufferingWorker"
 # Of each process. When there are as many, the one whose time is up first makes room.
 worker_connections = 1000
+# gunicorn would believe SCRIPT_NAME and X-Forwarded-Proto of anybody on this machine, a web server that passes on what
+# strangers send among them. TRUSTED_PROXIES alone says whom to believe.
+forwarded_allow_ips = ""
+forwarder_headers = ""
 # Requests that wait for one commit share it: fewer threads make smaller groups.
 threads = 16
 # Longer than a proxy keeps its side open (nginx 60 s, Heroku 90 s): a request must never meet a closing connection.

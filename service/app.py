@@ -12,19 +12,18 @@ from typing import Any
 from flask import Flask, Request, Response
 from flask.globals import request_ctx
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from outbox import failpoints as outbox_failpoints
 from outbox.engines import open_store
 from outbox.store import Store
-from service import commands, heartbeat, logs, problem_json
+from service import commands, heartbeat, logs, problem_json, proxies
 from service.authentication import ApiKeys
 from service.config import ConfigError, Settings
 from service.counters import REFUSED, counting
 from service.current import Dealpost
 from service.environment import read_settings
 from service.failpoints import failpoint
-from service.operator import api, auth, connect, health, language, metrics, pages, sessions
+from service.operator import api, auth, connect, health, language, metrics, pages, sessions, turns
 from service.problem_json import Refusal
 from service.refusals import WAYS, words_of
 from service.sources import amocrm_webhook, events, inngest, lessons
@@ -69,6 +68,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         WTF_CSRF_SSL_STRICT=False,
     )
     app.session_interface = _Sessions()
+    app.extensions["dealpost.turns"] = threading.BoundedSemaphore(turns.AT_ONCE)
     wiring, keys = Wiring(settings, store), ApiKeys(settings.api_keys)
     app.extensions["dealpost"] = Dealpost(settings, store, wiring, keys)
     app.extensions[EXTENSION] = SourceContext(
@@ -94,9 +94,9 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     commands.register(app)
     app.after_request(_finish(logs.AccessLog(settings.log_format)))
     app.wsgi_app = _timed(app.wsgi_app)  # type: ignore[assignment, method-assign]
-    if settings.trusted_proxies:
-        hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
+    hops = settings.trusted_proxies
+    outer = proxies.behind(app.wsgi_app, hops) if hops else proxies.direct(app.wsgi_app, wiring.unexpected)
+    app.wsgi_app = outer  # type: ignore[method-assign, assignment]
     return app
 
 
@@ -144,8 +144,7 @@ def _finish(access: logs.AccessLog) -> Callable[[Response], Response]:
     """What is done with every answer: headers for what a browser shows, and a line in the access log."""
 
     def finish(response: Response) -> Response:
-        if response.headers.get("Content-Type") != "application/json":
-            _dress(response)
+        _dress(response)
         request = request_ctx.request
         access.write(request, response, perf_counter() - request.environ[BEGAN])
         return response
@@ -156,10 +155,11 @@ def _finish(access: logs.AccessLog) -> Callable[[Response], Response]:
 def _dress(response: Response) -> None:
     headers = response.headers
     headers["X-Content-Type-Options"] = "nosniff"
+    if "Cache-Control" not in headers:
+        headers["Cache-Control"] = "no-store"  # there may be people in it, also in what is no page
     if response.mimetype == "text/html":
         headers.setdefault("Content-Security-Policy", POLICY)
         headers.setdefault("Referrer-Policy", "same-origin")
-        headers.setdefault("Cache-Control", "no-store")
         headers["X-Frame-Options"] = "DENY"
 
 

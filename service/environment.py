@@ -130,7 +130,7 @@ def with_keys(settings: Settings) -> Settings:
 def _kept(file: Path, make: Callable[[], str]) -> str:
     """The text of this file; made by `make` when it is not there. Of two processes that start at once, one wins."""
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = file.with_name(f".{file.name}.{os.getpid()}")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w") as out:

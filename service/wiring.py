@@ -27,6 +27,7 @@ from service.destinations.records.rukovoditel.entity_fields import NameLimit
 from service.destinations.records.rukovoditel.insert import Rukovoditel
 from service.network.http import Http
 from service.network.waiting import InterruptibleWait
+from service.proxies import Unexpected
 from service.refusals import Refusals
 from service.routing import AMOCRM, ERP
 
@@ -41,7 +42,8 @@ class Wiring:
         self.name_longest = NameLimit(settings.erp.entity_id, settings.erp.field_name, lambda: store.key_values)
         self.counters = Counters(lambda: store.key_values, lambda: self.figures.wake())
         self.refusals = Refusals(lambda: store.key_values, store.now, lambda: self.figures.wake())
-        self.figures = BackgroundWriter([self.refusals.flush, self.counters.flush])
+        self.unexpected = Unexpected(lambda: store.key_values, store.now, lambda: self.figures.wake())
+        self.figures = BackgroundWriter([self.refusals.flush, self.counters.flush, self.unexpected.flush])
 
     @cached_property
     def destinations(self) -> dict[str, Destination]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from outbox.message import BIGGEST, State
+from outbox.message import State
 from outbox.queries import Filter
 from outbox.sql.database import Transaction
 from outbox.sql.rows import marks
+from outbox.whole_numbers import whole_number
 
 PREFIX = 3
 """How many letters a search needs before it means the beginning (or a part) of an e-mail."""
@@ -167,10 +168,10 @@ def search(db: Transaction, text: str) -> Where:
             f"WHERE email >= ? AND email < ? LIMIT {FOUND}) AS beginning"
         )
         params += [email, email + "\U0010ffff"]
-    if text.isascii() and text.isdigit() and int(text) <= BIGGEST:
+    if (number := whole_number(text)) is not None:
         parts.append(f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ?")
         parts.append("SELECT id FROM deliveries WHERE id = ?")
-        params += [int(text), int(text)]
+        params += [number, number]
     sql = " UNION ".join(parts)
     if len(email) < PREFIX or db.row(f"SELECT 1 FROM ({sql}) AS matching LIMIT 1", params):
         return sql, params

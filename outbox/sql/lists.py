@@ -11,6 +11,7 @@ from outbox.queries import Action, Filter, Page
 from outbox.sql import filters, undo
 from outbox.sql.database import Database, Row, Transaction
 from outbox.sql.rows import DELIVERY, attempt, by_ids, chunks, delivery, earlier, event, marks
+from outbox.whole_numbers import whole_number
 
 STEP = 500
 """How many deliveries are looked at in one go, to find the people behind them."""
@@ -84,7 +85,7 @@ class Lists:
     def people(self, search: str, limit: int, after: str | None = None) -> list[Mapping[str, Json]]:
         """Who there is, latest first. `after`: the "after" of the last one of the page before."""
         found: list[Mapping[str, Json]] = []
-        last = int(after) if after and after.isdigit() else None
+        last = whole_number(after)
         with self.database.read() as db:
             where = Filter(search=search) if search.strip() else None
             for _ in range(STEPS):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from outbox.whole_numbers import whole_number
+
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
 
@@ -54,17 +56,12 @@ class StageChoices:
 
 
 def _read(key: str, value: Any) -> StageChoice | None:
-    lesson = key.removeprefix(PREFIX)
-    if (
-        not key.startswith(PREFIX)
-        or not lesson.isdigit()
-        or not isinstance(value, Mapping)
-        or not value.get("status_id")
-    ):
+    lesson = whole_number(key.removeprefix(PREFIX)) if key.startswith(PREFIX) else None
+    if lesson is None or not isinstance(value, Mapping) or not value.get("status_id"):
         return None
     pipeline_id = value.get("pipeline_id")
     return StageChoice(
-        int(lesson),
+        lesson,
         int(value["status_id"]),
         int(pipeline_id) if pipeline_id else None,
         str(value.get("name") or ""),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from outbox.outcome import DeliveryError, PauseKind
+from outbox.whole_numbers import whole_number
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.choices import StageChoice, StageChoices
 from service.amocrm.client import AmocrmClient
@@ -209,8 +210,7 @@ def wish_for(lesson: int, settings: Amocrm, choice: StageChoice | None) -> Wish 
     text = settings.stages.get(lesson, "").strip()
     if not text:
         return None
-    status_id = int(text) if text.isascii() and text.isdigit() else None
-    return Wish(lesson, status_id, text, settings.pipeline_id, "setting")
+    return Wish(lesson, whole_number(text), text, settings.pipeline_id, "setting")
 
 
 def stages_for(pipeline: Pipeline, wish: Wish) -> tuple[Stage, ...]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from flask_babel import gettext as _
 
-from service.checks import account, erp, settings, situations, store, student
+from service.checks import account, doors, erp, settings, situations, store, student
 from service.checks.check import DEADLINE, FAULT, NOTE, OK, Check
 from service.checks.check import Remaining as Remaining
 from service.current import Dealpost
@@ -33,6 +33,7 @@ def run(dealpost: Dealpost, email: str = "", every: bool = False) -> Iterator[Ch
     """
     parts: dict[str, Find] = {
         "settings": lambda: settings.checks(dealpost),
+        "doors": lambda: doors.checks(dealpost),
         "store": lambda: store.checks(dealpost),
         "amocrm": lambda: account.checks(dealpost),
         "erp": lambda: erp.checks(dealpost),

@@ -22,6 +22,7 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import get_auth_from_url
 from urllib3.exceptions import HTTPError
 
+from outbox.whole_numbers import whole_number
 from service.network.deadline import Call, Pool, TlsPool, thread, tls_context
 from service.network.redaction import hide, masked, masked_url, sent_secrets
 from service.version import VERSION
@@ -215,8 +216,7 @@ class Http:
             thread.call = None
 
     def _read(self, response: requests.Response, call: Call, started: float, method: str, url: str) -> bytes:
-        announced = response.headers.get("Content-Length", "")
-        size = int(announced) if announced.isascii() and announced.isdigit() and method != "HEAD" else 0
+        size = (whole_number(response.headers.get("Content-Length")) or 0) if method != "HEAD" else 0
         chunks = []
         if size <= self._max_bytes:
             size = 0

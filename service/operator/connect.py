@@ -21,6 +21,7 @@ from service.amocrm.oauth.token_store import NoKeys
 from service.current import current
 from service.operator.auth import csrf, operator_required, user_now
 from service.operator.consent_links import ConsentLinks
+from service.operator.turns import Busy, waits_for_others
 
 bp = Blueprint("connect", __name__, url_prefix="/oauth")
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def start() -> AnyResponse:
 
 
 @bp.get("/callback")
+@waits_for_others
 def callback() -> AnyResponse:
     """amoCRM sends the person back with a code, or with a refusal."""
     if error := request.args.get("error"):
@@ -76,6 +78,7 @@ def confirm(code: str, referer: str) -> Response:
 
 @bp.post("/callback")
 @operator_required
+@waits_for_others
 def confirmed() -> AnyResponse:
     """The operator has confirmed."""
     csrf.protect()  # type: ignore[no-untyped-call]
@@ -108,6 +111,13 @@ def disconnected() -> Response:
         return Response("The signature does not fit.\n", 403, content_type="text/plain; charset=utf-8")
     dealpost.store.operations.log_action("amocrm", "disconnect", 1, {})
     return Response("ok\n", content_type="text/plain; charset=utf-8")
+
+
+@bp.errorhandler(Busy)
+def busy(error: Busy) -> Response:
+    """The link is as good as before: it was not looked at."""
+    words = _("Dealpost is looking up other things in amoCRM. Reload this page in a moment.")
+    return page(503, _("amoCRM was not connected"), words)
 
 
 def links(store: Store) -> ConsentLinks:

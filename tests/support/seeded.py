@@ -12,12 +12,14 @@ from outbox.engines import open_store
 from outbox.message import Delivery, NewDelivery, NewEvent, Result, State
 from outbox.outcome import Destination, Outcome, PauseKind
 from outbox.store import Store
+from service.amocrm.connect import ConnectError
 from service.amocrm.oauth.tokens import TokenStatus
 from service.amocrm.rate_limit import Pace
 from service.background import BackgroundWriter
 from service.counters import Counters
 from service.destinations.records.rukovoditel.client import Login
 from service.destinations.records.rukovoditel.entity_fields import Field
+from service.proxies import Unexpected
 from service.refusals import Refusals
 from service.version import VERSION
 
@@ -69,6 +71,10 @@ class Out:
         return {}
 
 
+def _refuse_code(code: str, referer: str, who: str) -> Any:
+    raise ConnectError("code", "The code is not known.")
+
+
 @dataclass
 class Wired:
     """Stands in for the wiring: a connected account that answers at once."""
@@ -92,20 +98,27 @@ class Wired:
             detail="",
         )
 
+        pipeline = SimpleNamespace(id=PIPELINE, name=FUNNEL[0], is_archive=False)
+        self.unexpected = Unexpected(lambda: self.store.key_values, self.store.now)
         self.counters = Counters(lambda: self.store.key_values)
         self.refusals = Refusals(lambda: self.store.key_values, self.store.now)
         self.figures = BackgroundWriter([self.refusals.flush, self.counters.flush])
         self.amocrm = SimpleNamespace(
             pace=Pace(self.store.rate_limiter, self.store.key_values, self.store.now, 6.0, lambda _seconds: None),
             pipelines=SimpleNamespace(
-                within=lambda _: SimpleNamespace(all=lambda **_: [SimpleNamespace(id=PIPELINE, name=FUNNEL[0])]),
+                within=lambda _: SimpleNamespace(all=lambda **_: [pipeline]),
                 target=self._target,
             ),
             tokens=SimpleNamespace(status=self.token_status),
             client=SimpleNamespace(
                 bound=lambda **_: SimpleNamespace(account=lambda: {"name": FUNNEL[1], "id": 1}),
             ),
-            connect=SimpleNamespace(missing=tuple),
+            connect=SimpleNamespace(
+                missing=tuple,
+                disconnected=lambda _args: False,
+                consent_url=lambda state: f"https://www.amocrm.ru/oauth?state={state}",
+                exchange=_refuse_code,
+            ),
         )
         self.webhook = SimpleNamespace(
             address=lambda: "https://post.example.com/webhooks/amocrm/secret",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from outbox.outcome import DeliveryError, Later, PauseKind, Skipped
+from outbox.whole_numbers import whole_number
 from service.amocrm import AmocrmAccount
 from service.amocrm.payloads import Contact, whole
 from service.amocrm.stage_changes.match import CREATED, Observation, Same, Verdict, Wait
@@ -339,5 +340,4 @@ def observation_of(row: Delivery) -> Observation:
 
 def number(value: Any) -> int | None:
     """A whole number, also out of text."""
-    text = str(value).strip() if value is not None and not isinstance(value, bool) else ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+    return whole_number(str(value).strip()) if value is not None and not isinstance(value, bool) else None

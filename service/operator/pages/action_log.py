@@ -13,6 +13,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from outbox.queries import Action, Filter
+from outbox.whole_numbers import whole_number
 from service.current import Dealpost, current
 from service.operator import words
 from service.operator.pages import delivery_row, destinations
@@ -38,8 +39,7 @@ class Entry:
 @bp.get("/log")
 def action_log() -> Response:
     dealpost = current()
-    after = request.args.get("after", "")
-    actions = dealpost.store.reading.actions(PAGE + 1, int(after) if after.isdigit() and len(after) < 19 else None)
+    actions = dealpost.store.reading.actions(PAGE + 1, whole_number(request.args.get("after")))
     shown = actions[:PAGE]
     older = url_for("pages.action_log", after=shown[-1].id) if len(actions) > PAGE else ""
     now = dealpost.store.now()

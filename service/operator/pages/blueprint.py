@@ -14,10 +14,11 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from outbox.message import BIGGEST, Delivery, Event, State
 from outbox.queries import Filter
+from outbox.whole_numbers import whole_number
 from service.current import Dealpost, current
 from service.operator import words
 from service.operator.auth import OPERATOR, csrf, operator_required, user_now, viewer_required
-from service.operator.pages import banners
+from service.operator.pages import banners, filters
 from service.operator.words.numbers import ngettext
 from service.version import VERSION
 
@@ -28,6 +29,11 @@ bp = Blueprint("pages", __name__, url_prefix="/outbox", template_folder=str(TEMP
 
 LANGUAGES = (("ru", "Русский"), ("en", "English"))
 OPEN_TO_ALL = ("pages.static", "pages.ask_sign_in", "pages.sign_in_now")
+ARGUMENTS = (
+    *filters.NAMES, "max_id", "after", "select", "id", "act", "mode", "shown", "chart", "look", "lesson", "refresh",
+)  # fmt: skip
+"""All that pages read from an address."""
+
 OPEN_TO_VIEWERS = ("pages.choose_language", "pages.sign_out")
 """What changes nothing of the school's, although it is a POST."""
 
@@ -76,19 +82,24 @@ def back_to(endpoint: str, **values: Any) -> AnyResponse:
 
 def link_here(**changes: Any) -> str:
     """This page's address with some of its arguments changed; None takes one away."""
-    # What url_for takes for its own (`endpoint`, `_method` ...) is no argument of any page.
-    given = {name: value for name, value in request.args.items() if name != "endpoint" and not name.startswith("_")}
-    values: dict[str, Any] = {**given, **(request.view_args or {})}
-    values.update(changes)
-    return url_for(request.endpoint or "pages.overview", **{k: v for k, v in values.items() if v is not None})
+    if g.get("is_error_page") or not request.endpoint:
+        return url_for("pages.overview")
+    values: dict[str, Any] = {name: given[0] for name, given in known_arguments().items()}
+    values.update(request.view_args or {}, **changes)
+    return url_for(request.endpoint, **{name: value for name, value in values.items() if value is not None})
+
+
+def known_arguments() -> dict[str, list[str]]:
+    """Those of this address that a page of ours reads. No others come into a link: url_for has names of its own."""
+    return {name: request.args.getlist(name) for name in ARGUMENTS if name in request.args}
 
 
 def show(template: str, section: str, *, live: bool = False, status: int = 200, **values: Any) -> Response:
     """Render a page, whole or as the fragment that the script asked for."""
     dealpost, unavailable = current(), bool(g.get("store_unavailable"))
     now = dealpost.store.now()
-    seconds = request.args.get("refresh", "")
-    refresh = int(seconds) if seconds.isdecimal() and len(seconds) < 5 and 5 <= int(seconds) <= 3600 else None
+    seconds = whole_number(request.args.get("refresh"), most=3600)
+    refresh = seconds if seconds is not None and seconds >= 5 else None
     page = render_template(
         template,
         fragment=wants_fragment(),
@@ -131,7 +142,7 @@ def known() -> dict[str, Any]:
         "languages": LANGUAGES,
         "csrf": generate_csrf(),  # type: ignore[no-untyped-call]
         "who": who(),
-        "here": request.full_path.rstrip("?") if request else "",
+        "here": "" if not request or g.get("is_error_page") else request.full_path.rstrip("?"),
         "link_here": link_here,
         "flashes": get_flashed_messages(with_categories=True) if request else [],
         "school": "" if g.get("store_unavailable") else banners.school(current()),

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from outbox.message import DISCARDABLE, RESENDABLE, Delivery
 from outbox.queries import Changed
+from outbox.whole_numbers import whole_number
 from service.current import Dealpost, current
 from service.operator import words
 from service.operator.pages import delivery_row, destinations, filters, links, stages
@@ -43,20 +44,14 @@ def asked(args: Any, now: float) -> tuple[str, filters.Query]:
     act = args.get("act", "retry")
     act = act if act in ACTS else "retry"
     query = filters.read(args, now)
-    ids = tuple(
-        sorted({int(state) for state in args.getlist("id") if state.isascii() and state.isdigit() and len(state) < 19})
-    )
-    if args.get("mode") == "all" and len(ids) == _figure(args.get("shown")):
+    ids = tuple(sorted({number for one in args.getlist("id") if (number := whole_number(one)) is not None})[:LOOKED_AT])
+    if args.get("mode") == "all" and len(ids) == whole_number(args.get("shown")):
         ids = ()
     elif "mode" in args and not ids:
         ids = (0,)  # nothing is ticked: nothing is meant
     states = query.where.states or ALLOWED[act]
     where = replace(query.where, ids=ids, states=tuple(state for state in states if state in ALLOWED[act]))
     return act, filters.Query(where, query.values)
-
-
-def _figure(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else -1
 
 
 @bp.get("/confirm")
@@ -144,9 +139,9 @@ def do_many() -> Response:
     """Exactly the rows that were shown and counted; if they changed meanwhile, the question is asked anew."""
     dealpost = current()
     act, query = asked(request.form, dealpost.store.now())
-    expected = _figure(request.form.get("expected"))
+    expected = whole_number(request.form.get("expected"))
     where = query.where
-    if where.max_id is None or expected < 0 or not where.states:
+    if where.max_id is None or expected is None or not where.states:
         return back_to("pages.deliveries")
     ids = tuple(delivery.id for delivery in dealpost.store.reading.find(where, LOOKED_AT).rows)
     try:

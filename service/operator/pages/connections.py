@@ -13,6 +13,7 @@ from outbox import pauses
 from outbox.message import State
 from outbox.outcome import DeliveryError, PauseKind
 from outbox.queries import Filter
+from outbox.whole_numbers import whole_number
 from service import checks
 from service.amocrm.oauth.tokens import TokenStatus
 from service.current import Dealpost, current
@@ -23,11 +24,13 @@ from service.operator.pages.blueprint import back_to, bp, link_here, show, who
 from service.operator.pages.headline import Headline, dress
 from service.operator.pages.pause import try_one
 from service.operator.pages.standing import situations
+from service.operator.turns import Busy, turn, waits_for_others
 from service.routing import AMOCRM, ERP
 from service.situations.gather import UNMAPPED
 
 logger = logging.getLogger(__name__)
 DEADLINE = 10.0
+LESSON_MOST = 9999
 
 
 @bp.get("/connections")
@@ -165,13 +168,17 @@ def settings_checks() -> Response:
 
 def look(dealpost: Dealpost) -> list[checks.Check]:
     try:
-        return list(checks.run(dealpost))
+        with turn():
+            return list(checks.run(dealpost))
+    except Busy:
+        raise
     except Exception as error:  # a fault in one check must not hide the page
         logger.error("The checks stumbled", exc_info=error)
         return [checks.Check(_("Checks"), checks.FAULT, _("could not be finished"), _("The log has the details."))]
 
 
 @bp.get("/connections/stages")
+@waits_for_others
 def stage_list() -> Response:
     """The stages to choose from, read anew from amoCRM."""
     dealpost = current()
@@ -180,12 +187,13 @@ def stage_list() -> Response:
         dealpost.wiring.amocrm.pipelines.within(DEADLINE).all(max_age=5.0)
     except DeliveryError as error:
         fault = words.cause_title(error.cause, error.params)
-    lesson = request.args.get("lesson", "")
+    lesson = whole_number(request.args.get("lesson"), most=LESSON_MOST) or 0
     return show("stage_list.html", "pages.connections", choices=stages.settable(stages.ours(dealpost)), fault=fault,
-                lesson=int(lesson) if lesson.isdigit() and len(lesson) < 5 else 0)  # fmt: skip
+                lesson=lesson)  # fmt: skip
 
 
 @bp.post("/connections/stages")
+@waits_for_others
 def choose_stages() -> Response:
     """Store what was chosen; a lesson that is left alone keeps what it has."""
     dealpost = current()
@@ -196,15 +204,15 @@ def choose_stages() -> Response:
         pauses.hold(dealpost.store, AMOCRM)
     for name, value in request.form.items():
         kind, _colon, number = name.partition(":")
-        if kind != "stage" or not number.isdigit() or len(number) > 4:
+        lesson = whole_number(number, most=LESSON_MOST)
+        if kind != "stage" or lesson is None:
             continue
-        lesson = int(number)
         known = before.get(lesson)
         if value == "setting" and known and known.by:
             stages.unchoose(dealpost, lesson, who())
             changed += 1
-        elif value.isdigit() and len(value) < 16 and (known is None or known.status_id != int(value)):
-            if stages.choose(dealpost, lesson, int(value), who()) is None:
+        elif (stage := whole_number(value)) is not None and (known is None or known.status_id != stage):
+            if stages.choose(dealpost, lesson, stage, who()) is None:
                 flash(_("amoCRM has no such stage in this funnel. Look again and choose another one."), "warn")
                 return back_to("pages.connections")
             changed += 1
@@ -219,6 +227,7 @@ def choose_stages() -> Response:
 
 
 @bp.post("/connections/webhook")
+@waits_for_others
 def subscribe() -> Response:
     """Subscribe the account's webhook to changes of stage."""
     dealpost = current()

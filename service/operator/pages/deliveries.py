@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from outbox.message import RESENDABLE, State
 from outbox.queries import CauseGroup
+from outbox.whole_numbers import whole_number
 from service.current import Dealpost, current
 from service.operator import words
 from service.operator.pages import delivery_row, destinations, filters, links
@@ -43,7 +44,7 @@ def deliveries() -> Response:
     dealpost = current()
     now = dealpost.store.now()
     query = filters.read(request.args, now)
-    page = dealpost.store.reading.find(query.where, PAGE, _whole(request.args.get("after")))
+    page = dealpost.store.reading.find(query.where, PAGE, whole_number(request.args.get("after")))
     counts = dealpost.store.reading.count_states(replace(query.where, cause=""))
     meant = query.where.states or tuple(State)
     total = (
@@ -78,10 +79,6 @@ def deliveries() -> Response:
         can_discard=query.state != State.DISCARDED,
         head=_head(query, total),
     )
-
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _head(query: filters.Query, total: int) -> str:

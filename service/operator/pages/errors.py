@@ -16,9 +16,11 @@ from werkzeug.exceptions import HTTPException
 from outbox.message import StoreUnavailable
 from service.current import current
 from service.operator import words
+from service.operator.auth import own_path, sign_in_page, user_now
 from service.operator.pages.blueprint import bp, show
 from service.operator.pages.destinations import DestinationStatus
 from service.operator.pages.headline import Headline
+from service.operator.turns import RETRY_AFTER, Busy
 
 logger = logging.getLogger(__name__)
 NEEDED = 200 * 1024 * 1024
@@ -43,9 +45,17 @@ def remember(now: float, statuses: Sequence[DestinationStatus]) -> None:
 @bp.errorhandler(Exception)
 def stumbled(error: Exception) -> Response | HTTPException:
     """A store that does not answer, an address that is none, or a fault of ours: each in words."""
+    g.is_error_page = True
+    if user_now() is None:
+        return _to_a_stranger(error)
     if isinstance(error, CSRFError):
         words_ = _("The page was open for too long, so nothing was changed. Go back, reload it and press again.")
         return _page(400, "clock", _("This form is no longer valid."), words_)
+    if isinstance(error, Busy):
+        then = _("Others are looking up something in amoCRM. Try again in a moment.")
+        answer = _page(503, "clock", _("Not now."), then)
+        answer.headers["Retry-After"] = RETRY_AFTER
+        return answer
     if isinstance(error, HTTPException):
         if error.code == 404:
             return _page(404, "search", _("There is nothing here."), _("It may have been cleared away, or mistyped."))
@@ -62,6 +72,24 @@ def stumbled(error: Exception) -> Response | HTTPException:
     else:
         logger.error("The store does not answer: %s: %s", type(error).__name__, error)
     return _store_page(error)
+
+
+def _to_a_stranger(error: Exception) -> Response | HTTPException:
+    """Words alone: the page around them bears the account's name and figures."""
+    if isinstance(error, CSRFError):
+        return sign_in_page(400, _("This form is no longer valid."), own_path(""))
+    if isinstance(error, HTTPException):
+        return error if error.code != 404 else _plain(404, _("There is nothing here."))
+    if isinstance(error, StoreUnavailable | OSError) or _of_a_database(error):
+        logger.error("The store does not answer: %s: %s", type(error).__name__, error)
+        return _plain(503, _("The store cannot be read."))
+    rule = request.url_rule.rule if request.url_rule else "an unknown address"
+    logger.error("%s %s failed", request.method, rule, exc_info=error)
+    return _plain(500, _("Dealpost itself stumbled."))
+
+
+def _plain(status: int, words_: str) -> Response:
+    return Response(words_ + "\n", status, content_type="text/plain; charset=utf-8")
 
 
 def _of_a_database(error: BaseException) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from outbox.message import BIGGEST, State
+from outbox.message import State
 from outbox.queries import Filter
+from outbox.whole_numbers import whole_number
 from service.email_address import canonical
 
 SPANS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
@@ -86,8 +87,7 @@ def _number(values: dict[str, str], name: str) -> float | None:
 
 
 def _whole(values: dict[str, str], name: str) -> int | None:
-    text = values.get(name, "")
-    if text.isascii() and text.isdigit() and int(text) <= BIGGEST:
-        return int(text)
-    values.pop(name, None)
-    return None
+    number = whole_number(values.get(name))
+    if number is None:
+        values.pop(name, None)
+    return number

@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, Event, State
+from outbox.whole_numbers import whole_number
 from service.closed_stages import CLOSED, LOST
 from service.current import Dealpost, current
 from service.email_address import canonical
@@ -62,8 +63,7 @@ def journey() -> Response:
     dealpost = current()
     now = dealpost.store.now()
     email = canonical(request.args.get("email", "")[:254])
-    deal = request.args.get("deal", "")
-    lead_id = int(deal) if deal.isascii() and deal.isdigit() and len(deal) < 19 else None
+    lead_id = whole_number(request.args.get("deal"))
     events = whole(dealpost, email, lead_id)
     deliveries = [delivery for event in events for delivery in event.deliveries]
     name = next(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-from flask import redirect, request, url_for
+from flask import redirect, request
 from werkzeug.wrappers import Response
 
+from service.operator.auth import own_path
 from service.operator.language import COOKIE, LANGUAGES
 from service.operator.pages.blueprint import bp
 
@@ -15,7 +14,7 @@ YEAR = 365 * 24 * 3600
 
 @bp.post("/language")
 def choose_language() -> Response:
-    response = redirect(back(request.form.get("back", "")), 303)
+    response = redirect(request.script_root + own_path(request.form.get("back", "")), 303)
     code = request.form.get("language", "")
     if code in LANGUAGES:
         response.set_cookie(
@@ -23,10 +22,3 @@ def choose_language() -> Response:
             path=request.script_root or "/",
         )  # fmt: skip
     return response
-
-
-def back(path: str) -> str:
-    """A path of ours as an address; anything else would send the reader to another site."""
-    parts = urlsplit(path)
-    ours = path.startswith("/outbox") and not parts.scheme and not parts.netloc and "\\" not in path
-    return request.script_root + path if ours else url_for("pages.overview")

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import url_for
 
+from outbox.whole_numbers import whole_number
 from service.current import Dealpost
 
 
@@ -18,7 +19,7 @@ def deal_url(dealpost: Dealpost, lead_id: int | None) -> str:
 def record_url(dealpost: Dealpost, entity_id: Any, record: str) -> str:
     """The record in Rukovoditel, whose API lives under the program's own address."""
     base = dealpost.settings.erp.url.rpartition("/api/")[0]
-    if not base or not record.isdigit():
+    if not base or whole_number(record) is None:
         return ""
     return f"{base}/index.php?module=items/info&path={entity_id or dealpost.settings.erp.entity_id}-{record}"
 

@@ -13,10 +13,12 @@ from service.current import Dealpost
 from service.operator import words
 from service.operator.pages import destinations, links
 from service.operator.pages.blueprint import bp, find_or_404, show
+from service.operator.turns import waits_for_others
 from service.routing import ERP
 
 
 @bp.get("/<int:delivery_id>/preview")
+@waits_for_others
 def preview(delivery_id: int) -> Response:
     """What would change if it went out now, looked up without doing it."""
     dealpost, delivery, _event = find_or_404(delivery_id)

@@ -17,8 +17,9 @@ from outbox.outcome import DeliveryError
 from service.current import Dealpost, current
 from service.operator import words
 from service.operator.pages import delivery_row, destinations
-from service.operator.pages.blueprint import bp, show
+from service.operator.pages.blueprint import bp, known_arguments, show
 from service.operator.pages.bulk import LOOKED_AT, Line, asked, lines
+from service.operator.turns import waits_for_others
 from service.operator.words.numbers import ngettext
 from service.routing import AMOCRM
 
@@ -29,6 +30,7 @@ NAMED = 3
 
 
 @bp.get("/confirm/preview")
+@waits_for_others
 def foresee_many() -> Response:
     """What would happen to each deal, looked up without doing it."""
     dealpost = current()
@@ -37,7 +39,7 @@ def foresee_many() -> Response:
     looked = dealpost.store.reading.find(query.where, LOOKED_AT).rows if query.where.states else ()
     count = dealpost.store.reading.count(query.where) if query.where.states else 0
     found, fault = foreseen(dealpost, looked, count)
-    same: dict[str, Any] = request.args.to_dict(flat=False)
+    same: dict[str, Any] = {**known_arguments()}
     return show(
         "preview_many.html",
         "pages.deliveries",

@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 from outbox.message import RESENDABLE, Delivery, State
 from outbox.outcome import PauseKind
 from outbox.queries import Filter
+from outbox.whole_numbers import whole_number
 from service.current import Dealpost
 from service.operator import words
 from service.operator.pages import delivery_row
@@ -116,8 +117,7 @@ def _after(one: Situation) -> str:
 
 
 def _lesson(one: Situation) -> int | None:
-    lesson = str(one.params.get("lesson") or "")
-    return int(lesson) if lesson.isdigit() else None
+    return whole_number(str(one.params.get("lesson") or ""))
 
 
 def _then(one: Situation) -> str:

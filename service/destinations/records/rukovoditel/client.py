@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from outbox.whole_numbers import whole_number
 from service.config import Erp
 from service.destinations.records.rukovoditel.entity_fields import Field, fields_of
 from service.destinations.records.rukovoditel.refusals import ITEMS_LACKING, error_of
@@ -107,7 +108,8 @@ class Login:
 
 def number_of(entity: str) -> int | str:
     """An entity's id as the API wants it."""
-    return int(entity) if entity.isascii() and entity.isdigit() else entity
+    number = whole_number(entity)
+    return entity if number is None else number
 
 
 def _place(location: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from outbox.outcome import DeliveryError, Later
+from outbox.whole_numbers import whole_number
 from service.config import Erp
 from service.destinations.records.erp import InsertContext, Saved
 from service.destinations.records.rukovoditel import fields, recovery
@@ -93,8 +94,8 @@ class Looks:
             self._doubts.close(paper.delivery_id, insert, reference)
         else:
             self._doubts.drop(paper.delivery_id)
-        if reference.isascii() and reference.isdigit():
-            highest = max(int(reference), self._last.get(insert.entity, (0, 0.0))[0])
+        if (made := whole_number(reference)) is not None:
+            highest = max(made, self._last.get(insert.entity, (0, 0.0))[0])
             self._last[insert.entity] = (highest, self._now())
 
     def highest(self, insert: Insert, paper: InsertContext) -> int | None:

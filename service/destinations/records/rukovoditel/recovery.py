@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from outbox.whole_numbers import whole_number
+
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
 
@@ -127,9 +129,9 @@ class Recovery:
         self._key_values.put(MADE, str(delivery_id), value)
         self._made[str(delivery_id)] = value
         alike = [name for name, other in self._open.items() if one.same(other)]
-        if alike and reference.isascii() and reference.isdigit():
+        if alike and (made := whole_number(reference)) is not None:
             for name in alike:
-                self._open[name] = replace(self._open[name], taken=(*self._open[name].taken, int(reference)))
+                self._open[name] = replace(self._open[name], taken=(*self._open[name].taken, made))
             self._write()
 
     def alike(self, insert: Insert) -> int:
@@ -172,8 +174,7 @@ def matching(
 
 def row_id(row: Mapping[str, Any]) -> int:
     """The id of a row of a select; 0 for none."""
-    text = str(row.get("id", "")).strip()
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return whole_number(str(row.get("id", "")).strip()) or 0
 
 
 def highest(rows: Sequence[Mapping[str, Any]]) -> int:

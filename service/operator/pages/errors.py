@@ -46,7 +46,8 @@ def remember(now: float, statuses: Sequence[DestinationStatus]) -> None:
 def stumbled(error: Exception) -> Response | HTTPException:
     """A store that does not answer, an address that is none, or a fault of ours: each in words."""
     g.is_error_page = True
-    if user_now() is None:
+    viewer = isinstance(error, HTTPException) and error.code == 403 and g.get("sign_in", "") != "closed"
+    if user_now() is None and not viewer:
         return _to_a_stranger(error)
     if isinstance(error, CSRFError):
         words_ = _("The page was open for too long, so nothing was changed. Go back, reload it and press again.")
@@ -59,7 +60,7 @@ def stumbled(error: Exception) -> Response | HTTPException:
     if isinstance(error, HTTPException):
         if error.code == 404:
             return _page(404, "search", _("There is nothing here."), _("It may have been cleared away, or mistyped."))
-        if error.code == 403 and g.get("sign_in", "") != "closed":
+        if viewer:
             words_ = _("This needs the sign-in of somebody who may change things. Nothing was changed.")
             return _page(403, "eye", _("You may look, but not change anything."), words_)
         return error

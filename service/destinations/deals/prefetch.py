@@ -27,8 +27,9 @@ A_DAY = 800
 RESUMABLE = 900.0
 """Seconds after which a reading that was broken off begins anew: by then deals have come and gone."""
 
-PAGE_WAIT, READ_WAIT = 3.0, 5.0
-"""Seconds that a page may take, and after which no further one is begun in a pass: meanwhile the students wait."""
+PAGE_WAIT, READ_WAIT = 3.0, 20.0
+"""Seconds that a page may take, and after which no further one is begun in a pass: meanwhile the students wait. At the
+usual pace 20 are enough for 14,000 open deals, and less would search one by one for those on the next page."""
 
 GIVEN_UP, GIVEN_UP_LONGEST = 600.0, 24 * 3600.0
 """Seconds for which a reading that failed or was slow is given up, doubling with each failure running. Everybody is

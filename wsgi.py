@@ -19,13 +19,14 @@ EXIT = 1 if by_command else 3
 try:
     # The flask command has put .env into os.environ, its ${...} replaced, where it would hide DEALPOST_ENV_FILE.
     settings, practises = practice.of_command(environ_at_start()) if by_command else (read_settings(), False)
-    if practises and "--help" not in sys.argv:
-        STDERR.write("Practice: this acts on the sandbox that `make run` runs here; nothing real is touched.")
     if by_command:
         speak(settings.locale)
     logs.configure(settings, level=logging.WARNING if by_command else logging.INFO)
     # A store that is to be replaced is not opened: it may be broken.
     app = create_app(settings, open_store(settings.database_url) if by_command and "restore" in sys.argv else None)
+    if practises and "--help" not in sys.argv:
+        with app.app_context():
+            STDERR.write(practice.notice())
 except CANNOT_START as error:
     STDERR.write(said_plainly(error))
     sys.exit(EXIT)

@@ -6,6 +6,8 @@ import fcntl
 from collections.abc import Mapping
 from pathlib import Path
 
+from flask_babel import gettext as _
+
 from service import env_file
 from service.config import ConfigError, Settings
 from service.environment import ROOT, read_settings
@@ -54,6 +56,11 @@ def of_command(environ: Mapping[str, str]) -> tuple[Settings, bool]:
         return read_settings(environ), False
     values, _ = env_file.parse((home / SETTINGS).read_bytes(), str(home / SETTINGS))
     return read_settings({**environ, **values}), True
+
+
+def notice() -> str:
+    """What a command says first that acts on practice. Needs an application context."""
+    return str(_("Practice: this acts on the sandbox that `make run` runs here; nothing real is touched."))
 
 
 def is_held(lock: Path) -> bool:

@@ -199,6 +199,46 @@ def test_files_that_are_named_exist(page: str) -> None:
     assert not lost, f"{page} names {sorted(lost)}, which are not there"
 
 
+FIGURES = ("reliability.md", "benchmarks.md")
+CHAPTERS = {"README.md": ("What was survived", "Figures"), "README.ru.md": ("Что удалось пережить", "Цифры")}
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_figures_of_the_readme_are_those_that_the_docs_tell_with_their_commands(name: str) -> None:
+    folder = FOLDER / "docs" / ("ru" if name.endswith("ru.md") else "")
+    known = re.sub(
+        r"(?<=\d)(?<!\b0)[,\s](?=\d{3}\b)", "", " ".join((FOLDER / "docs" / one).read_text() for one in FIGURES)
+    )
+    for chapter in CHAPTERS[name]:
+        text = (FOLDER / name).read_text().partition(f"## {chapter}\n")[2].partition("\n## ")[0]
+        rows = [
+            [cell.strip() for cell in row.split("|")[1:4]] for row in re.findall(r"^\|.+\|$", text, re.MULTILINE)[2:]
+        ]
+        assert len(rows) >= 4
+        for what, seen, command in rows:
+            told = re.sub(r"(?<=\d)(?<!\b0)[,\s](?=\d{3}\b)", "", f"{what} {seen}")
+            numbers = {one.replace(",", ".") for one in re.findall(r"\d+(?:[.,]\d+)?", told)}
+            assert {one for one in numbers if one not in known and float(one) > 10 and one != "99"} == set(), what
+            assert re.search(r"make (chaos|test)|benchmarks\.(\w+)", command), command
+            for module in re.findall(r"benchmarks\.(\w+)", command):
+                assert f"python -m benchmarks.{module}" in (folder / "benchmarks.md").read_text()
+            for file in re.findall(r"tests/[\w/.]+", command):
+                assert (FOLDER / file).exists()
+
+
+def test_every_picture_is_shown_in_both_languages() -> None:
+    text = {
+        language: "".join(page.read_text() for page in written() if is_of(page, language)) for language in ("en", "ru")
+    }
+    for picture in (FOLDER / "docs" / "images").glob("*.png"):
+        language = picture.stem[-2:]
+        assert f"images/{picture.name}" in text[language], picture.name
+
+
+def is_of(page: pathlib.Path, language: str) -> bool:
+    return (language == "ru") == ("ru" in page.parts or page.name.endswith(".ru.md"))
+
+
 # --- decisions and the version ----------------------------------------------------------------------------------------
 
 DECISIONS = sorted((FOLDER / "docs" / "decisions").glob("[0-9]*.md"))

@@ -6,10 +6,13 @@ what is no longer used goes with a later version.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import psycopg
+
 from outbox.failpoints import failpoint
-from outbox.postgres.connection import Statements, connect, unavailable
+from outbox.postgres.connection import Connection, Statements, connect, unavailable
 
 TABLES = """
 CREATE TABLE events (
@@ -172,13 +175,26 @@ APPLIED = "dealpost_migrations"
 LOCK = "dealpost migrations"
 PATIENCE = 60.0
 
+STARTING = 15.0
+"""Seconds that a process which starts waits for its server."""
+
+ON_ITS_WAY = (
+    "refused",
+    "starting up",
+    "not yet accepting",
+    "shutting down",
+    "recovery mode",
+    "closed the connection",
+    "No such file",
+)
+
 
 def migrate(parameters: dict[str, Any]) -> None:
     """Bring the schema up to date. One process at a time: another that starts waits and then finds all done.
 
     By a connection of its own, so that one who starts is told why there is none.
     """
-    with unavailable(), connect(parameters) as connection:
+    with unavailable(), connect_once_up(parameters) as connection:
         connection.limit = PATIENCE + 1.0
         db = Statements(connection)
         if not pending(db):
@@ -193,6 +209,18 @@ def migrate(parameters: dict[str, Any]) -> None:
                 connection.execute(sql.encode())
                 db.execute(f"INSERT INTO {APPLIED} (name) VALUES (?)", (name,))
             failpoint("migration-before-commit")
+
+
+def connect_once_up(parameters: dict[str, Any]) -> Connection:
+    """Waits a while for a server that is on its way: it may have been started together with this process."""
+    end = time.monotonic() + STARTING
+    while True:
+        try:
+            return connect(parameters)
+        except psycopg.OperationalError as error:
+            if time.monotonic() > end or not any(words in str(error) for words in ON_ITS_WAY):
+                raise
+            time.sleep(0.25)
 
 
 def pending(db: Statements) -> list[tuple[str, str]]:

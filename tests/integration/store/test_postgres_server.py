@@ -227,6 +227,16 @@ def test_a_server_that_hangs_is_as_one_that_is_gone(own_server: Server, of_own_s
     eventually(lambda: accepted(store), 20)
 
 
+def test_a_process_that_starts_waits_for_a_server_that_does_so_too(
+    own_server: Server, of_own_server: PostgresStore, engine: str
+) -> None:
+    own_server.stop()
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(of_own_server.maintenance.migrate)
+        own_server.start()
+        started.result(30)
+
+
 def test_why_there_is_no_connection_is_told_at_the_start(postgres_server: str, engine: str) -> None:
     parts = urlsplit(postgres_server)
     store = open_store(parts._replace(path="/nobody_made_it").geturl())

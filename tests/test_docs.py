@@ -269,6 +269,14 @@ def test_the_version_is_written_once_and_has_its_chapter() -> None:
     assert dated[0] and dated[0][1] == VERSION
 
 
+def test_the_changelog_tells_of_the_same_versions_in_both_languages() -> None:
+    english, russian = (
+        re.findall(r"^## (\d.+)$", (FOLDER / name).read_text(), re.MULTILINE)
+        for name in ("CHANGELOG.md", "CHANGELOG.ru.md")
+    )
+    assert english == russian
+
+
 # --- the Procfile -----------------------------------------------------------------------------------------------------
 
 

@@ -60,7 +60,7 @@ class Batch:
         self._losers: dict[int, list[Delivery]] = {}  # a winner's id -> the rows that it makes needless
         self._turns: dict[int, int] = {}
         self._series: tuple[str, int] = ("", 0)
-        self._log_is_closed = False
+        self._log_trouble: DeliveryError | None = None  # why the log of events is not asked any more
 
     def run(self, rows: Sequence[Delivery], targets: Mapping[int, Target]) -> None:
         """Deliver these. Raises DeliveryError where all of the account is concerned, LeaseLost, Stopping."""
@@ -150,17 +150,20 @@ class Batch:
         """When was it moved back? amoCRM's log of events knows; without an answer the manager's move stands."""
         ours = self._known[lead.id].ours
         since = int(ours.at) - 60 if ours else int(row.received_at) - 60
-        log = client.bound(deadline=LOG_WAIT).status_changes_of(lead.id, since, int(self._now()) + 3600)
-        try:
-            for change in log if not self._log_is_closed else ():
-                if change.status_id == lead.status_id:
-                    return Verdict("move") if row.received_at > change.at else Verdict("moved_back", unsure.words)
-        except DeliveryError as error:
-            if error.pause is not None and error.retry_after is not None:
-                raise
-            self._log_is_closed = True  # a side door: no other row of this pass waits for it
-            if error.outage and row.failures < outcomes.PATIENCE:
-                return Verdict("unknown", f"when the deal was moved back is not known yet: {error.message}")
+        if self._log_trouble is None:
+            try:
+                log = client.bound(deadline=LOG_WAIT).status_changes_of(lead.id, since, int(self._now()) + 3600)
+                for change in log:
+                    if change.status_id == lead.status_id:
+                        return Verdict("move") if row.received_at > change.at else Verdict("moved_back", unsure.words)
+                return Verdict("moved_back", unsure.words)
+            except DeliveryError as error:
+                if error.pause is not None and (error.cause != "amocrm_slow_down" or error.retry_after is not None):
+                    raise
+                self._log_trouble = error  # a side door: no other row of this pass waits for it
+        if self._log_trouble.cause != "events_closed" and row.failures < outcomes.PATIENCE:
+            words = f"when the deal was moved back is not known yet: {self._log_trouble.message}"
+            return Verdict("unknown", words)
         return Verdict("moved_back", unsure.words)
 
     def _outcome(self, row: Delivery, verdict: Verdict) -> Outcome | None:

@@ -240,29 +240,40 @@ class TestGatewayPageToAWrite:
 class TestLogOfEvents:
     @pytest.mark.parametrize("odd", [{"status": 402}, {"status": 403}, {"status": 403, "html": True}, {"status": 404}])
     def test_closed_it_holds_up_nobody(self, running: Running, odd: dict[str, Any]) -> None:
-        waiting = self.moved_back(running)
+        [waiting] = self.moved_back(running)
         running.sandbox.faults.preset("events_closed", **odd)
         running.drain()
         assert running.state(waiting) == "skipped superseded" and running.paused() is None and not running.alerts
 
-    def test_without_an_answer_it_is_asked_again(self, running: Running) -> None:
-        waiting = self.moved_back(running)
+    def test_without_an_answer_it_is_asked_again_and_nobody_is_judged_without_it(self, running: Running) -> None:
+        waiting = self.moved_back(running, "anna@example.com", "boris@example.com")
         running.sandbox.faults.add("status", status=502, path="/api/v4/events")
         running.drain()
-        assert running.state(waiting).startswith("pending") and running.paused() is None
+        assert [running.state(one).split()[0] for one in waiting] == ["pending"] * 2 and running.paused() is None
+        assert running.sandbox.log.count(path="/api/v4/events") == 1
         running.later(6)
+        assert running.states(waiting) == {"delivered": 2}
+
+    def test_a_401_of_the_log_is_a_401(self, running: Running) -> None:
+        [waiting] = self.moved_back(running)
+        running.sandbox.faults.add("status", status=401, path="/api/v4/events", count=2)
+        running.drain()
+        assert running.state(waiting) == "pending" and running.paused() is not None
+        running.later(20)
         assert running.state(waiting) == "delivered"
 
-    def moved_back(self, running: Running) -> str:
-        """A lesson whose deal a manager moved back before it; only the log tells that. -> its event's id."""
-        deal = running.student()
-        running.lesson(lesson=2)
+    def moved_back(self, running: Running, *emails: str) -> list[str]:
+        """Lessons whose deals a manager moved back before them; only the log tells that. -> their events' ids."""
+        deals = {email: running.student(email) for email in emails or ("anna@example.com",)}
+        running.lessons([(email, 2) for email in deals])
         running.drain()
         running.sandbox.set(clock_offset=60.0)
-        running.sandbox.amocrm.move_deal(deal, NEW)
+        for deal in deals.values():
+            running.sandbox.amocrm.move_deal(deal, NEW)
         running.offset += 120
-        waiting = running.lesson(lesson=3)
+        waiting = running.lessons([(email, 3) for email in deals])
         running.sandbox.set(clock_offset=180.0)
-        running.sandbox.amocrm.edit_deal(deal, name="новое имя")
+        for deal in deals.values():
+            running.sandbox.amocrm.edit_deal(deal, name="новое имя")
         running.offset += 120
         return waiting

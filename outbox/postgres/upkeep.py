@@ -61,4 +61,4 @@ class Upkeep:
         """Nothing to do: autovacuum lets the room be used again."""
 
     def overwrite(self) -> None:
-        """Nothing to do: what is deleted is gone from the files after the next vacuum."""
+        """Nothing to do: only the server could write over it, and VACUUM FULL would lock everybody out meanwhile."""

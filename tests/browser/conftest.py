@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Sites:
     well: str
     trouble: str
     trying: str
+    stopped: str
     first: str
     broken: str
     practice: str
@@ -84,6 +86,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
         )
         trouble.store.operations.log_action("operator", "pause", 1, {"destination": "erp"})
         trying = world(lambda w: w.trying(), lambda w: w.house())
+        stopped = world(lambda w: w.day(0.15), lambda w: w.stopped(), lambda w: w.house())
         empty = world()
         bare = {"amocrm": seeded.Out("amocrm", ("AMOCRM_SUBDOMAIN",)), "erp": seeded.Out("erp", ("CRM_API_URL",))}
         sandbox = {"SANDBOX": "1", "AMOCRM_BASE_URL": "http://127.0.0.1:9", "AMOCRM_SUBDOMAIN": "", "CRM_API_URL": ""}
@@ -91,12 +94,14 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
             well=serve(well),
             trouble=serve(trouble),
             trying=serve(trying),
+            stopped=serve(stopped),
             first=serve(empty, seeded.Wired(empty.store, bare)),
             broken=serve(empty, seeded.Wired(empty.store), Broken(empty)),
             practice=serve(well, **sandbox),
             prefixed=serve(well, prefix="/school/post"),
             ids={
                 "waits": trying.store.reading.find(Filter(), 1).rows[0].id,
+                "held": stopped.store.reading.find(Filter(states=(State.PENDING,)), 1).rows[0].id,
                 "dead": trouble.store.reading.find(Filter(states=(State.DEAD,), cause="stage_deleted"), 1).rows[0].id,
                 "lost": trouble.store.reading.find(Filter(states=(State.DEAD,), cause="contact_not_found"), 1)
                 .rows[0]
@@ -124,7 +129,7 @@ def contexts(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
                 viewport={"width": width, "height": 900},
                 color_scheme="dark" if dark else "light",
                 locale="ru-RU" if language == "ru" else "en-US",
-                http_credentials={"username": name, "password": password, "send": "always"},
+                extra_http_headers={"Authorization": f"Basic {b64encode(f'{name}:{password}'.encode()).decode()}"},
                 java_script_enabled=scripts,
                 reduced_motion="reduce",
             )

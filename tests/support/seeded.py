@@ -462,6 +462,18 @@ class World:
         pauses.begin(self.store.key_values, "amocrm", paused)
         self.store.key_values.put("pace", "amocrm", {"factor": 0.5, "since": NOON, "until": NOON})
 
+    def stopped(self) -> None:
+        """Five lessons failed alike, as their stage is gone, and nine more wait behind that pause."""
+        rows = [
+            self.accept("lesson.completed", PEOPLE[20 + place], NOON - 700 + place * 40, lesson=2)
+            for place in range(14)
+        ]
+        self.clock.now = NOON
+        inner = {"lesson": 2, "stage": STAGES[LESSON_STAGE[2]], "pipeline": FUNNEL[0]}
+        params = {**inner, "cause": "stage_deleted", "params": inner, "rows": rows[:5]}
+        paused = pauses.Paused(PauseKind.CAUSE, None, "same_cause: gone", "same_cause", NOON - 300, params=params)
+        pauses.begin(self.store.key_values, "amocrm", paused)
+
     def trying(self) -> int:
         """A lesson that amoCRM's outage has kept for five attempts. -> its delivery."""
         person = PEOPLE[30]

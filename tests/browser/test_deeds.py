@@ -8,9 +8,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from outbox import pauses
+from outbox.drain import Lane
 from outbox.message import Delivery, State
+from outbox.outcome import Delivered
 from outbox.queries import Filter
 from tests.browser.conftest import Open
+from tests.integration.store.make import Fake
 from tests.support import seeded
 from tests.support.site import application, served
 
@@ -146,3 +149,35 @@ def test_a_destination_is_paused_and_resumed(school: School, look: Open, scripts
     page.get_by_role("button", name="Resume").first.click()
     expect(page.get_by_text("Sending to amoCRM goes on.")).to_be_visible()
     assert pauses.read(school.store.key_values, "amocrm") is None
+
+
+def test_a_stage_is_chosen_one_is_tried_and_the_other_thirteen_follow(
+    tmp_path: pathlib.Path, look: Open, scripts: bool
+) -> None:
+    world = seeded.World(tmp_path / "dealpost.db")
+    world.day(0.05)
+    world.stopped()
+    world.house()
+    amocrm = Fake()
+    lane = Lane(
+        world.store, amocrm, "worker", random=lambda: 0.0, stopping=lambda: False, alert=lambda *_: None,
+        rest=lambda _seconds: None,
+    )  # fmt: skip
+    assert lane.acquire() and lane.run_pass().paused
+    amocrm.answer = lambda row: Delivered(str(row.id), {**world.moved(3), "lesson": 2})
+    with served(application(world)) as address:
+        page = look(address + "/outbox", "en", scripts=scripts)
+        page.get_by_label("Where to move deals after lesson 2").select_option(label="Урок 3 пройден")
+        page.get_by_role("button", name="Save and try one").click()
+        expect(page.get_by_text("One delivery to amoCRM is being tried.")).to_be_visible()
+        amocrm.fingerprint = "with another stage"
+        assert lane.run_pass().claimed == 1 and lane.run_pass().paused
+        page.goto(address + "/outbox")
+        expect(page.get_by_text("went through: stage “Урок 3 пройден”.")).to_be_visible()
+        page.get_by_role("button", name="Send the other 13", exact=True).click()
+        expect(page.get_by_text("Sending to amoCRM goes on.")).to_be_visible()
+        while lane.run_pass().claimed:
+            pass
+    sent = world.store.reading.find(Filter(destination="amocrm", since=seeded.NOON - 701), 50).rows
+    assert {row.state for row in sent} == {State.DELIVERED} and len(sent) >= 14
+    world.store.close()

@@ -13,7 +13,7 @@ from outbox.message import State
 from outbox.queries import Filter
 from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import delivery_row, destinations, errors, filters, headline, panels, trouble
+from service.operator.pages import delivery_row, destinations, errors, filters, headline, panels, stages, trouble
 from service.operator.pages.blueprint import bp, show
 from service.operator.pages.chart import chart
 from service.operator.pages.deliveries import deliveries
@@ -58,6 +58,7 @@ def overview() -> Response:
         jobs=panels.jobs(dealpost, now),
         processes=panels.processes(dealpost, now),
         others=trouble.others,
+        choices=stages.settable(stages.ours(dealpost)),
     )
 
 

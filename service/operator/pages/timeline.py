@@ -182,7 +182,9 @@ def _coming(delivery: Delivery, number: int, before: float, title: str, now: flo
         return [Step("node", "clock", "warn", "", "", head, _("— once the sending process runs again"))]
     if standing.pause is not None:
         at = words.clock(standing.at, seconds=True) if standing.at is not None and standing.at > now else ""
-        text = _("— when somebody resumes") if standing.code == "paused" else _("— after the pause")
+        text = {"paused": _("— when somebody resumes"), "stopped": _("— once it is mended")}.get(
+            standing.code, _("— after the pause")
+        )
         return [
             Step("wait", note=_("pause of %(destination)s", destination=title)),
             Step("node", "clock", "blue", at, "", head, text),

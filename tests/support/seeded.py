@@ -351,6 +351,7 @@ class World:
 
     def house(self) -> None:
         """What processes, jobs and the account have written."""
+        self.clock.now = max(self.clock.now, NOON)
         key_values = self.store.key_values
         for kind, age in (("web", 1), ("worker", 2)):
             key_values.put(

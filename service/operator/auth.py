@@ -18,6 +18,7 @@ from service.problem_json import Refusal, render
 __all__ = ["OPERATOR", "VIEWER", "Throttle", "User"]
 
 CHALLENGE = 'Basic realm="Dealpost", charset="UTF-8"'
+FORM_COOKIE = "dealpost_form"
 PAGES = ("/outbox", "/oauth/start")
 """Where a sign-in may lead back to."""
 
@@ -101,8 +102,10 @@ def _closed(status: int) -> Response:
     if request.path.startswith("/api/"):
         return render(refusal)
     if wants_page() and refusal.status in (401, 429):
-        # Without the challenge: a browser would put its own window before the form. Programs get it.
-        return sign_in_page(refusal.status, refusal.detail if refusal.status == 429 else "", way_back())
+        page = sign_in_page(refusal.status, refusal.detail if refusal.status == 429 else "", way_back())
+        if refusal.status == 401 and not knows_form():
+            page.headers.update(refusal.headers)
+        return page
     response = Response(refusal.detail + "\n", refusal.status, content_type="text/plain; charset=utf-8")
     response.headers.update(refusal.headers)
     return response
@@ -110,6 +113,12 @@ def _closed(status: int) -> Response:
 
 # Not by its decorator, which would add the challenge to the form.
 basic.auth_error_callback = _closed
+
+
+def knows_form() -> bool:
+    """Whether this browser has been at the form before. To another one the challenge goes along with the form, since a
+    program that drives a browser signs in by that; it would open the browser's own window before the form."""
+    return FORM_COOKIE in request.cookies or request.headers.get("X-Fragment") == "1"
 
 
 def sign_in_page(status: int, fault: str, back: str, name: str = "") -> Response:
@@ -124,9 +133,15 @@ def sign_in_page(status: int, fault: str, back: str, name: str = "") -> Response
     )
     response = make_response(page, status)
     response.headers["Cache-Control"] = "no-store"
+    if request.endpoint in ("pages.ask_sign_in", "pages.sign_in_now"):
+        remember_form(response)
     if status == 429:
         response.headers["Retry-After"] = str(g.sign_in_wait)
     return response
+
+
+def remember_form(response: Response) -> None:
+    response.set_cookie(FORM_COOKIE, "1", max_age=365 * 86400, httponly=True, samesite="Lax", secure=request.is_secure)
 
 
 def way_back() -> str:

@@ -29,7 +29,7 @@ class School:
     """A school with 14 lessons that did not arrive, three unknown students and a refused record; and its store."""
 
     def __init__(self, world: seeded.World, address: str) -> None:
-        self.store = world.store
+        self.world, self.store = world, world.store
         self.address = address
 
     def rows(self, cause: str) -> tuple[Delivery, ...]:
@@ -126,6 +126,36 @@ def test_an_e_mail_is_corrected_and_sent(school: School, look: Open, scripts: bo
     found = school.store.reading.delivery(row.id)
     assert found is not None
     assert (found.state, found.email) == (State.PENDING, "student41@example.com")
+
+
+def test_whom_an_address_means_is_found_by_a_part_of_it_and_all_lessons_are_mended(
+    school: School, look: Open, scripts: bool
+) -> None:
+    row = school.rows("contact_not_found")[0]
+    assert row.email
+    person = ("", row.email, 0)
+    school.world.accept("lesson.completed", person, school.world.clock.now, lesson=2)
+    page = look(f"{school.address}/outbox/{row.id}", "en", scripts=scripts)
+    page.get_by_role("link", name="Correct and send…").click()
+    page.get_by_role("textbox", name="E-mail").fill("dent41@")
+    if not scripts:
+        page.get_by_role("button", name="Search amoCRM").click()
+    page.get_by_role("link", name="Студент 41").click()
+    expect(page.get_by_role("textbox", name="E-mail")).to_have_value("student41@example.com")
+    answer(page, scripts, "Correct the e-mail and send?", "Correct and send")
+    expect(page.get_by_text("Corrected: 2 deliveries go out now to student41@example.com.")).to_be_visible()
+    found = school.store.reading.find(Filter(email="student41@example.com", states=(State.PENDING,)), 10).rows
+    assert [one.data["lesson"] for one in found] == [2, 1]
+
+
+def test_a_deed_is_taken_back(school: School, look: Open, scripts: bool) -> None:
+    page = look(school.address + DELETED, "en", scripts=scripts)
+    page.get_by_role("button", name="Do not send 14…", exact=True).click()
+    answer(page, scripts, "Cancel 14 deliveries?", "Do not send 14")
+    assert set(school.states("stage_deleted")) == {State.DISCARDED}
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Taken back: 14 deliveries are as they were.")).to_be_visible()
+    assert set(school.states("stage_deleted")) == {State.DEAD}
 
 
 def test_a_record_is_corrected_and_sent(school: School, look: Open, scripts: bool) -> None:

@@ -17,6 +17,7 @@ from service.amocrm.oauth.tokens import TokenStatus
 from service.amocrm.rate_limit import Pace
 from service.background import BackgroundWriter
 from service.counters import Counters
+from service.destinations.deals.preview import FoundPerson
 from service.destinations.records.rukovoditel.client import Login
 from service.destinations.records.rukovoditel.entity_fields import Field
 from service.proxies import Unexpected
@@ -104,6 +105,7 @@ class Wired:
         self.refusals = Refusals(lambda: self.store.key_values, self.store.now)
         self.figures = BackgroundWriter([self.refusals.flush, self.counters.flush])
         self.amocrm = SimpleNamespace(
+            is_set_up=lambda: True,
             pace=Pace(self.store.rate_limiter, self.store.key_values, self.store.now, 6.0, lambda _seconds: None),
             pipelines=SimpleNamespace(
                 within=lambda _: SimpleNamespace(all=lambda **_: [pipeline]),
@@ -168,6 +170,10 @@ class Wired:
                 contact_name=one.person or "",
             )
         return found
+
+    def find_people(self, text: str) -> list[Any]:
+        found = [one for one in PEOPLE if text.casefold() in one[0].casefold() or text.casefold() in one[1]]
+        return [FoundPerson(name, (email,), lead_id, STAGES[61530105]) for name, email, lead_id in found[:8]]
 
     def preview(self, delivery: Delivery) -> Any:
         return SimpleNamespace(

@@ -18,6 +18,9 @@ from service.destinations.deals.directory import Directory
 from service.destinations.deals.lookup import Lookup
 from service.destinations.deals.rules import Verdict, choose, judge
 
+PEOPLE, DEALS = 8, 50
+"""How many contacts a search shows, and how many deals of theirs are read at most."""
+
 PERSON_WAITS = 10.0
 """Seconds that a person waits for an answer on the page or the command line."""
 
@@ -57,6 +60,16 @@ class FoundLeads:
     leads: tuple[FoundLead, ...]
     chosen: int | None
     why: str
+
+
+@dataclass(frozen=True)
+class FoundPerson:
+    """A contact that a search found. lead_id, stage: of the deal in the lessons' pipeline; None, "" without one."""
+
+    name: str
+    emails: tuple[str, ...]
+    lead_id: int | None
+    stage: str
 
 
 class Previewer:
@@ -105,6 +118,23 @@ class Previewer:
         else:
             why = "no deal in the pipeline" if contacts else "no contact bears exactly this e-mail"
         return FoundLeads(contacts, tuple(rows), chosen, why)
+
+    def find_people(self, text: str, deadline: float = PERSON_WAITS) -> tuple[FoundPerson, ...]:
+        """Who amoCRM finds by a name or a part of an e-mail, with the deal that a lesson would move. Three requests at
+        most. Raises DeliveryError."""
+        client = self._client.bound(deadline=deadline)
+        pipelines = self._pipelines.bound(client)
+        contacts = [contact for contact in client.search_contacts(text, PEOPLE) if contact.emails]
+        ids = sorted({number for contact in contacts for number in contact.lead_ids})[:DEALS]
+        leads = client.leads(ids) if ids else {}
+        found = []
+        for contact in contacts:
+            own = [leads[number] for number in contact.lead_ids if number in leads]
+            pipeline_id = self._settings.pipeline_id
+            lead = choose(own, pipeline_id).lead if pipeline_id is not None else next(iter(own), None)
+            stage = pipelines.names(lead.pipeline_id, lead.status_id)[1] if lead else ""
+            found.append(FoundPerson(contact.name, contact.emails, lead.id if lead else None, stage))
+        return tuple(found)
 
     def _previews(self, deliveries: Sequence[Delivery], client: AmocrmClient) -> dict[int, Preview]:
         pipelines = self._pipelines.bound(client)

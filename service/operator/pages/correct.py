@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import flash, request
 from flask_babel import gettext as _
+from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
-from outbox.message import Delivery, Event
+from outbox.message import Delivery, Event, State
+from outbox.outcome import DeliveryError
+from outbox.queries import Filter
 from service.current import Dealpost
 from service.email_address import normal_email
 from service.fields import TEXT_MAX
 from service.operator import words
 from service.operator.pages import delivery_row
 from service.operator.pages.blueprint import back_to, bp, find_or_404, show, who
+from service.operator.pages.preview import foresee
 from service.routing import RECORDS, Refused, route
+
+MOST = 1000
+"""Deliveries of one student that are corrected together at most."""
 
 
 def correctable(delivery: Delivery) -> bool:
@@ -29,11 +38,16 @@ def correct(delivery_id: int) -> Response:
     dealpost, delivery, event = find_or_404(delivery_id)
     if not correctable(delivery):
         return back_to("pages.delivery", delivery_id=delivery.id)
-    return _ask_correct(dealpost, delivery, event.data)
+    email = request.args.get("email", "").strip()[:254]
+    return _ask_correct(dealpost, delivery, {**event.data, "email": email} if email else event.data)
 
 
 def _ask_correct(
-    dealpost: Dealpost, delivery: Delivery, values: Mapping[str, Any], faults: Mapping[str, str] | None = None
+    dealpost: Dealpost,
+    delivery: Delivery,
+    values: Mapping[str, Any],
+    faults: Mapping[str, str] | None = None,
+    found: Found | None = None,
 ) -> Response:
     shown = {name: "" if values.get(name) is None else str(values[name]) for name in ("email", "dealName", "amount")}
     return show(
@@ -46,25 +60,92 @@ def _ask_correct(
         values=shown,
         faults=faults or {},
         record=delivery.event_name in RECORDS,
+        others=len(_all_of(dealpost, delivery)) - 1,
+        found=found,
+        searches=dealpost.wiring.amocrm.is_set_up(),
     )
+
+
+def _all_of(dealpost: Dealpost, delivery: Delivery) -> list[int]:
+    """This delivery and the others of the same student that did not arrive yet: one slip of the pen is in all."""
+    if not delivery.email or delivery.event_name in RECORDS:
+        return [delivery.id]
+    where = Filter(email=delivery.email, event_name=delivery.event_name, states=(State.PENDING, State.DEAD))
+    rows = dealpost.store.reading.find(where, MOST - 1).rows
+    return [delivery.id, *(row.id for row in rows if row.id != delivery.id)]
 
 
 @bp.post("/<int:delivery_id>/correct")
 def correct_and_send(delivery_id: int) -> Response:
-    """The old value stays in the action log; the delivery goes out anew with the new one."""
+    """The old value stays in the action log; what waits or did not arrive of this student goes out with the new one."""
     dealpost, delivery, event = find_or_404(delivery_id)
     if delivery.event_name in RECORDS:
         return _correct_record(dealpost, delivery, event)
     given = request.form.get("email", "").strip()
+    if "look" in request.form:
+        return _ask_correct(dealpost, delivery, {"email": given}, found=look_for(dealpost, delivery, given))
     email = normal_email(given)
     if email is None:
         fault = _("This is no e-mail address. Expected something like student@example.com.")
         return _ask_correct(dealpost, delivery, {"email": given}, {"email": fault})
-    data = {**event.data, "email": given}
-    changed = dealpost.store.operations.correct(
-        delivery.id, data, email, f"email:{email}" if delivery.key else None, who()
+    count = dealpost.store.operations.correct_all(
+        _all_of(dealpost, delivery), {"email": given}, email, f"email:{email}", who()
     )
-    return _corrected(delivery, changed, _("Corrected. It goes out now to %(email)s.", email=email))
+    said = _("Corrected. It goes out now to %(email)s.", email=email)
+    if count > 1:
+        said = ngettext(
+            "Corrected: %(count)s delivery goes out now to %(email)s.",
+            "Corrected: %(count)s deliveries go out now to %(email)s.",
+            count,
+            count=words.number(count),
+            email=email,
+        )
+    return _corrected(delivery, bool(count), said)
+
+
+# --- whom it may mean -------------------------------------------------------------------------------------------------
+
+SHORTEST = 3
+AT_ONCE = threading.BoundedSemaphore(2)
+"""Of all people who type at a time so few ask amoCRM, so that threads are left for events."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """people: whom amoCRM found, with name, emails, lead_id and stage. foreseen: what sending to a whole address would
+    do. fault: why nothing is known."""
+
+    people: Sequence[Any] = ()
+    foreseen: str = ""
+    fault: str = ""
+
+
+@bp.get("/<int:delivery_id>/correct/people")
+def people_like(delivery_id: int) -> Response:
+    """Whom amoCRM finds by what was typed so far."""
+    dealpost, delivery, _event = find_or_404(delivery_id)
+    text = request.args.get("q", "").strip()[:200]
+    return show("correct_found.html", "pages.deliveries", delivery=delivery, found=look_for(dealpost, delivery, text))
+
+
+def look_for(dealpost: Dealpost, delivery: Delivery, text: str) -> Found:
+    if len(text) < SHORTEST or not dealpost.wiring.amocrm.is_set_up():
+        return Found()
+    if not AT_ONCE.acquire(blocking=False):
+        return Found(fault=_("Others are searching too; type on, or wait a moment."))
+    try:
+        people = dealpost.wiring.previewer.find_people(text)
+    except DeliveryError as error:
+        why = words.cause_title(error.cause, error.params)
+        return Found(fault=_("It cannot be looked up now: %(cause)s.", cause=why))
+    finally:
+        AT_ONCE.release()
+    email = normal_email(text)
+    if email is None or email == delivery.email:
+        return Found(people)
+    seen = foresee(dealpost, replace(delivery, email=email, lead_id=None, person=None))
+    said = f"{seen.words} {seen.before} → {seen.after}" if seen.before and seen.after else seen.words
+    return Found(people, said)
 
 
 def _correct_record(dealpost: Dealpost, delivery: Delivery, event: Event) -> Response:

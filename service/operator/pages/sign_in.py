@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from flask import g, request
+from flask import Response, g, request
 from flask_babel import gettext as _
-from werkzeug.utils import redirect
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Response as AnyResponse
 
 from service.operator import sessions
-from service.operator.auth import csrf, own_path, people, sign_in, sign_in_page, signed_out, user_now
+from service.operator.auth import csrf, own_path, people, remember_form, sign_in, sign_in_page, signed_out, user_now
 from service.operator.pages.blueprint import back_to, bp
 
 
@@ -31,11 +30,13 @@ def sign_in_now() -> Response:
             return sign_in_page(429, words, back, name)
         return sign_in_page(401, _closed() or _("The name or the password is wrong."), back, name)
     sessions.begin(user, people())
-    return redirect(request.script_root + back, 303)
+    response = Response("", 303, {"Location": request.script_root + back})
+    remember_form(response)
+    return response
 
 
 @bp.post("/sign-out")
-def sign_out() -> Response:
+def sign_out() -> AnyResponse:
     """End the session. Who signs in by HTTP Basic is told that only closing the browser ends that."""
     by_session = user_now() is not None and request.authorization is None
     sessions.end(signed_out())

@@ -212,6 +212,28 @@
 
   if (dialog) dialog.addEventListener("close", () => { if (opener && opener.isConnected) opener.focus(); });
 
+  // --- searching while one types ---------------------------------------------------------------------------------------
+
+  let typed = 0;
+
+  document.addEventListener("input", (event) => {
+    const field = event.target.closest("[data-search]");
+    if (!field) return;
+    const mine = ++typed;
+    setTimeout(async () => {
+      const target = find("#" + field.dataset.into);
+      if (mine !== typed || !target || field.value.trim().length < 3) return;
+      target.textContent = target.dataset.wait;
+      try {
+        const { page } = await fetchFragment(field.dataset.search + "?q=" + encodeURIComponent(field.value.trim()), 12);
+        const found = find("[data-found]", page);
+        if (mine === typed && found) target.replaceChildren(...Array.from(found.childNodes).map((one) => document.importNode(one, true)));
+      } catch (error) {
+        if (mine === typed) target.textContent = texts.lost;
+      }
+    }, 400);
+  });
+
   // --- many at once ------------------------------------------------------------------------------------------------------
 
   function countTicked(form, touched) {
@@ -250,6 +272,12 @@
     } else if ((one = on("a[data-dialog]"))) {
       event.preventDefault();
       ask(one.href).catch(() => { location.href = one.href; });
+    } else if ((one = on("a[data-fill]")) && find("[data-search]")) {
+      event.preventDefault();
+      const field = find("[data-search]", one.closest("form"));
+      field.value = one.dataset.fill;
+      field.focus();
+      field.dispatchEvent(new Event("input", { bubbles: true }));
     } else if ((one = on("#dialog [data-close]"))) {
       event.preventDefault();
       dialog.close();

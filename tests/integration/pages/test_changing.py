@@ -10,6 +10,7 @@ from outbox import pauses
 from outbox.message import State
 from outbox.outcome import DeliveryError
 from outbox.queries import Filter
+from service.operator.pages import correct
 from tests.integration.pages.conftest import Visitor, plain
 from tests.support import seeded
 from tests.support.site import VIEWER
@@ -279,3 +280,55 @@ def test_the_log_and_the_timeline_tell_who_did_what_with_whom(trouble, visitor: 
     assert "Irina: sent again" in timeline and "Oleg: cancelled" in timeline, timeline
     assert timeline.index("Irina: sent again") < timeline.index("Oleg: cancelled")
     assert "Oleg: cancelled" not in visitor.text(f"/outbox/{rows[1].id}")
+
+
+# --- correcting with amoCRM's help ------------------------------------------------------------------------------------
+
+
+def unknown(world: seeded.World, lessons: int = 3) -> list[int]:
+    """A student with a mistyped address: the first lesson did not arrive, the others wait; and one that did."""
+    person = ("Анна", "anna@exmaple.com", 0)
+    ids = [world.accept("lesson.completed", person, world.clock.now, lesson=number + 1) for number in range(lessons)]
+    world.end(ids[0], "amocrm", State.DEAD, 0.4, reason="not_found: no contact", cause="contact_not_found")
+    return [row.id for row in world.store.reading.find(Filter(email=person[1]), 10, oldest_first=True).rows]
+
+
+def test_amocrm_is_searched_by_a_name_or_a_part_of_an_address(world: seeded.World, visitor: Visitor) -> None:
+    one = unknown(world)[0]
+    assert "student17@example.com" in visitor.text(f"/outbox/{one}/correct/people?q=dent17@")
+    text = visitor.text(f"/outbox/{one}/correct/people?q=студент 17")
+    assert "Студент 17 student17@example.com deal 31240629, stage “Оплатил”" in text, text
+    assert "It will move the deal" in visitor.text(f"/outbox/{one}/correct/people?q=student17@example.com")
+    assert "finds nobody" in visitor.text(f"/outbox/{one}/correct/people?q=nobody at all")
+
+
+def test_a_silent_amocrm_and_many_who_search_at_once_are_told(world, app: Flask, visitor: Visitor, monkeypatch) -> None:
+    one = unknown(world)[0]
+
+    def silent(text: str) -> None:
+        raise DeliveryError("no answer", cause="amocrm_outage", outage=True)
+
+    monkeypatch.setattr(app.extensions["dealpost"].wiring, "find_people", silent)
+    assert "It cannot be looked up now" in visitor.text(f"/outbox/{one}/correct/people?q=anna")
+    for _ in range(2):
+        correct.AT_ONCE.acquire()
+    try:
+        assert "Others are searching too" in visitor.text(f"/outbox/{one}/correct/people?q=anna")
+    finally:
+        for _ in range(2):
+            correct.AT_ONCE.release()
+
+
+def test_one_correction_mends_all_lessons_of_the_student_that_have_not_arrived(
+    world: seeded.World, visitor: Visitor
+) -> None:
+    ids = unknown(world)
+    page = visitor.text(f"/outbox/{ids[0]}/correct")
+    assert "2 more lessons of this student have not arrived: they are corrected and sent too." in page
+    assert visitor.press(f"/outbox/{ids[0]}/correct", email="anna@example.com").status_code == 303
+    rows = world.store.reading.find(Filter(ids=tuple(ids)), 10).rows
+    assert {(row.state, row.email, row.key, row.data["email"]) for row in rows} == {
+        (State.PENDING, "anna@example.com", "email:anna@example.com", "anna@example.com")
+    }
+    assert {row.data["lesson"] for row in rows} == {1, 2, 3}
+    assert "Corrected: 3 deliveries go out now to anna@example.com." in visitor.text(f"/outbox/{ids[0]}")

@@ -94,8 +94,9 @@ class Reading(Protocol):
 
     def bars(self, since: float, width: float, count: int) -> list[Bar]: ...
 
-    def sources(self, since: float, most: int | None = None) -> list[SourceTally]:
-        """What comes in. most: up to how many are counted; None: all."""
+    def sources(self, since: float, most: int | None = None, known: Sequence[str] = ()) -> list[SourceTally]:
+        """What comes in, by source and name. most: up to how many are counted; None: all. Of each source the first 50
+        names are told, and those that are `known`."""
 
     def events_of(self, email: str | None, lead_id: int | None, limit: int = 200) -> list[Event]:
         """All events of one person or deal, newest first, each with its deliveries. email: also the events that only

@@ -28,6 +28,7 @@ from service.problem_json import Refusal
 from service.refusals import WAYS, words_of
 from service.sources import amocrm_webhook, events, inngest, lessons
 from service.sources.context import EXTENSION, SourceContext
+from service.sources.ration import Ration
 from service.wiring import Wiring
 
 BODY_MAX = 1024 * 1024
@@ -81,6 +82,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         webhook_secrets=settings.webhook_secrets,
         subdomain=settings.amocrm.subdomain,
         creations=settings.amocrm.counts_creations,
+        unreadable=Ration(),
+        not_kept=lambda: _not_kept(wiring),
     )
     problem_json.register(app, _noted(wiring, keys), connect.shown)
     auth.csrf.init_app(app)  # type: ignore[no-untyped-call]
@@ -98,6 +101,12 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     outer = proxies.behind(app.wsgi_app, hops) if hops else proxies.direct(app.wsgi_app, wiring.unexpected)
     app.wsgi_app = outer  # type: ignore[method-assign, assignment]
     return app
+
+
+def _not_kept(wiring: Wiring) -> None:
+    words = "The hook cannot be read, and as many such as are kept in an hour were kept: it was only counted."
+    wiring.refusals.note("webhook", 429, "", words)
+    wiring.counters.add(REFUSED, "webhook", "429")
 
 
 def _noted(wiring: Wiring, keys: ApiKeys) -> Callable[[Refusal], None]:

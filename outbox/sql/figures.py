@@ -88,11 +88,11 @@ class Figures:
             most = min(SAMPLE, 30_000 // max(1, count))
             return [bar(db, names, since + width * index, width, most) for index in range(count)]
 
-    def sources(self, since: float, most: int | None = None) -> list[SourceTally]:
+    def sources(self, since: float, most: int | None = None, known: Sequence[str] = ()) -> list[SourceTally]:
         found: list[SourceTally] = []
         end = "" if most is None else f" LIMIT {most}"
         with self.database.read() as db:
-            for pair in pairs(db):
+            for pair in pairs(db, known):
                 sql = f"FROM events {db.index('events_source')} WHERE source = ? AND name = ?"
                 first, last = (db.value(f"SELECT {which}(received_at) {sql}", pair) for which in ("min", "max"))
                 counted = f"SELECT count(*) FROM (SELECT 1 {sql} AND received_at >= ?{end}) AS lately"
@@ -101,18 +101,27 @@ class Figures:
         return found
 
 
-def pairs(db: Transaction) -> Iterator[tuple[str, str]]:
-    """Each source with each of its event names, by leaps along the index."""
-    source, name = "", ""
+NAMES = 50
+"""Event names that are told of each source: a sender may make up as many as it likes."""
+
+
+def pairs(db: Transaction, known: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Each source with its event names, by leaps along the index: the first NAMES of each, and those that are known."""
+    source, name, told = "", "", 0
     leap = f"FROM events {db.index('events_source')} WHERE"
     while True:
         sql = f"SELECT source, name {leap} source = ? AND name > ? ORDER BY name LIMIT 1"
-        row = db.row(sql, (source, name))
+        row = db.row(sql, (source, name)) if told < NAMES else None
         if row is None:
+            for other in sorted(set(known)):
+                there = f"SELECT 1 AS found {leap} source = ? AND name = ? LIMIT 1"
+                if other > name and db.row(there, (source, other)):
+                    yield source, other
             sql = f"SELECT source, name {leap} source > ? ORDER BY source, name LIMIT 1"
             row = db.row(sql, (source,))
         if row is None:
             return
+        told = told + 1 if row["source"] == source else 1
         source, name = row["source"], row["name"]
         yield source, name
 

@@ -39,7 +39,9 @@ def signed_out() -> sessions.SignedOut:
 
 
 def _throttle() -> Throttle:
-    throttle: Throttle = current_app.extensions.setdefault("dealpost.throttle", Throttle())
+    if "dealpost.throttle" not in current_app.extensions:
+        current_app.extensions["dealpost.throttle"] = Throttle(names=people().names())
+    throttle: Throttle = current_app.extensions["dealpost.throttle"]
     return throttle
 
 

@@ -8,9 +8,10 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from hmac import compare_digest
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -70,6 +71,10 @@ class People:
                     self._right.popitem(last=False)
         return found
 
+    def names(self) -> frozenset[str]:
+        """Everybody's."""
+        return frozenset([*self._named, *(name for name, _password, _role in self._shared)])
+
     def mark(self, name: str) -> str:
         """Stands for the name's present password and role, so that a session ends with either; "": there is no such
         name."""
@@ -107,6 +112,17 @@ def _role(user: users.NamedUser) -> str:
     return OPERATOR if user.role == users.ADMIN else VIEWER
 
 
+def network(address: str) -> str:
+    """The address, of IPv6 the /64 that belongs to one customer: each has more addresses than could be counted."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(known, IPv6Address):
+        return str(known.ipv4_mapped or ip_network((known, 64), strict=False).network_address)
+    return address
+
+
 class Throttle:
     """Counts failed sign-ins by address, by name and by both, within a window of seconds.
 
@@ -118,9 +134,13 @@ class Throttle:
     # Each process counts for itself, and there are two by default.
     MOST_PAIR, MOST_ADDRESS, MOST_NAME = 5, 15, 50
     KEPT = 10_000
+    SLOTS = 64
+    """Names that nobody has share so many counters: however many are made up, they push no other counter out."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, names: Container[str] = ()) -> None:
         self._monotonic = monotonic
+        self._names = names
+        self._salt = secrets.token_bytes(16)
         self._lock = threading.Lock()
         self._failed: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
         self._trusted: OrderedDict[str, None] = OrderedDict()
@@ -128,6 +148,7 @@ class Throttle:
     def wait(self, address: str, name: str) -> float:
         """Seconds until the next try is looked at; 0.0: now."""
         now = self._monotonic()
+        address, name = network(address), self._slot(name)
         with self._lock:
             limits = {(address, name): self.MOST_PAIR, (address, ""): self.MOST_ADDRESS}
             if address not in self._trusted:
@@ -139,16 +160,30 @@ class Throttle:
                     waits.append(began + self.WINDOW - now)
             return max(waits)
 
+    def _slot(self, name: str) -> str:
+        if name in self._names:
+            return name
+        digest = hashlib.blake2b(name.encode("utf-8", "replace"), key=self._salt, digest_size=4).digest()
+        return f"\0{int.from_bytes(digest) % self.SLOTS}"
+
     def failed(self, address: str, name: str) -> None:
         now = self._monotonic()
+        address, name = network(address), self._slot(name)
         with self._lock:
             for key in ((address, name), (address, ""), ("", name)):
                 count, began = self._failed.pop(key, (0, now))
                 self._failed[key] = (1, now) if now - began >= self.WINDOW else (count + 1, began)
-            while len(self._failed) > self.KEPT:
-                self._failed.popitem(last=False)
+            if len(self._failed) > self.KEPT:
+                self._make_room(now)
+
+    def _make_room(self, now: float) -> None:
+        """Those go first whose window is over, then those that failed least: what closes something stays longest."""
+        kept = [one for one in self._failed.items() if now - one[1][1] < self.WINDOW]
+        kept.sort(key=lambda one: (one[0][0] == "", one[1]), reverse=True)
+        self._failed = OrderedDict(kept[: self.KEPT // 2])
 
     def succeeded(self, address: str, name: str) -> None:
+        address, name = network(address), self._slot(name)
         with self._lock:
             self._failed.pop((address, name), None)
             self._trusted[address] = None

@@ -15,7 +15,7 @@ from service.amocrm.choices import StageChoices
 from service.amocrm.lesson_stages import LessonStage, lesson_stages
 from service.heartbeat import Processes
 from service.job_results import JobResults
-from service.routing import AMOCRM, ERP
+from service.routing import AMOCRM, ERP, NAMES, WEBHOOK
 from service.situations.rows import Lane
 from service.situations.rules import HISTORY, SEEN
 from service.situations.signals import (
@@ -72,7 +72,7 @@ def gather(dealpost: Dealpost, fault: str = "") -> Signals:
         jobs=tuple(JobResults(dealpost.store.key_values).all()),
         sources=tuple(
             SourceSignals(one.source, one.event_name, one.last_at, one.count, one.first_at)
-            for one in reading.sources(now - HISTORY, USUAL)
+            for one in reading.sources(now - HISTORY, USUAL, (*NAMES, WEBHOOK))
         ),
         processes=kept.processes,
         refused=tuple(dealpost.wiring.refusals.all()),

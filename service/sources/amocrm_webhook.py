@@ -56,8 +56,12 @@ def _take(secret: str) -> Response:
         now=now,
         creations=context.creations,
     )
+    if any(event.raw is not None for event in events) and not context.unreadable.take(now):
+        events = [event for event in events if event.raw is None]
+        context.not_kept()
     try:
-        context.accept(events, TIMEOUT)
+        if events:
+            context.accept(events, TIMEOUT)
     except StoreUnavailable:
         raise not_stored() from None
     return Response(b"ok\n", content_type="text/plain; charset=utf-8")

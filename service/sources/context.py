@@ -10,6 +10,7 @@ from flask import current_app
 
 from outbox.message import NewEvent, Receipt
 from service.authentication import ApiKeys
+from service.sources.ration import Ration
 
 EXTENSION = "dealpost.sources"
 
@@ -18,7 +19,8 @@ EXTENSION = "dealpost.sources"
 class SourceContext:
     """accept: as in outbox.store.Intake. now: seconds since the epoch. account_id: of the connected amoCRM account, as
     it is stored; None while unknown. name_longest: characters that the ERP keeps of a record's name. lesson_map,
-    webhook_secrets, subdomain: of the settings. creations: whether a deal made on a stage may count as a change."""
+    webhook_secrets, subdomain: of the settings. creations: whether a deal made on a stage may count as a change.
+    unreadable: how many hooks that cannot be read are kept. not_kept: counts one that was not."""
 
     accept: Callable[[Sequence[NewEvent], float], list[Receipt]]
     now: Callable[[], float]
@@ -29,6 +31,8 @@ class SourceContext:
     webhook_secrets: tuple[str, ...]
     subdomain: str
     creations: bool
+    unreadable: Ration
+    not_kept: Callable[[], None]
 
 
 def source_context() -> SourceContext:

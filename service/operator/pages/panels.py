@@ -15,7 +15,7 @@ from service.job_results import JobResult, JobResults
 from service.operator import words
 from service.operator.pages.destinations import DestinationStatus
 from service.operator.words.numbers import ngettext
-from service.routing import AMOCRM
+from service.routing import AMOCRM, NAMES, WEBHOOK
 from service.situations.rules import job_late
 
 MINUTE = 60
@@ -96,10 +96,16 @@ class Source:
     today: str
 
 
+SOURCES = 20
+"""The ways that are shown, those with the newest events first."""
+
+KNOWN = (*NAMES, WEBHOOK)
+
+
 def sources(dealpost: Dealpost, now: float) -> list[Source]:
     """Each way in with the age of its last event, latest first: silence shows."""
     ways: dict[str, tuple[float, int]] = {}
-    for tally in dealpost.store.reading.sources(words.day_start(now)):
+    for tally in dealpost.store.reading.sources(words.day_start(now), known=KNOWN):
         title = words.source_title(tally.source, tally.event_name)
         last, count = ways.get(title, (0.0, 0))
         ways[title] = (max(last, tally.last_at), count + tally.count)
@@ -112,7 +118,7 @@ def sources(dealpost: Dealpost, now: float) -> list[Source]:
             if count
             else _("nothing today"),
         )
-        for title, (last, count) in sorted(ways.items(), key=lambda item: -item[1][0])
+        for title, (last, count) in sorted(ways.items(), key=lambda item: -item[1][0])[:SOURCES]
     ]
 
 

@@ -10,8 +10,8 @@ from outbox.message import Delivery, Json, State
 
 @dataclass(frozen=True)
 class Filter:
-    """Which deliveries. Empty fields do not narrow. search: an e-mail (or its part), a deal id, an ERP id (reference),
-    an event id or a delivery id. Times in seconds since the epoch: since <= created_at < until."""
+    """Which deliveries. Empty fields do not narrow. search: an e-mail or a name (or a part), a deal id, an ERP id
+    (reference), an event id or a delivery id. Times in seconds since the epoch: since <= created_at < until."""
 
     states: tuple[State, ...] = ()
     destination: str = ""

@@ -18,6 +18,9 @@ FOUND = 10_000
 """How many deliveries a beginning of an e-mail finds at most, and how many e-mails are looked through for a part."""
 
 LOOKED_THROUGH = 1_000_000
+NAMED = 50_000
+"""How many of the newest deliveries are looked through for a name."""
+
 PEOPLE = 200
 """How many e-mails with a part in common are taken at most."""
 
@@ -155,7 +158,8 @@ def columns(where: Filter) -> Where:
 
 
 def search(db: Transaction, text: str) -> Where:
-    """A subquery of ids: by e-mail or its beginning, deal, record, event or delivery; else by a part of an e-mail."""
+    """A subquery of ids: by e-mail or its beginning, deal, record, event or delivery; else by a part of an e-mail or of
+    a name. Whoever is found by an e-mail is found with what was done to their deals, as records of an ERP are."""
     email = text.casefold()
     parts = [
         f"SELECT id FROM deliveries {db.index('deliveries_reference')} WHERE reference <> '' AND reference = ?",
@@ -163,11 +167,13 @@ def search(db: Transaction, text: str) -> Where:
     ]
     params: list[Any] = [text, email]
     if len(email) >= PREFIX:
+        beginning = f"FROM deliveries {db.index('deliveries_email')} WHERE email >= ? AND email < ?"
+        parts.append(f"SELECT id FROM (SELECT id {beginning} LIMIT {FOUND}) AS beginning")
         parts.append(
-            f"SELECT id FROM (SELECT id FROM deliveries {db.index('deliveries_email')} "
-            f"WHERE email >= ? AND email < ? LIMIT {FOUND}) AS beginning"
+            f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE email IS NULL AND lead_id IN "
+            f"(SELECT lead_id FROM (SELECT lead_id {beginning} AND lead_id IS NOT NULL LIMIT {PEOPLE}) AS theirs)"
         )
-        params += [email, email + "\U0010ffff"]
+        params += [email, email + "\U0010ffff"] * 2
     if (number := whole_number(text)) is not None:
         parts.append(f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ?")
         parts.append("SELECT id FROM deliveries WHERE id = ?")
@@ -175,11 +181,37 @@ def search(db: Transaction, text: str) -> Where:
     sql = " UNION ".join(parts)
     if len(email) < PREFIX or db.row(f"SELECT 1 FROM ({sql}) AS matching LIMIT 1", params):
         return sql, params
-    emails = containing(db, email)
+    emails, leads = containing(db, email), list[Any]()
     if not emails:
-        return sql, params
-    index = db.index("deliveries_email")
-    return f"SELECT id FROM deliveries {index} WHERE email IS NOT NULL AND email IN ({marks(emails)})", emails
+        emails, leads = named(db, email)
+    return of_people(db, emails, leads) if emails or leads else (sql, params)
+
+
+def named(db: Transaction, part: str) -> tuple[list[Any], list[Any]]:
+    """E-mails and deals of those whose name holds this part, among the newest deliveries."""
+    newest = db.value("SELECT max(id) FROM deliveries") or 0
+    rows = db.rows(
+        "SELECT DISTINCT person, email, lead_id FROM deliveries WHERE id > ? AND person IS NOT NULL", (newest - NAMED,)
+    )
+    # Here, since SQLite knows small and large letters of Latin alone.
+    found = [row for row in rows if part in row["person"].casefold()][:PEOPLE]
+    emails = {row["email"] for row in found} - {None}
+    leads = {row["lead_id"] for row in found} - {None}
+    return sorted(emails), sorted(leads)
+
+
+def of_people(db: Transaction, emails: list[Any], leads: list[Any]) -> Where:
+    """The rows with these e-mails, and those of the deals that are known to be theirs or were named."""
+    by_email = f"FROM deliveries {db.index('deliveries_email')} WHERE email IS NOT NULL AND email IN ({marks(emails)})"
+    by_lead = f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE email IS NULL AND lead_id IN"
+    parts, params = [], list[Any]()
+    if emails:
+        parts += [f"SELECT id {by_email}", f"{by_lead} (SELECT lead_id {by_email} AND lead_id IS NOT NULL)"]
+        params += emails * 2
+    if leads:
+        parts.append(f"{by_lead} ({marks(leads)})")
+        params += leads
+    return " UNION ".join(parts), params
 
 
 def containing(db: Transaction, part: str) -> list[Any]:

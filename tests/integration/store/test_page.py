@@ -213,3 +213,27 @@ def test_people_are_listed_by_their_latest_delivery(store: Store, clock: Clock) 
 def test_an_unknown_delivery_is_none(store: Store) -> None:
     assert store.reading.delivery(5) is None
     assert store.reading.attempts([5]) == {5: []}
+
+
+# --- found by a name, and with the records of an ERP ------------------------------------------------------------------
+
+
+def test_a_name_or_a_part_of_it_finds_its_student_in_any_letters(store: Store) -> None:
+    for email, name in (("a@x", "Тимур Ахметов"), ("b@x", "Анна Белова")):
+        (receipt,) = store.intake.accept([event(email)])
+        finish(store, State.DELIVERED, only(store, receipt.id).id, person=name, lead_id=len(name))
+    (later,) = store.intake.accept([event("a@x", data={"email": "a@x", "lesson": 2})])
+    for text in ("Тимур", "тимур", "АХМЕТ"):
+        assert {row.email for row in store.reading.find(Filter(search=text), 10).rows} == {"a@x"}
+        assert only(store, later.id).id in [row.id for row in store.reading.find(Filter(search=text), 10).rows]
+    assert store.reading.find(Filter(search="Борис"), 10).rows == ()
+
+
+def test_an_e_mail_finds_the_records_of_the_student_s_deal_too(store: Store) -> None:
+    (lesson,) = store.intake.accept([event("ann.lee@x")])
+    finish(store, State.DELIVERED, only(store, lesson.id).id, lead_id=77)
+    (record,) = store.intake.accept([event(None, name="amocrm/webhook", destination="erp", key="lead:77", lead_id=77)])
+    (other,) = store.intake.accept([event(None, name="amocrm/webhook", destination="erp", key="lead:78", lead_id=78)])
+    for text in ("ann.lee@x", "ann.", "lee@"):
+        found = {row.event_id for row in store.reading.find(Filter(search=text), 10).rows}
+        assert found == {lesson.id, record.id} and other.id not in found

@@ -19,6 +19,7 @@ from service.operator.pages import (
     refused,
     sign_in,
     students,
+    trial,
     undo,
 )
 from service.operator.pages.blueprint import bp
@@ -43,5 +44,6 @@ __all__ = [
     "refused",
     "sign_in",
     "students",
+    "trial",
     "undo",
 ]

@@ -75,6 +75,7 @@ def action_words(what: str) -> str:
         "pause": _("paused"),
         "resume": _("resumed"),
         "try": _("tried one"),
+        "trial": _("sent a trial lesson"),
         "undo": _("took back a deed"),
         "correct": _("corrected and sent"),
         "connect": _("connected amoCRM"),

@@ -1,6 +1,7 @@
 """What the buttons do: exactly what was shown, by whom it is allowed, and with a line in the log."""
 
 import re
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -10,7 +11,7 @@ from outbox import pauses
 from outbox.message import State
 from outbox.outcome import DeliveryError
 from outbox.queries import Filter
-from service.operator.pages import correct
+from service.operator.pages import correct, trial
 from tests.integration.pages.conftest import Visitor, plain
 from tests.support import seeded
 from tests.support.site import VIEWER
@@ -332,3 +333,29 @@ def test_one_correction_mends_all_lessons_of_the_student_that_have_not_arrived(
     }
     assert {row.data["lesson"] for row in rows} == {1, 2, 3}
     assert "Corrected: 3 deliveries go out now to anna@example.com." in visitor.text(f"/outbox/{ids[0]}")
+
+
+# --- trying the set-up out --------------------------------------------------------------------------------------------
+
+
+def test_a_trial_lesson_is_accepted_as_any_other_and_leads_to_its_delivery(world, visitor: Visitor) -> None:
+    answer = visitor.press("/outbox/connections/trial", email="Student7@example.com", lesson="2")
+    row = world.store.reading.find(Filter(email="student7@example.com"), 5).rows[0]
+    assert answer.headers["Location"] == f"/outbox/{row.id}"
+    assert (row.state, row.data["lesson"], row.source) == (State.PENDING, 2, "operator")
+    assert "operator sent a trial lesson" in visitor.text("/outbox/log")
+    for wrong in ({"email": "nobody", "lesson": "2"}, {"email": "a@example.com", "lesson": "x"}):
+        visitor.press("/outbox/connections/trial", **wrong)
+        assert "Nothing was sent: expected an address" in visitor.text("/outbox/connections")
+    assert world.store.reading.count(Filter()) == 1
+
+
+def test_a_test_alert_says_whether_anybody_heard_it(world, app: Flask, visitor: Visitor, monkeypatch) -> None:
+    visitor.press("/outbox/connections/alert")
+    assert "There is nobody to tell" in visitor.text("/outbox/connections")
+    dealpost = app.extensions["dealpost"]
+    dealpost.settings = replace(dealpost.settings, alert_urls=("json://127.0.0.1",))
+    for reached, said in ((True, "The test alert was sent."), (False, "The test alert reached nobody")):
+        monkeypatch.setattr(trial, "by_apprise", lambda settings, reached=reached: lambda title, text: reached)
+        visitor.press("/outbox/connections/alert")
+        assert said in visitor.text("/outbox/connections")

@@ -55,7 +55,7 @@ bench: setup-dev ## Measure what docs/benchmarks.md tells
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
 
 fuzz: setup-dev ## Send it 100,000 made-up requests by every way in (CASES=100000)
-	@FUZZ_CASES=$(CASES) $(VENV_PYTHON) -m pytest -q tests/integration/web/test_fuzz.py $(ARGS)
+	@FUZZ_CASES=$(CASES) $(VENV_PYTHON) -m pytest -q tests/integration/web/test_fuzz.py tests/security/test_any_request.py $(ARGS)
 
 chaos: setup-dev ## Break it on purpose and count what was lost (ARGS="--seconds 300 --seed 7", ENGINE=postgres)
 	@ENGINE=$(ENGINE) $(VENV_PYTHON) -m chaos $(ARGS)

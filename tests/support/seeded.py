@@ -10,7 +10,7 @@ from typing import Any
 from outbox import pauses
 from outbox.engines import open_store
 from outbox.message import Delivery, NewDelivery, NewEvent, Result, State
-from outbox.outcome import Destination, Outcome, PauseKind
+from outbox.outcome import DeliveryError, Destination, Outcome, PauseKind
 from outbox.store import Store
 from service.amocrm.connect import ConnectError
 from service.amocrm.oauth.tokens import TokenStatus
@@ -72,6 +72,10 @@ class Out:
         return {}
 
 
+def _silent(max_age: float) -> Any:
+    raise DeliveryError("amoCRM does not answer", cause="amocrm_down", outage=True)
+
+
 def _refuse_code(code: str, referer: str, who: str) -> Any:
     raise ConnectError("code", "The code is not known.")
 
@@ -109,6 +113,7 @@ class Wired:
             pace=Pace(self.store.rate_limiter, self.store.key_values, self.store.now, 6.0, lambda _seconds: None),
             pipelines=SimpleNamespace(
                 within=lambda _: SimpleNamespace(all=lambda **_: [pipeline]),
+                bound=lambda _client: SimpleNamespace(all=_silent),
                 target=self._target,
             ),
             tokens=SimpleNamespace(status=self.token_status),

@@ -173,7 +173,7 @@ def test_a_destination_is_paused_and_resumed(school: School, look: Open, scripts
     page = look(school.address + "/outbox/connections", "en", scripts=scripts)
     page.get_by_role("link", name="Pause sending…").first.click()
     answer(page, scripts, "Pause sending to amoCRM?", "Pause")
-    expect(page.get_by_text("Sending to amoCRM is paused.")).to_be_visible()
+    expect(page.get_by_text("Sending to amoCRM is paused. Events are accepted and wait.")).to_be_visible()
     paused = pauses.read(school.store.key_values, "amocrm")
     assert paused is not None and (paused.kind, paused.who) == ("operator", "operator")
     page.get_by_role("button", name="Resume").first.click()

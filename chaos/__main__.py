@@ -31,6 +31,7 @@ def main() -> int:
         parser.error("PostgreSQL was not found (apt install postgresql): one of its own is started, and broken, too")
     # As Ctrl-C: what was started is ended on the way out.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     print(f"seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="dealpost-chaos-") as folder:
         try:

@@ -55,7 +55,8 @@ class Backoff:
     def refused_for(self, cause: str) -> float:
         """Seconds since the first of the failures running for this cause."""
         kept = self._kept()
-        return self._now() - float(kept.get("since", self._now())) if kept.get("cause") == cause else 0.0
+        now = self._now()
+        return now - float(kept.get("since", now)) if kept.get("cause") == cause else 0.0
 
     def note(self, error: DeliveryError, wait: float | None = None, doubt: bool = False) -> None:
         """Remember a failure for all processes, so that they do not all knock. wait: seconds, in place of the usual.
@@ -84,12 +85,12 @@ class Backoff:
 
     def respect(self) -> None:
         """Raises DeliveryError while the endpoint is not to be asked."""
-        kept = self._kept()
-        left = self.retry_at - self._now()
+        kept = self._kept()  # read once: another process may write between two readings
+        left = float(kept.get("retry_at", 0.0)) - self._now()
         if 0 < left <= DAY:  # more than that was written before the clock was set back
             raise DeliveryError(
-                self.detail,
-                cause=self.cause,
+                str(kept["detail"]),
+                cause=str(kept["cause"]),
                 pause=PauseKind(str(kept["kind"])),
                 retry_after=left,
                 disprovable=bool(kept.get("disprovable")),

@@ -7,6 +7,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from outbox.message import NewEvent, new_id
+from outbox.whole_numbers import whole_number
 from service.alerts import by_apprise
 from service.current import current
 from service.operator.pages.blueprint import back_to, bp, who
@@ -18,7 +19,7 @@ def trial_lesson() -> Response:
     """Take the event that this student has finished this lesson, as the API does: their deal really moves."""
     dealpost = current()
     email, number = request.form.get("email", "").strip(), request.form.get("lesson", "").strip()
-    lesson = int(number) if number.isascii() and number.isdigit() and len(number) < 5 else 0
+    lesson = whole_number(number, 9999) or 0
     now = dealpost.store.now()
     try:
         routed = route(LESSON, {"email": email, "lesson": lesson}, dealpost.settings.amocrm.lesson_map)

@@ -57,7 +57,7 @@ def test_not_ready_while_nothing_can_be_written(web, store, monkeypatch):
     def fail(*_args):
         raise OSError("disk full")
 
-    monkeypatch.setattr(store.key_values, "put", fail)
+    monkeypatch.setattr(store.maintenance, "probe", fail)
     assert web.get("/healthz").status_code == 200
     assert web.get("/readyz").status_code == 503
 

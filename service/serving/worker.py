@@ -94,12 +94,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self._wait(conn, selectors.EVENT_READ, seconds, self._receive)
 
     def _receive(self, conn: Connection) -> None:
-        try:
-            data = conn.sock.raw.recv(READ_AT_ONCE)
-        except BlockingIOError:
+        data = read(conn)
+        if data is None:
             return
-        except OSError:
-            data = b""
         if not data:
             self._stopped_sending(conn)
             return
@@ -186,12 +183,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._wait(conn, selectors.EVENT_READ, LINGER, self._drain)
 
     def _drain(self, conn: Connection) -> None:
-        try:
-            data = conn.sock.raw.recv(READ_AT_ONCE)
-        except BlockingIOError:
+        data = read(conn)
+        if data is None:
             return
-        except OSError:
-            data = b""
         if not data:
             self._drop(conn)
 
@@ -277,3 +271,14 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             first = min(conn.until for conn in self.waiting)
             timeout = min(timeout, max(0.0, first - time.monotonic()))
         super().wait_for_and_dispatch_events(timeout)
+
+
+def read(conn: Connection) -> bytes | None:
+    """What has come: b"" once the other side has ended or broken off, None while there is nothing."""
+    try:
+        data: bytes = conn.sock.raw.recv(READ_AT_ONCE)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+    return data

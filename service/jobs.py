@@ -142,6 +142,8 @@ class Jobs:
         except Exception as error:
             outcome, detail, params = "failed", describe(error), {}
             logger.error("The job %s failed: %s", job.name, detail)
+            if isinstance(error, StoreUnavailable) and self._store_refuses():
+                return  # a person was told the cause, and nothing can be kept
             self._alert("job_failed", {"job": job.name})
         if job.shown or outcome == "failed":
             self._results.put(JobResult(job.name, job.every, began, began + job.every, outcome, detail, params))
@@ -163,6 +165,12 @@ class Jobs:
 
     def _ping(self) -> Said:
         """Only a service that accepts lives; whoever waits for the ping hears of a store that takes nothing, too."""
+        if self._store_refuses():
+            raise NotDone
+        return ("sent" if ping(self._dealpost.settings.heartbeat_url) else "no_address"), {}
+
+    def _store_refuses(self) -> bool:
+        """Whether the store takes no events now; then a person was told so, and why."""
         try:
             self._dealpost.store.maintenance.probe()
         except Exception as error:
@@ -171,8 +179,8 @@ class Jobs:
             megabytes = "—" if free is None else free // (1024 * 1024)
             full = "full" in str(error).lower()
             self._alert("store_full" if full else "store_refuses", {"free": megabytes, "fault": type(error).__name__})
-            raise NotDone from None
-        return ("sent" if ping(self._dealpost.settings.heartbeat_url) else "no_address"), {}
+            return True
+        return False
 
     def _checkpoint(self) -> Said:
         self._dealpost.store.maintenance.checkpoint()

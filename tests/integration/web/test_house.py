@@ -309,6 +309,21 @@ def test_a_job_that_fails_is_told_of(jobs, store, monkeypatch):
     assert "student" not in store.key_values.get("jobs", "tokens").value["detail"]
 
 
+def test_a_job_that_fails_with_the_store_tells_what_is_wrong_with_the_store(jobs, store, monkeypatch):
+    error = StoreUnavailable("the disk is full")
+
+    def unavailable():
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store.maintenance, "probe", unavailable)
+        assert outcome_of(jobs, store, monkeypatch, error) is None
+    assert [cause for cause, _ in jobs.told] == ["store_full"]
+    # The store is well again, so that the job itself is what failed.
+    assert outcome_of(jobs, store, monkeypatch, error) == "failed"
+    assert [cause for cause, _ in jobs.told] == ["store_full", "job_failed"]
+
+
 def test_trouble_of_the_other_side_is_told_of_only_when_it_needs_a_person(jobs, store, monkeypatch):
     assert (
         outcome_of(jobs, store, monkeypatch, DeliveryError("x", cause="amocrm_down", pause=PauseKind.OUTAGE)) == "waits"

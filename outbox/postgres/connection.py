@@ -158,6 +158,9 @@ class Statements:
         """The planner chooses by what it knows of the rows."""
         return ""
 
+    def for_update(self, table: str) -> str:
+        return f"FOR UPDATE OF {table}"
+
     def contains(self, column: str) -> str:
         return f"strpos({column}, ?) > 0"
 

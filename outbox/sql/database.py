@@ -57,6 +57,10 @@ class Transaction(Reader, Protocol):
     def index(self, name: str) -> str:
         """To stand behind a table: take this index, whatever the statistics say. Empty where that cannot be said."""
 
+    def for_update(self, table: str) -> str:
+        """To stand behind a question: nobody changes these rows before this transaction is over. Empty where only one
+        transaction writes at a time."""
+
     def contains(self, column: str) -> str:
         """A condition with one mark: the text of the column contains this one, letter by letter."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -11,7 +10,8 @@ from outbox.message import Delivery, Result, State
 from outbox.outcome import LeaseLost
 from outbox.shared import Lease
 from outbox.sql.database import Database, Transaction
-from outbox.sql.rows import by_ids, chunks, earlier, encode, marks
+from outbox.sql.results import record_some
+from outbox.sql.rows import by_ids, chunks, earlier, marks
 
 FIRST_DUE = """SELECT due_at FROM deliveries d {due}
     WHERE destination = ? AND state = 'pending' AND (key IS NULL OR NOT EXISTS ({earlier}))
@@ -74,19 +74,20 @@ class Lanes:
     def begin(self, lease: Lease, delivery_ids: Sequence[int]) -> None:
         with self.database.write() as db:
             now = hold(db, lease, self.database)
-            for delivery_id in delivery_ids:
+            for part in chunks(list(delivery_ids)):
                 db.execute(
-                    "INSERT INTO attempts (delivery_id, at, outcome) SELECT id, ?, 'open' FROM deliveries "
-                    "WHERE id = ? AND state = 'sending' AND fence = ? AND NOT EXISTS "
-                    "(SELECT 1 FROM attempts WHERE delivery_id = ? AND outcome = 'open')",
-                    (now, delivery_id, lease.fence, delivery_id),
+                    "INSERT INTO attempts (delivery_id, at, outcome) SELECT d.id, CAST(? AS double precision), 'open' "
+                    f"FROM deliveries d WHERE d.id IN ({marks(part)}) AND d.state = 'sending' AND d.fence = ? "
+                    "AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_id = d.id AND a.outcome = 'open') "
+                    "ORDER BY d.id",
+                    (now, *part, lease.fence),
                 )
 
     def record(self, lease: Lease, results: Sequence[Result], revive: Sequence[int] = ()) -> None:
         with self.database.write() as db:
             now = hold(db, lease, self.database)
-            for result in results:
-                record_one(db, lease, result, now)
+            for some in chunks(list(results)):
+                record_some(db, lease, some, now)
             for part in chunks(list(revive)):
                 db.execute(
                     "UPDATE deliveries SET state = 'pending', failures = 0, due_at = ?, changed_at = ?, "
@@ -172,65 +173,4 @@ def take_back(db: Transaction, lease: Lease, destination: str, now: float) -> No
             "UPDATE deliveries SET state = 'pending', fence = NULL, due_at = ?, changed_at = ? "
             f"WHERE id IN ({marks(part)})",
             (now, now, *part),
-        )
-
-
-def record_one(db: Transaction, lease: Lease, result: Result, now: float) -> None:
-    sql = "SELECT facts FROM deliveries WHERE id = ? AND state = 'sending' AND fence = ?"
-    row = db.row(sql, (result.delivery_id, lease.fence))
-    if row is None:
-        return  # erased meanwhile
-    waits = result.state == State.PENDING
-    columns: dict[str, object] = {
-        "state": result.state.value,
-        "changed_at": now,
-        "ended_at": None if waits else now,
-        "due_at": now if result.due_at is None else result.due_at,
-        "fence": None,
-    }
-    if result.outcome not in (None, "paused"):
-        columns |= {"reason": str(result.reason), "cause": result.cause, "interrupted": int(result.interrupted)}
-    elif result.interrupted or (result.outcome is None and is_open(db, result.delivery_id)):
-        columns["interrupted"] = 1  # it goes back, and nobody knows what became of what was sent
-    if result.reference:
-        columns["reference"] = result.reference
-    if result.facts:
-        columns["facts"] = encode({**json.loads(row["facts"]), **result.facts})
-    if result.person is not None:
-        columns["person"] = result.person
-    if result.lead_id is not None:
-        columns["lead_id"] = result.lead_id
-    sets = ", ".join(f"{name} = ?" for name in columns)
-    sql = f"UPDATE deliveries SET {sets}, failures = failures + ? WHERE id = ?"
-    db.execute(sql, (*columns.values(), int(result.counts), result.delivery_id))
-    close_attempt(db, result, now)
-
-
-def is_open(db: Transaction, delivery_id: int) -> bool:
-    sql = "SELECT 1 FROM attempts WHERE delivery_id = ? AND outcome = 'open'"
-    return db.row(sql, (delivery_id,)) is not None
-
-
-def close_attempt(db: Transaction, result: Result, now: float) -> None:
-    """The open attempt ends; without one, and with something to tell, a closed one is written."""
-    end = (
-        now,
-        result.outcome or "interrupted",
-        result.status,
-        result.detail,
-        result.cause,
-        encode(result.params),
-        encode(list(result.exchanges)),
-        result.delivery_id,
-    )
-    closed = db.execute(
-        "UPDATE attempts SET finished_at = ?, outcome = ?, status = ?, detail = ?, cause = ?, params = ?, "
-        "exchanges = ? WHERE delivery_id = ? AND outcome = 'open'",
-        end,
-    )
-    if not closed and result.outcome is not None:
-        db.execute(
-            "INSERT INTO attempts (at, finished_at, outcome, status, detail, cause, params, exchanges, delivery_id) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (now, *end),
         )

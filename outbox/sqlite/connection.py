@@ -84,6 +84,9 @@ class Connection:
     def index(self, name: str) -> str:
         return f"INDEXED BY {name}"
 
+    def for_update(self, table: str) -> str:
+        return ""
+
     def contains(self, column: str) -> str:
         return f"instr({column}, ?) > 0"
 

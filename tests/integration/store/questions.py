@@ -2,10 +2,19 @@
 
 from collections.abc import Callable
 
-from outbox.message import State
+from outbox.message import Result, State
 from outbox.queries import Filter
 from outbox.store import Store
 from tests.integration.store.make import claim, lane
+
+
+def record(store: Store) -> None:
+    lease = lane(store)
+    rows = claim(store, lease)
+    store.lanes.begin(lease, [row.id for row in rows])
+    paused = [Result(row.id, State.PENDING, "paused", due_at=row.due_at) for row in rows]
+    store.lanes.record(lease, paused)
+
 
 QUESTIONS: dict[str, Callable[[Store], object]] = {
     "the list": lambda store: store.reading.find(Filter(), 50),
@@ -39,6 +48,7 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "the next due": lambda store: store.lanes.next_due("amocrm"),
     "making due": lambda store: store.lanes.make_due("amocrm"),
     "a claim": lambda store: claim(store, lane(store), whole_keys=True, newest_first=True),
+    "results": record,
     "a prune": lambda store: store.maintenance.prune(9e9),
     "a bulk retry": lambda store: store.operations.retry(Filter(states=(State.DEAD,)), "olga"),
 }

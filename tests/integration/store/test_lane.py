@@ -1,5 +1,7 @@
 """Claims keep order and fences; results are recorded only by whom holds the lane."""
 
+from typing import Any
+
 import pytest
 
 from outbox.message import Result, State
@@ -208,6 +210,68 @@ def test_a_row_that_is_gone_meanwhile_is_no_fault_of_the_result(store: Store, cl
     store.maintenance.forget("ann@x", "olga")
     store.lanes.record(lease, [Result(one, State.DELIVERED, "delivered"), Result(two, State.DELIVERED, "delivered")])
     assert store.reading.delivery(one) is None and store.reading.delivery(two).state == State.DELIVERED  # type: ignore[union-attr]
+
+
+def test_results_of_all_kinds_are_recorded_together_each_as_its_own(store: Store, clock: Clock) -> None:
+    ann, bob, cid, dan, eve = ids(store, *(event(f"{name}@x") for name in ("ann", "bob", "cid", "dan", "eve")))
+    finish(store, State.PENDING, bob, due_at=clock.now, cause="timeout", facts={"a": 1}, counts=True)
+    lease = lane(store)
+    claim(store, lease)
+    store.lanes.begin(lease, [ann, bob, dan])
+    store.lanes.record(
+        lease,
+        [
+            Result(dan, State.PENDING, "paused", due_at=clock.now + 5, interrupted=True),
+            Result(ann, State.DELIVERED, "delivered", reference="7", status=200, person="Ann", lead_id=3_000_000_000),
+            Result(eve, State.DEAD, "dead", reason="refused: no", cause="deal_refused", counts=True),
+            Result(bob, State.PENDING, "failed", due_at=clock.now + 5.5, facts={"b": 2}, cause="outage", counts=True),
+            Result(cid, State.PENDING, None, due_at=clock.now),
+            Result(ann, State.DEAD, "dead", reason="refused: a second result of the same delivery"),
+        ],
+    )
+    rows = {row.email: row for one in (ann, bob, cid, dan, eve) if (row := store.reading.delivery(one))}
+    assert [(row.state, row.cause, row.failures, row.interrupted) for row in rows.values()] == [
+        (State.DELIVERED, "", 0, False),
+        (State.PENDING, "outage", 2, False),
+        (State.PENDING, "", 0, False),
+        (State.PENDING, "", 0, True),
+        (State.DEAD, "deal_refused", 1, False),
+    ]
+    assert (rows["ann@x"].lead_id, rows["ann@x"].person, rows["ann@x"].reference) == (3_000_000_000, "Ann", "7")
+    assert (rows["bob@x"].facts, rows["bob@x"].due_at) == ({"a": 1, "b": 2}, clock.now + 5.5)
+    attempts = store.reading.attempts([ann, bob, cid, dan, eve])
+    assert {one: [(each.outcome, each.status) for each in told] for one, told in attempts.items()} == {
+        ann: [("delivered", 200)],
+        bob: [("failed", None), ("failed", None)],
+        cid: [],
+        dan: [("paused", None)],
+        eve: [("dead", None)],
+    }
+
+
+def test_a_batch_takes_no_more_statements_than_one_delivery(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a server each of them is a journey."""
+    asked: list[str] = []
+    with store.lanes.database.write() as db:  # type: ignore[attr-defined]
+        kind = type(db)
+    for name in ("rows", "execute"):
+        inner = getattr(kind, name)
+
+        def noting(self: Any, sql: str, params: Any = (), inner: Any = inner) -> Any:
+            asked.append(sql)
+            return inner(self, sql, params)
+
+        monkeypatch.setattr(kind, name, noting)
+    lease, counts = lane(store), []
+    for size in (1, 50):
+        ids(store, *(event(f"{size}-{number}@x") for number in range(size)))
+        rows = claim(store, lease)
+        assert len(rows) == size
+        asked.clear()
+        store.lanes.begin(lease, [row.id for row in rows])
+        store.lanes.record(lease, [Result(row.id, State.DELIVERED, "delivered") for row in rows])
+        counts.append(len(asked))
+    assert counts[0] == counts[1] > 4, asked
 
 
 def test_dead_rows_can_be_revived_together_with_a_result(store: Store, clock: Clock) -> None:

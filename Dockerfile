@@ -17,6 +17,8 @@ COPY outbox outbox
 COPY service service
 COPY sandbox sandbox
 COPY --from=build /app/service/operator/translations service/operator/translations
+# FLASK_SKIP_DOTENV: Dealpost reads .env itself; Flask's command would end with a trace where it is no UTF-8 text.
+ENV FLASK_SKIP_DOTENV=1
 ENV PATH=/app/.venv/bin:$PATH HOST=0.0.0.0 PORT=8000 WORKER_IN_WEB=1 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER dealpost
 EXPOSE 8000

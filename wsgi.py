@@ -17,7 +17,8 @@ by_command = sys.argv[0].endswith(("flask", "flask/__main__.py"))
 EXIT = 1 if by_command else 3
 
 try:
-    # The flask command has put .env into os.environ, its ${...} replaced, where it would hide DEALPOST_ENV_FILE.
+    # In an environment that workshop/setup.py did not make, the flask command has put .env into os.environ, its ${...}
+    # replaced, where it would hide DEALPOST_ENV_FILE.
     settings, practises = practice.of_command(environ_at_start()) if by_command else (read_settings(), False)
     if by_command:
         speak(settings.locale)

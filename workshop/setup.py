@@ -12,6 +12,9 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent
 VENV = FOLDER / ".venv"
 PYTHON = VENV / "bin" / "python"
 TRANSLATIONS = FOLDER / "service" / "operator" / "translations"
+# Flask's command reads .env before any of our code, replaces ${...} in it, and ends with a trace where it is no UTF-8
+# text. Nothing but the environment keeps it from that: it is set as this Python starts.
+SKIP_DOTENV = "import os; os.environ.setdefault('FLASK_SKIP_DOTENV', '1')\n"
 # What is installed with a file: the second holds all of the first.
 SETS = {"run": ["requirements.txt"], "dev": ["requirements-dev.txt", "requirements.txt"]}
 
@@ -28,6 +31,7 @@ def main(wish: str) -> None:
         install(files[0])
         for name in files:
             stamp(name).write_text(digest(name))
+    skip_dotenv()
     compile_translations()
 
 
@@ -76,6 +80,13 @@ def install(name: str) -> None:
     )
     if done.returncode:
         sys.exit("The requirements could not be installed: see pip's message above. The first start needs the network.")
+
+
+def skip_dotenv() -> None:
+    for folder in VENV.glob("lib/python*/site-packages"):
+        file = folder / "skip_dotenv.pth"
+        if not file.exists() or file.read_text() != SKIP_DOTENV:
+            file.write_text(SKIP_DOTENV)
 
 
 def compile_translations() -> None:

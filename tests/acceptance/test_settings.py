@@ -32,12 +32,12 @@ CHECK = [PYTHON, "-m", "flask", "check"]
 def start(tmp_path: pathlib.Path) -> Callable[..., Finished]:
     """start(command, text of .env, **settings): a start that is expected to end at once."""
 
-    def with_file(command: list[str], text: bytes, **settings: str) -> Finished:
+    def with_file(command: list[str], text: bytes, cwd: pathlib.Path = FOLDER, **settings: str) -> Finished:
         file = tmp_path / "of-test.env"
         file.write_bytes(text)
         url = f"sqlite:///{tmp_path}/var/x.db"
         environ = bare_environ(DATABASE_URL=url, PORT=str(free_port()), LOCALE="en")
-        return run(command, {**environ, "DEALPOST_ENV_FILE": str(file), **settings}, within=40)
+        return run(command, {**environ, "DEALPOST_ENV_FILE": str(file), **settings}, within=40, cwd=cwd)
 
     return with_file
 
@@ -58,6 +58,19 @@ def test_a_start_names_what_would_be_misread(start: Any, command: list[str], tex
     assert ended.text.count(words) == 1, ended.text
     assert TRACEBACK not in ended.text
     assert "hunter2" not in ended.text
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "cp1251"])
+def test_flask_does_not_stumble_over_a_file_that_it_would_read_before_us(
+    start: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, coding: str
+) -> None:
+    """It looks for .env where the command is called."""
+    text = "LOCALE=en\nERP_FIELD_NAME=Сделка\n".encode(coding)
+    (tmp_path / ".env").write_bytes(text)
+    command = [PYTHON, "-m", "flask", "--app", str(FOLDER / "wsgi.py"), "check"]
+    ended = start(command, text, cwd=tmp_path)
+    assert ended.code == 1 and TRACEBACK not in ended.text, ended.text
+    assert "of-test.env, line" in ended.text and "expected a file that is saved as UTF-8" in ended.text
 
 
 def test_all_faults_are_named_at_once(start: Any, tmp_path: pathlib.Path) -> None:

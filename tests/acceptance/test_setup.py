@@ -35,6 +35,8 @@ def test_setup_makes_mends_names_what_it_cannot_install_and_then_rests(project: 
     assert run([str(python), "-m", "pip", "--version"], bare_environ()).code == 0
 
     assert set_up(project).text == ""
+    says = run([str(python), "-c", "import os; print(os.environ['FLASK_SKIP_DOTENV'])"], bare_environ())
+    assert says.out == "1\n", says.text
 
     (project / "requirements.txt").write_text("# still nothing, but changed\n")
     changed = set_up(project)

@@ -1,14 +1,19 @@
 """What the page does by itself and by keys, and that it does without scripts all that it does with them."""
 
+import pathlib
 import re
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
+from outbox import pauses
 from outbox.message import State
+from outbox.outcome import PauseKind
 from outbox.queries import Filter
 from tests.browser.conftest import Open, Sites, settled
 from tests.support import seeded
+from tests.support.site import application, served
 
 pytestmark = pytest.mark.browser
 
@@ -123,16 +128,109 @@ def test_the_preview_and_the_checks_are_looked_up_by_the_page(look: Open, sites:
     expect(page.locator("#checks")).to_contain_text("in order")
 
 
-def test_a_stage_can_be_chosen_in_the_place_of_the_fault(look: Open, sites: Sites) -> None:
-    page = look(sites.trouble + "/outbox", "en")
+STAGES = "**/outbox/connections/stages*"
+
+
+def test_a_stage_that_was_chosen_stays_while_the_list_of_stages_is_still_coming(look: Open, sites: Sites) -> None:
+    page = look("about:blank", "en")
+    held: list[Route] = []
+    page.route(STAGES, lambda route: held.append(route))
+    with page.expect_request(STAGES):
+        page.goto(sites.trouble + "/outbox")
     choice = page.get_by_label("Where to move deals after lesson 2")
+    choice.select_option(label="Урок 3 пройден")  # of those that were known before
+    choice.evaluate("(one) => one.blur()")
+    for _refresh in range(2):
+        refreshed(page)
+    with page.expect_response(STAGES):
+        held[0].continue_()
+    for _refresh in range(2):
+        refreshed(page)
     expect(choice.locator("option")).to_have_count(7)
-    choice.select_option(label="Урок 3 пройден")
-    with page.expect_response(lambda answer: answer.request.headers.get("x-fragment") == "1"):
-        page.clock.install()
-        page.evaluate("document.activeElement.blur()")
-        page.keyboard.press(REFRESH)
     expect(choice).to_have_value(str(seeded.LESSON_STAGE[3]))
+
+
+def test_stages_that_cannot_be_asked_for_leave_those_that_are_known(look: Open, sites: Sites) -> None:
+    page = look("about:blank", "en")
+    page.route(STAGES, lambda route: route.fulfill(body='<option value="">amoCRM does not answer</option>'))
+    with page.expect_response(STAGES):
+        page.goto(sites.trouble + "/outbox")
+    refreshed(page)
+    expect(page.get_by_label("Where to move deals after lesson 2").locator("option")).to_have_count(7)
+
+
+@pytest.fixture
+def own(tmp_path: pathlib.Path) -> Iterator[tuple[seeded.World, str]]:
+    """A school with a stage that is gone, which a test may change."""
+    world = seeded.World(tmp_path / "dealpost.db")
+    world.day(0.05, lost=6)
+    world.house()
+    world.clock.now = seeded.NOON
+    with served(application(world)) as address:
+        yield world, address
+    world.store.close()
+
+
+def test_a_choice_stays_with_what_it_is_for_when_blocks_come_and_go_round_it(
+    look: Open, own: tuple[seeded.World, str]
+) -> None:
+    world, address = own
+    page = look(address + "/outbox", "en")
+    choice = page.get_by_label("Where to move deals after lesson 2")
+    choice.select_option(label="Урок 3 пройден")
+    choice.evaluate("(one) => one.blur()")
+    world.store.operations.log_action("operator", "pause", 1, {"destination": "erp"})
+    undo = pauses.Paused(PauseKind.OPERATOR, None, "operator", "operator", seeded.NOON, who="operator")
+    pauses.begin(world.store.key_values, "erp", undo)
+    for age in (world.clock.now, world.clock.now + 400):  # then no process is heard: that is worse, and comes first
+        world.clock.now = age
+        refreshed(page)
+        expect(choice).to_have_value(str(seeded.LESSON_STAGE[3]))
+        expect(choice).to_have_attribute("name", "stage:2")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Nothing is being sent")
+
+
+def test_what_was_typed_into_a_filter_stays(look: Open, own: tuple[seeded.World, str]) -> None:
+    world, address = own
+    page = look(address + "/outbox/deliveries", "en")
+    page.locator("#find").fill("Anna")
+    page.get_by_label("Where to").select_option("erp")
+    page.evaluate("document.activeElement.blur()")
+    world.deliver(seeded.PEOPLE[1], seeded.NOON, 1)
+    refreshed(page)
+    expect(page.locator("#find")).to_have_value("Anna")
+    expect(page.get_by_label("Where to")).to_have_value("erp")
+
+
+def test_ticks_stay_with_their_deliveries_when_others_arrive(look: Open, own: tuple[seeded.World, str]) -> None:
+    world, address = own
+    page = look(address + "/outbox/deliveries?state=dead&cause=stage_deleted&select=none", "en")
+    boxes = page.locator("input[name=id]")
+    ticked = boxes.nth(1).get_attribute("value")
+    boxes.nth(1).check()
+    boxes.nth(1).evaluate("(one) => one.blur()")
+    world.lose(9, seeded.NOON)
+    refreshed(page)
+    expect(boxes).to_have_count(7)
+    assert page.evaluate("[...document.querySelectorAll('input[name=id]:checked')].map((one) => one.value)") == [ticked]
+    expect(page.get_by_text("Selected: 1")).to_be_visible()
+
+
+def test_an_answer_that_comes_late_does_not_put_the_page_back(look: Open, own: tuple[seeded.World, str]) -> None:
+    world, address = own
+    page = look(address + "/outbox", "en")
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/outbox", lambda route: held.append((route, route.fetch())) if not held else route.continue_())
+    page.keyboard.press(REFRESH)
+    page.wait_for_function("() => true")
+    world.clock.now += 1
+    refreshed(page)
+    expect(page.locator("#updated")).to_have_text("14:36:09")
+    route, answer = held[0]
+    with page.expect_response("**/outbox"):
+        route.fulfill(response=answer)
+    page.evaluate("() => new Promise((done) => setTimeout(done))")
+    expect(page.locator("#updated")).to_have_text("14:36:09")
 
 
 @pytest.mark.parametrize("prefix", ["", "prefixed"])

@@ -28,16 +28,22 @@
 
   const KEPT = new Set(["open"]); // attributes that belong to the reader
 
-  function sameNode(one, other) {
-    return one.nodeType === other.nodeType && one.nodeName === other.nodeName && (one.id || "") === (other.id || "");
+  // A node of a page goes on as the node of the next page that bears the same key.
+  function key(one) {
+    if (one.nodeType !== Node.ELEMENT_NODE) return "";
+    const says = (name) => one.getAttribute(name); // a form's own properties are hidden by fields that bear their names
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(one.nodeName)) return says("id") || says("name") + (one.type === "checkbox" ? says("value") : "");
+    return says("id") || says("data-key") || says("aria-labelledby") || says("action") || one.classList[0] || "";
   }
+
+  const sameNode = (one, other) => one.nodeName === other.nodeName && key(one) === key(other);
 
   function morph(old, fresh) {
     if (old.nodeType === Node.TEXT_NODE) {
       if (old.data !== fresh.data) old.data = fresh.data;
       return;
     }
-    if (old.nodeType !== Node.ELEMENT_NODE) return;
+    if (old.nodeType !== Node.ELEMENT_NODE || theirs.has(old)) return;
     if (old.dataset && (old.dataset.mine || old === document.activeElement && /^(INPUT|SELECT|TEXTAREA)$/.test(old.nodeName))) return;
     for (const { name, value } of Array.from(fresh.attributes)) {
       if (!KEPT.has(name) && old.getAttribute(name) !== value && !(name === "checked" || name === "hidden" && old.dataset.copy)) old.setAttribute(name, value);
@@ -49,36 +55,43 @@
   }
 
   function morphChildren(old, fresh) {
-    const there = Array.from(old.childNodes);
-    const coming = Array.from(fresh.childNodes);
-    let place = 0;
-    for (const node of coming) {
-      let match = there[place];
-      if (match && !sameNode(match, node)) {
-        const later = there.slice(place + 1, place + 12).findIndex((one) => sameNode(one, node));
-        if (later >= 0) {
-          for (let skipped = 0; skipped <= later; skipped += 1) old.removeChild(there[place + skipped]);
-          place += later + 1;
-          match = there[place];
-        } else {
-          old.insertBefore(document.importNode(node, true), match);
-          continue;
-        }
+    const left = Array.from(old.childNodes);
+    const pairs = Array.from(fresh.childNodes).map((node) => {
+      const found = left.findIndex((one) => sameNode(one, node));
+      return [node, found < 0 ? null : left.splice(found, 1)[0]];
+    });
+    for (const one of left) old.removeChild(one);
+    let place = old.firstChild; // what stays where it is, is not moved: that would take the focus from it
+    for (const [node, match] of pairs) {
+      if (!match) {
+        old.insertBefore(document.importNode(node, true), place);
+        continue;
       }
-      if (match) {
-        morph(match, node);
-        place += 1;
-      } else {
-        old.appendChild(document.importNode(node, true));
-      }
+      if (match === place) place = place.nextSibling;
+      else old.insertBefore(match, place);
+      morph(match, node);
     }
-    for (const left of there.slice(place)) if (left.parentNode === old) old.removeChild(left);
   }
+
+  // --- what somebody has typed or chosen is theirs until it is sent ----------------------------------------------------
+
+  const theirs = new WeakSet(); // forms, with the block in which one stands: a choice and what it says it is for
+
+  function claim(event) {
+    const form = event.target.form;
+    if (form && !form.matches("[data-bulk]")) theirs.add(form.closest("section") || form); // ticks hold the page by themselves
+  }
+
+  document.addEventListener("input", claim);
+  document.addEventListener("change", claim);
+  for (const field of every("input[aria-invalid]")) claim({ target: field }); // what was sent, and came back to be mended
 
   // --- live --------------------------------------------------------------------------------------------------------
 
   let timer = 0;
   let offset = 0;
+  let asked = 0; // refreshes, counted
+  let shown = 0; // the one that the page shows
   let lost = false;
   const stopped = () => sessionStorage.getItem("dealpost-live") === "off";
   const isLive = () => Boolean(main().dataset.live);
@@ -95,17 +108,16 @@
   async function refresh(force) {
     if (!force && (busy() || document.hidden)) return;
     const url = main().dataset.live || location.pathname + location.search;
+    const mine = ++asked;
     try {
       const { page, status } = await fetchFragment(url, 15);
       const fresh = find("#main", page);
+      if (mine < shown || !force && busy()) return; // a later one was faster, or somebody began something meanwhile
+      shown = mine;
       if (status === 401) return void location.reload(); // the session has ended: the form to sign in comes
       if (!fresh || status === 403) throw new Error("no page");
       const before = find("#headline");
       const meaning = before && before.dataset.meaning;
-      for (const done of every("[data-load-once]", main())) {
-        const same = done.id && find("#" + done.id, fresh);
-        if (same && done.dataset.mine) same.replaceWith(document.importNode(done, true));
-      }
       morph(main(), fresh);
       const top = find("#top", page);
       if (top) morph(find(".sections"), find(".sections", top));
@@ -188,7 +200,10 @@
       one.dataset.mine = "1";
       fetch(one.dataset.load, FRAGMENT).then((answer) => answer.text()).then((text) => {
         const options = every("option", parse("<select>" + text + "</select>"));
-        if (options.length) one.replaceChildren(...options.map((option) => document.importNode(option, true)));
+        const chosen = one.value; // also what was chosen among the stages known before
+        if (options.length < one.options.length && options.length < 2 || !options.some((option) => option.value === chosen)) return;
+        one.replaceChildren(...options.map((option) => document.importNode(option, true)));
+        one.value = chosen;
       }).catch(() => {});
     }
   }
@@ -255,7 +270,7 @@
   function dress() {
     dressToggle();
     for (const one of every("[data-copy], [data-check-all]")) one.hidden = false;
-    for (const form of every("[data-bulk]")) countTicked(form, false);
+    for (const form of every("[data-bulk]")) countTicked(form, Boolean(find("[data-bulk-bar][data-mine]", form)));
     loadAll();
   }
 

@@ -14,6 +14,7 @@ class JobResult:
     """outcome: done, waits (for the other side) or failed; "" before the first run. Times are seconds since the epoch.
 
     detail, params: a code that the page has words for, and the params of those words; for a failure its own words.
+    shown: on the page; the others are kept so that one worker knows what another did, and shown only while they fail.
     """
 
     name: str
@@ -23,6 +24,7 @@ class JobResult:
     outcome: str = ""
     detail: str = ""
     params: Mapping[str, Json] = field(default_factory=dict)
+    shown: bool = True
 
 
 class JobResults:
@@ -34,9 +36,10 @@ class JobResults:
         self._key_values = key_values
 
     def all(self) -> list[JobResult]:
-        """Most often first."""
+        """Those that a person should see, most often first."""
         found = [_result(name, entry.value) for name, entry in self._key_values.items(self.NAMESPACE).items()]
-        return sorted(found, key=lambda result: (result.every, result.name))
+        told = [result for result in found if result.shown or result.outcome == "failed"]
+        return sorted(told, key=lambda result: (result.every, result.name))
 
     def get(self, name: str) -> JobResult | None:
         entry = self._key_values.get(self.NAMESPACE, name)

@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 MINUTE, DAY = 60.0, 24 * 3600.0
 LEASE = 300.0
+LATELY = 0.9
+"""The part of its interval in which a job that another worker has done is not done again. Not the whole: the turn after
+one that came a little late is no interval away."""
+
 LEAP = 3 * DAY
 """Seconds since the last clearing after which the clock may have been set forward by mistake: what seems old then stays
 for another day, in which somebody may notice."""
@@ -124,7 +128,7 @@ class Jobs:
     def _done_lately(self, job: Job) -> bool:
         result = self._results.get(job.name)
         last = result.last_at if result else None
-        return was_before(last, self._dealpost.store.now(), job.every / 2)
+        return was_before(last, self._dealpost.store.now(), job.every * LATELY)
 
     def _do(self, job: Job) -> None:
         began = self._dealpost.store.now()
@@ -145,8 +149,7 @@ class Jobs:
             if isinstance(error, StoreUnavailable) and self._store_refuses():
                 return  # a person was told the cause, and nothing can be kept
             self._alert("job_failed", {"job": job.name})
-        if job.shown or outcome == "failed":
-            self._results.put(JobResult(job.name, job.every, began, began + job.every, outcome, detail, params))
+        self._results.put(JobResult(job.name, job.every, began, began + job.every, outcome, detail, params, job.shown))
 
     # -- the jobs
 

@@ -10,8 +10,11 @@ import sys
 import tempfile
 from time import perf_counter
 
+import psycopg
+
 from outbox.engines import open_store
 from outbox.message import NewDelivery, NewEvent, Result, State, new_id
+from outbox.postgres.database import PostgresDatabase
 from outbox.sql.maintenance import Maintenance
 from outbox.store import Store
 from workshop.postgres import Server
@@ -23,7 +26,7 @@ SINGLE, CLAIMS, BATCH = 300, 40, 50
 
 # As after months: nearly all was delivered, a hundredth waits for its next try, some are dead.
 EVENTS = """INSERT INTO events (id, name, data, source, sender, received_at, email, dedupe)
-    WITH RECURSIVE numbers (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < ?)
+    WITH RECURSIVE numbers (i) AS (SELECT ? + 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < ?)
     SELECT 'e' || i, 'lesson.completed', '{"lesson":1}', 'lessons', 'platform', 1700000000.0 + i,
         's' || (i / 4) || '@x', 'k' || i FROM numbers"""
 DELIVERIES = """INSERT INTO deliveries (event_id, event_name, destination, key, state, reason, cause, due_at,
@@ -31,18 +34,25 @@ DELIVERIES = """INSERT INTO deliveries (event_id, event_name, destination, key, 
     SELECT id, name, 'amocrm', 'email:' || email, CASE seq % 100 WHEN 0 THEN 'pending' WHEN 1 THEN 'dead'
         ELSE 'delivered' END, '', CASE seq % 100 WHEN 1 THEN 'deal_refused' ELSE '' END, 4000000000.0, received_at,
         received_at, CASE seq % 100 WHEN 0 THEN NULL ELSE received_at + 1 END, received_at, email, seq / 4
-    FROM events"""
+    FROM events WHERE seq > ? AND seq <= ?"""
+PART = 250_000
+"""How many are filled in with one statement."""
 
 
-def fill(store: Store, count: int, postgres: bool) -> None:
+def fill(store: Store, count: int) -> None:
     assert isinstance(store.maintenance, Maintenance)
     database = store.maintenance.database
-    with database.write(600.0) as db:
-        db.execute(EVENTS, (count,))
-        db.execute(DELIVERIES)
-        if postgres:
-            db.execute("ANALYZE")
+    for start in range(0, count, PART):
+        end = min(start + PART, count)
+        with database.write(600.0) as db:
+            db.execute(EVENTS, (start, end))
+            db.execute(DELIVERIES, (start, end))
     store.maintenance.checkpoint()
+    if isinstance(database, PostgresDatabase):
+        # As it is once the server has come to rest: what it does after so many rows at once is not measured.
+        with psycopg.connect(database.url, autocommit=True) as connection:
+            connection.execute("VACUUM (ANALYZE)")
+            connection.execute("CHECKPOINT")
 
 
 def lesson(now: float) -> NewEvent:
@@ -83,7 +93,7 @@ def cost(store: Store) -> tuple[float, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 1_000_000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 1_000_000, 5_000_000])
     asked = parser.parse_args()
     found: dict[tuple[str, int], tuple[float, float]] = {}
     for engine in ("SQLite", "PostgreSQL"):
@@ -93,7 +103,9 @@ def main() -> int:
                 address = server.create(f"bench{size}") if postgres else f"sqlite:///{folder}/{size}.db"
                 store = open_store(address)
                 store.maintenance.migrate()
-                fill(store, size, postgres)
+                began = perf_counter()
+                fill(store, size)
+                print(f"{engine}: {size:,} filled in, {perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
                 found[engine, size] = cost(store)
                 store.close()
     print(f"Milliseconds, medians: an event taken in, of {SINGLE}; {BATCH} deliveries claimed, begun and recorded, of")

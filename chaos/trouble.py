@@ -46,6 +46,8 @@ class Trouble:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trouble", daemon=True)
         self.fault = ""
+        self.wanted: list[str] = []
+        """What the run still lacks, after its time: it comes next."""
         self._deeds: list[tuple[int, Callable[[], None]]] = [
             (3, self.kill_worker),
             (3, self.rest_past_the_lease),
@@ -76,6 +78,10 @@ class Trouble:
             weights = [weight for weight, _ in self._deeds]
             while not self._over.is_set():
                 deed = first.pop() if first else self._chance.choices([one for _, one in self._deeds], weights)[0]
+                if "lease takeovers" in self.wanted:
+                    deed = self.rest_past_the_lease
+                elif "kills" in self.wanted:
+                    deed = self.kill_worker
                 self._tell(deed.__name__.replace("_", " "))
                 deed()
                 self._rest(self._chance.uniform(0.3, 1.5))

@@ -38,17 +38,21 @@ def programs() -> pathlib.Path | None:
 class Server:
     """A running server. It listens on a free port of this machine and on a socket in its folder.
 
-    durable: fsync as in production. environ: added to the server's environment.
+    durable: fsync as in production. environ: added to the server's environment. also: another address of this machine
+    at which it listens, to whoever is in the same network.
     """
 
-    def __init__(self, *options: str, durable: bool = False, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *options: str, durable: bool = False, environ: Mapping[str, str] | None = None, also: str = ""
+    ) -> None:
         self._bin = programs()
         if self._bin is None:
             raise FileNotFoundError("PostgreSQL was not found (apt install postgresql)")
         # A short path: a socket's may have 107 letters at most.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pg-"))
         self._data = self.folder / "data"
-        self._options = (*(() if durable else CHEAP), *options)
+        listens = ("-c", f"listen_addresses=127.0.0.1,{also}") if also else ()
+        self._options = (*(() if durable else CHEAP), *listens, *options)
         self._environ = {**os.environ, "LC_ALL": "C", **(environ or {})}
         self.port = free_port()
         self._owner = _owner()
@@ -57,6 +61,9 @@ class Server:
             if self._owner:
                 os.chown(self.folder, *self._owner)
             self._run("initdb", "-D", str(self._data), "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync")
+            if also:
+                with (self._data / "pg_hba.conf").open("a") as hba:
+                    hba.write(f"host all all {also}/24 trust\n")
             self.start()
         except BaseException:
             self.close()

@@ -14,9 +14,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from sandbox import Sandbox, defaults
-from tests.support.processes import API_KEY, TRACEBACK, Process, Processes
+from tests.support.processes import API_KEY, PYTHON, TRACEBACK, Process, Processes
 from tests.support.waiting import eventually
-from workshop.postgres import Server
+from tests.support.wire import Wire, wire
+from workshop.postgres import USER, Server
 
 pytestmark = pytest.mark.postgres
 
@@ -39,13 +40,21 @@ def server() -> Iterator[Server]:
 class House:
     """Two web and three worker processes, and what was acknowledged."""
 
-    def __init__(self, sandbox: Sandbox, server: Server, started: Processes, environ: dict[str, str]) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        server: Server,
+        started: Processes,
+        environ: dict[str, str],
+        webs: int = 2,
+        workers: int = 3,
+    ) -> None:
         self.sandbox, self.server = sandbox, server
         self.url = server.create("school")
         keys = {"SECRET_KEY": "a-secret-of-the-test-41b6", "TOKEN_KEYS": Fernet.generate_key().decode()}
         self.environ = {**environ, **keys, "DATABASE_URL": self.url, "ERP_FIELD_KEY": "field_1041"}
-        self.webs = [started.web(self.environ, within=60.0) for _ in range(2)]
-        self.workers = {process.popen.pid: process for process in (started.worker(self.environ) for _ in range(3))}
+        self.webs = [started.web(self.environ, within=60.0) for _ in range(webs)]
+        self.workers = {one.popen.pid: one for one in (started.worker(self.environ) for _ in range(workers))}
         self.events: list[str] = []
         self.records: list[str] = []
 
@@ -63,14 +72,16 @@ class House:
         with ThreadPoolExecutor(4) as pool:
             for number in students:
                 body = {"email": f"s{number}@example.com", "lesson": lesson, "id": f"{number}-{lesson}"}
-                pool.submit(self.send, "/api/tripwire/complete", body, self.webs[number % 2]).add_done_callback(done)
+                pool.submit(
+                    self.send, "/api/tripwire/complete", body, self.webs[number % len(self.webs)]
+                ).add_done_callback(done)
 
     def send_records(self, numbers: range) -> None:
         with ThreadPoolExecutor(4) as pool:
             for number in numbers:
                 self.records.append(f"record-{number}")
                 body = {"name": "crm/create-deal", "id": f"r{number}", "data": {"dealName": f"record-{number}"}}
-                pool.submit(self.send, "/api/events", body, self.webs[number % 2]).add_done_callback(done)
+                pool.submit(self.send, "/api/events", body, self.webs[number % len(self.webs)]).add_done_callback(done)
 
     def holder(self, lane: str) -> int:
         """The process that has this lane; 0 while nobody has."""
@@ -85,6 +96,12 @@ class House:
         states = self.webs[0].call("GET", "/api/outbox", headers=KEY)[1]["destinations"]
         return sum(one["states"].get(state, 0) for one in states.values() for state in ("pending", "sending"))
 
+    def silent_for(self, worker: Process) -> float:
+        """Seconds since this worker said that it lives."""
+        workers = self.webs[0].call("GET", "/api/outbox", headers=KEY)[1]["workers"]
+        (found,) = [one for one in workers if one["name"].endswith(f":{worker.popen.pid}")]
+        return float(found["heartbeat_seconds"])
+
 
 def done(future: Any) -> None:
     future.result()
@@ -92,10 +109,14 @@ def done(future: Any) -> None:
 
 @pytest.fixture
 def house(sandbox: Sandbox, server: Server, started: Processes, service_env: dict[str, str]) -> House:
+    return House(seeded(sandbox), server, started, service_env)
+
+
+def seeded(sandbox: Sandbox) -> Sandbox:
     for number in range(24):
         contact = sandbox.amocrm.add_contact(f"S {number}", f"s{number}@example.com")
         sandbox.amocrm.add_deal(f"Course {number}", 4900, contact_ids=[contact.id], quiet=True)
-    return House(sandbox, server, started, service_env)
+    return sandbox
 
 
 def test_workers_killed_the_server_started_anew_and_connections_cut(house: House) -> None:
@@ -130,18 +151,51 @@ def test_workers_killed_the_server_started_anew_and_connections_cut(house: House
         assert process.running and TRACEBACK not in process.output, process.output
 
 
-def test_a_worker_that_was_stopped_and_wakes_sends_nothing_any_more(house: House) -> None:
-    """As one that is cut off from the server: what it holds in an open transaction holds up nobody, either."""
-    stopped = eventually(lambda: house.holder("lane:amocrm"), 30)
-    os.killpg(stopped, signal.SIGSTOP)
-    began = time.monotonic()
-    house.send_lessons(range(24), 1)
-    assert eventually(lambda: house.holder("lane:amocrm") not in (0, stopped), TAKEN_OVER + 5, every=0.2)
-    assert time.monotonic() - began < TAKEN_OVER
-    eventually(lambda: house.waiting() == 0, 60, every=0.5)
-    os.killpg(stopped, signal.SIGCONT)
-    house.workers[stopped].says("another worker has taken over|the lease", 30)
-    house.send_lessons(range(24), 2)
-    eventually(lambda: house.waiting() == 0, 60, every=0.5)
-    changes = [one for one in house.sandbox.amocrm.changes if one.type == "lead_status_changed"]
-    assert Counter(one.entity_id for one in changes) == Counter({one.entity_id: 2 for one in changes})
+@pytest.fixture
+def cable() -> Iterator[Wire]:
+    with wire() as cable:
+        yield cable
+
+
+@pytest.fixture
+def far_server(cable: Wire) -> Iterator[Server]:
+    """One that also listens at the other end of the wire. Before `started`: whoever ends takes leave of it."""
+    with Server(durable=True, also=cable.server_host) as server:
+        yield server
+
+
+def test_a_worker_that_is_cut_off_from_the_server_sends_nothing_once_its_lease_is_gone(
+    cable: Wire, far_server: Server, started: Processes, service_env: dict[str, str]
+) -> None:
+    with Sandbox(cable.other_host) as sandbox:
+        # As with a real account: at the other end it has no loopback address.
+        more = {**sandbox.env, "SANDBOX": "0", "AMOCRM_BATCH": "1", "AMOCRM_RPS": "6"}
+        house = House(seeded(sandbox), far_server, started, {**service_env, **more}, webs=1, workers=0)
+        there = f"postgresql://{USER}@{cable.server_host}:{cable.to(far_server.port)}/school"
+        command = [*cable.before, PYTHON, "scheduler.py"]
+        far = started.start("far", command, {**house.environ, "DATABASE_URL": there})
+        eventually(lambda: house.holder("lane:amocrm") == far.popen.pid, 30)
+        for _ in range(2):
+            started.worker(house.environ)
+        house.send_lessons(range(24), 1)
+        eventually(lambda: len(moves(sandbox)) > 2, 30)
+
+        cable.cut()
+        began = time.monotonic()
+        assert len(moves(sandbox)) < 20, "it was cut off too late to prove anything"
+        assert eventually(lambda: house.holder("lane:amocrm") not in (0, far.popen.pid), TAKEN_OVER + 5, every=0.2)
+        assert time.monotonic() - began < TAKEN_OVER
+        eventually(lambda: house.waiting() == 0, 60, every=0.5)
+        assert house.silent_for(far) > 20
+        cable.mend()
+        eventually(lambda: house.silent_for(far) < 5, 60)
+        house.send_lessons(range(4), 2)
+        eventually(lambda: house.waiting() == 0, 30, every=0.5)
+        assert set(Counter(moves(sandbox)).values()) == {1} and len(moves(sandbox)) == 24 + 4
+        assert TRACEBACK not in far.output and far.running, far.output
+
+
+def moves(sandbox: Sandbox) -> list[tuple[int, int]]:
+    """What amoCRM was asked to write: (deal, stage), in the order of the requests."""
+    rows = [row for entry in sandbox.log.entries(part="amocrm", method="PATCH") for row in entry.body]
+    return [(row["id"], row["status_id"]) for row in rows]

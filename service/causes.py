@@ -175,11 +175,17 @@ CAUSES: dict[str, Cause] = {
         DEVELOPER,
         N_("Choose the stage on the page, or set its id in place of the name."),
     ),
+    "funnel_unset": Cause(
+        N_("No funnel is chosen yet"),
+        N_("Events are accepted and wait. They go out by themselves once it is known whose deals lessons move."),
+        MANAGER_OR_ADMIN,
+        N_("Choose the funnel on the page."),
+    ),
     "pipeline_gone": Cause(
         N_("The configured funnel is not in amoCRM"),
         N_("No deal can be moved until the funnel is chosen anew."),
         DEVELOPER,
-        N_("Set AMOCRM_PIPELINE_ID to a funnel that exists in amoCRM."),
+        N_("Set AMOCRM_PIPELINE_ID to a funnel that exists in amoCRM, or empty it and choose one on the page."),
     ),
     "pipeline_archived": Cause(
         N_("The funnel is in amoCRM's archive"),

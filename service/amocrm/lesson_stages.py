@@ -26,17 +26,21 @@ class LessonStage:
 
 
 def lesson_stages(
-    settings: Amocrm, choices: Mapping[int, StageChoice], pipelines: Sequence[Pipeline]
+    settings: Amocrm, choices: Mapping[int, StageChoice], pipelines: Sequence[Pipeline], funnel_id: int | None
 ) -> list[LessonStage]:
-    """Of all lessons that are set up, by number."""
+    """Of all lessons that are set up, by number. funnel_id: of the funnel that is set or chosen."""
     numbers = lesson_numbers(settings, dict(choices))
-    return [lesson_stage(settings, lesson, choices.get(lesson), pipelines) for lesson in numbers]
+    return [lesson_stage(settings, lesson, choices.get(lesson), pipelines, funnel_id) for lesson in numbers]
 
 
 def lesson_stage(
-    settings: Amocrm, lesson: int, choice: StageChoice | None, pipelines: Sequence[Pipeline]
+    settings: Amocrm,
+    lesson: int,
+    choice: StageChoice | None,
+    pipelines: Sequence[Pipeline],
+    funnel_id: int | None,
 ) -> LessonStage:
-    wish = wish_for(lesson, settings, choice)
+    wish = wish_for(lesson, settings, choice, funnel_id)
     pipeline = next((one for one in pipelines if wish is not None and one.id == wish.pipeline_id), None)
     fits = stages_for(pipeline, wish) if pipeline and wish else ()
     if wish is None:

@@ -61,7 +61,8 @@ class Wish:
 class Pipelines:
     """The account's pipelines, as they were read last.
 
-    A lesson's stage is the operator's choice before AMOCRM_STAGE_LESSON_N. Every method may read the list from amoCRM
+    The funnel is AMOCRM_PIPELINE_ID before the operator's choice, which is for where nobody can edit settings; a
+    lesson's stage is the operator's choice before AMOCRM_STAGE_LESSON_N. Every method may read the list from amoCRM
     and raise DeliveryError.
     """
 
@@ -76,6 +77,10 @@ class Pipelines:
         other = copy.copy(self)
         other._client = client
         return other
+
+    def funnel_id(self) -> int | None:
+        """The pipeline whose deals are moved: set or chosen; None: neither."""
+        return self.choices.funnel_id(self._settings.pipeline_id)
 
     def within(self, deadline: float) -> Pipelines:
         """The same, for somebody who waits: all its questions together take at most so many seconds from now."""
@@ -100,14 +105,12 @@ class Pipelines:
     def target(self, lesson: int, max_age: float = QUIET) -> Target | None:
         """The stage for this lesson, None when there is none. Raises DeliveryError (a pause until settings change) for
         a name that two stages bear or none, and for a pipeline that is gone or archived."""
-        wish = wish_for(lesson, self._settings, self.choices.of(lesson))
+        wish = wish_for(lesson, self._settings, self.choices.of(lesson), self.funnel_id())
         if wish is None:
             return None
         status_id, pipeline_id = wish.status_id, wish.pipeline_id
         if pipeline_id is None:
-            raise self._settings_error(
-                "AMOCRM_PIPELINE_ID is not set", "amocrm_not_set_up", missing="AMOCRM_PIPELINE_ID"
-            )
+            raise self._settings_error("No funnel is set or chosen", "amocrm_not_set_up", missing="AMOCRM_PIPELINE_ID")
         pipeline = self._pipeline(pipeline_id, max_age)
         stage = self._stage(pipeline, wish)
         if (stage is None or pipeline.is_archive) and self._facts.pipelines_age() > AGAIN:
@@ -202,15 +205,15 @@ def lesson_numbers(settings: Amocrm, choices: Iterable[int]) -> list[int]:
     return sorted({*settings.stages, *settings.lesson_map.values(), *choices})
 
 
-def wish_for(lesson: int, settings: Amocrm, choice: StageChoice | None) -> Wish | None:
+def wish_for(lesson: int, settings: Amocrm, choice: StageChoice | None, funnel_id: int | None) -> Wish | None:
     """The stage that was chosen or set for this lesson; None: neither. A setting is an id or a name; one of digits may
-    be either."""
+    be either. funnel_id: of the funnel that is set or chosen."""
     if choice is not None:
-        return Wish(lesson, choice.status_id, "", choice.pipeline_id or settings.pipeline_id, choice.who)
+        return Wish(lesson, choice.status_id, "", choice.pipeline_id or funnel_id, choice.who)
     text = settings.stages.get(lesson, "").strip()
     if not text:
         return None
-    return Wish(lesson, whole_number(text), text, settings.pipeline_id, "setting")
+    return Wish(lesson, whole_number(text), text, funnel_id, "setting")
 
 
 def stages_for(pipeline: Pipeline, wish: Wish) -> tuple[Stage, ...]:

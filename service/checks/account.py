@@ -9,6 +9,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from outbox.outcome import DeliveryError
+from service.amocrm.choices import ON_PAGE
 from service.amocrm.oauth.endpoint import host_of
 from service.amocrm.oauth.tokens import TokenStatus
 from service.causes import CAUSES
@@ -31,7 +32,7 @@ SOON = 14 * 86400.0
 
 def checks(dealpost: Dealpost) -> Iterator[Check]:
     missing = dealpost.wiring.destinations[AMOCRM].missing()
-    if missing and missing != ("AMOCRM_REFRESH_TOKEN",):  # that one alone: Connect does as well, and is told below
+    if set(missing) - set(ON_PAGE):  # those are told of below, each with its own mend
         one = dealpost.settings.amocrm
         given = (one.base_url, one.client_id, one.client_secret, one.refresh_token, one.access_token, one.pipeline_id)
         yield not_set_up("amoCRM", missing, any_set=any(given))

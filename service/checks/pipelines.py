@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from flask_babel import gettext as _
 
 from outbox.outcome import DeliveryError
-from service.amocrm.choices import StageChoices
+from service.amocrm.choices import FunnelChoice, StageChoices
 from service.amocrm.client import AmocrmClient
 from service.amocrm.payloads import Pipeline
 from service.amocrm.pipelines import Pipelines, lesson_numbers
@@ -26,8 +26,10 @@ def checks(dealpost: Dealpost, client: AmocrmClient) -> Iterator[Check]:
     for one in every:
         stages = ", ".join(f"{stage.name} ({stage.id})" for stage in one.stages)
         yield Check(_("pipeline %(id)s", id=one.id), OK, f"{_named(one)}: {stages}")
-    chosen = next((one for one in every if one.id == settings.pipeline_id), None)
-    yield _chosen(settings.pipeline_id, chosen)
+    wanted = pipelines.funnel_id()
+    found = next((one for one in every if one.id == wanted), None)
+    by = pipelines.choices.funnel() if settings.pipeline_id is None else None
+    yield _chosen(wanted, found, by)
     for lesson in lesson_numbers(settings, StageChoices(dealpost.store.key_values).all()):
         yield _stage_of(pipelines, lesson)
     yield from _webhook_stages(pipelines, settings.webhook_stages)
@@ -37,8 +39,9 @@ def _named(pipeline: Pipeline) -> str:
     return pipeline.name + (_(" (archived)") if pipeline.is_archive else "")
 
 
-def _chosen(wanted: int | None, chosen: Pipeline | None) -> Check:
-    name, mend = "AMOCRM_PIPELINE_ID", _("Take one of `flask pipelines`.")
+def _chosen(wanted: int | None, chosen: Pipeline | None, by: FunnelChoice | None) -> Check:
+    """by: who chose it on the page; None: the setting."""
+    name, mend = "AMOCRM_PIPELINE_ID", _("Choose one on the page, or take one of `flask pipelines`.")
     if chosen is None:
         got = _("not set") if wanted is None else _("amoCRM has no pipeline %(id)s", id=wanted)
         return Check(name, FAULT, got, mend)
@@ -46,6 +49,8 @@ def _chosen(wanted: int | None, chosen: Pipeline | None) -> Check:
     if chosen.is_archive:
         archived = _("%(name)s is in amoCRM's archive and takes no moves", name=words)
         return Check(name, FAULT, archived, _("Bring it back from the archive in amoCRM, or take another one."))
+    if by is not None:
+        words += _(", chosen on the page by %(who)s", who=by.who or "?")
     return Check(name, OK, words)
 
 

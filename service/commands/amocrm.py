@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 from flask.cli import with_appcontext
+from flask_babel import gettext as _
 
 from outbox.outcome import DeliveryError
 from service import checks
@@ -19,9 +20,10 @@ def pipelines() -> None:
         found = current().wiring.amocrm.pipelines.within(checks.DEADLINE).all(max_age=5.0)
     except DeliveryError as error:
         fail(error.message)
-    ours = current().settings.amocrm.pipeline_id
+    ours = current().wiring.amocrm.pipelines.funnel_id()
+    by = "AMOCRM_PIPELINE_ID" if current().settings.amocrm.pipeline_id is not None else _("chosen on the page")
     for pipeline in found:
-        say(f"{pipeline.id}  {pipeline.name}{'  <- AMOCRM_PIPELINE_ID' if pipeline.id == ours else ''}")
+        say(f"{pipeline.id}  {pipeline.name}{f'  <- {by}' if pipeline.id == ours else ''}")
         for stage in pipeline.stages:
             say(f"    {stage.id}  {stage.name}")
 

@@ -117,7 +117,8 @@ def known_lessons(dealpost: Dealpost) -> list[LessonStage]:
     """The lessons' stages, without asking amoCRM."""
     key_values = dealpost.store.key_values
     pipelines = AccountFacts(key_values, dealpost.store.now).pipelines() or ()
-    return lesson_stages(dealpost.settings.amocrm, StageChoices(key_values).all(), pipelines)
+    choices, one = StageChoices(key_values), dealpost.settings.amocrm
+    return lesson_stages(one, choices.all(), pipelines, choices.funnel_id(one.pipeline_id))
 
 
 def unmapped(dealpost: Dealpost, tallies: Mapping[str, Tally], lessons: Sequence[LessonStage]) -> Unmapped:

@@ -10,6 +10,7 @@ from outbox.outcome import PauseKind
 from outbox.pauses import Paused
 from outbox.queries import CauseGroup
 from outbox.retry import SCHEDULE
+from service.amocrm.choices import ON_PAGE
 from service.causes import CAUSES, MANAGER, NOBODY
 from service.heartbeat import SILENT
 from service.situations.signals import (
@@ -129,11 +130,13 @@ def _processes(signals: Signals) -> Iterator[Situation]:
 def _destination(signals: Signals, one: DestinationSignals) -> Iterator[Situation]:
     if one.missing:
         if one.waiting:
-            lacks = tuple(name for name in one.missing if name != "AMOCRM_REFRESH_TOKEN")
-            mend = Mend.SETTINGS if lacks else Mend.CONNECT
-            params = {"missing": ", ".join(lacks or one.missing)}
+            lacks = tuple(name for name in one.missing if name not in ON_PAGE)
+            funnel = one.missing == ("AMOCRM_PIPELINE_ID",)
+            mend = Mend.SETTINGS if lacks else Mend.FUNNEL if funnel else Mend.CONNECT
+            params = {"missing": ", ".join(lacks or one.missing[:1])}
+            cause = "funnel_unset" if funnel else f"{one.name}_not_set_up"
             yield _of(
-                "bare", Need.PERSON, f"{one.name}_not_set_up" if f"{one.name}_not_set_up" in CAUSES else "not_set_up",
+                "bare", Need.PERSON, cause if cause in CAUSES else "not_set_up",
                 destination=one.name, since=one.oldest, count=one.waiting, mend=mend, params=params,
             )  # fmt: skip
         return

@@ -122,6 +122,7 @@ class Mend(StrEnum):
     RESUME = "resume"
     SEND = "send"  # send the rows again
     LOOK = "look"  # look at the rows and decide
+    FUNNEL = "funnel"  # choose whose deals are moved
     SUBSCRIBE = "subscribe"  # the webhook
     SETTINGS = "settings"  # params["missing"], or what the checks find
     MACHINE = "machine"  # the server: its disk, its processes

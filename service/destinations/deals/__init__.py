@@ -32,7 +32,7 @@ class Deals:
         self._directory = Directory(account.client, prefetch, key_values, now)
         self._now = now
         self.destination = DealMoves(settings, account, self._directory, key_values, now)
-        self.previewer = Previewer(settings, account, self._directory, now)
+        self.previewer = Previewer(account, self._directory, now)
 
     def tidy(self) -> int:
         """Forget e-mails and deals that were not heard of for long. -> how many. For a daily job."""

@@ -80,7 +80,8 @@ class DealMoves:
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def missing(self) -> tuple[str, ...]:
-        """The settings that it lacks. The connection counts as one: by tokens in the settings or by Connect."""
+        """The settings that it lacks. The connection counts as one: by tokens in the settings or by Connect;
+        so does the funnel: by a setting or by a choice on the page."""
         settings = self._settings
         lacking = []
         if not (settings.base_url or self._tokens.base_url()):
@@ -88,10 +89,10 @@ class DealMoves:
         if not self._tokens.is_long_lived():  # a pair has to be renewed
             names = ("client_id", "client_secret", "redirect_uri")
             lacking += [f"AMOCRM_{name.upper()}" for name in names if not getattr(settings, name)]
-        if settings.pipeline_id is None and not self._pipelines.choices.all():
-            lacking.append("AMOCRM_PIPELINE_ID")
         if not lacking and not self._tokens.connected():
             lacking.append("AMOCRM_REFRESH_TOKEN")
+        if self._pipelines.funnel_id() is None and not self._pipelines.choices.all():
+            lacking.append("AMOCRM_PIPELINE_ID")
         return tuple(lacking)
 
     def deliver(self, batch: Sequence[Delivery], context: DeliveryContext) -> Mapping[int, Outcome]:

@@ -11,7 +11,6 @@ from service.amocrm import AmocrmAccount
 from service.amocrm.client import AmocrmClient
 from service.amocrm.payloads import Contact, Lead, Pipeline
 from service.amocrm.pipelines import Pipelines, Target
-from service.config import Amocrm
 from service.destinations.deals import outcomes
 from service.destinations.deals.destination import lesson_of
 from service.destinations.deals.directory import Directory
@@ -75,10 +74,7 @@ class FoundPerson:
 class Previewer:
     """Reads only. deadline: seconds for all of a call."""
 
-    def __init__(
-        self, settings: Amocrm, account: AmocrmAccount, directory: Directory, now: Callable[[], float]
-    ) -> None:
-        self._settings = settings
+    def __init__(self, account: AmocrmAccount, directory: Directory, now: Callable[[], float]) -> None:
         self._client = account.client
         self._pipelines = account.pipelines
         self._own_changes = account.own_changes
@@ -102,7 +98,7 @@ class Previewer:
         contacts = client.find_contacts(email)
         ids = {number: contact for contact in reversed(contacts) for number in contact.lead_ids}
         leads = client.leads(sorted(ids)) if ids else {}
-        pipeline_id = self._settings.pipeline_id
+        pipeline_id = pipelines.funnel_id()
         choice = choose(leads.values(), pipeline_id) if pipeline_id is not None else None
         chosen = choice.lead.id if choice and choice.found == "open" and choice.lead else None
         rows = []
@@ -110,7 +106,7 @@ class Previewer:
             names = pipelines.names(lead.pipeline_id, lead.status_id)
             rows.append(FoundLead(lead, ids[lead.id], *names, lead.id == chosen))
         if pipeline_id is None:
-            why = "AMOCRM_PIPELINE_ID is not set"
+            why = "no funnel is set (AMOCRM_PIPELINE_ID) or chosen on the page"
         elif chosen is not None:
             why = "the open deal of the pipeline that was changed last"
         elif choice is not None and choice.found == "closed":
@@ -130,7 +126,7 @@ class Previewer:
         found = []
         for contact in contacts:
             own = [leads[number] for number in contact.lead_ids if number in leads]
-            pipeline_id = self._settings.pipeline_id
+            pipeline_id = pipelines.funnel_id()
             lead = choose(own, pipeline_id).lead if pipeline_id is not None else next(iter(own), None)
             stage = pipelines.names(lead.pipeline_id, lead.status_id)[1] if lead else ""
             found.append(FoundPerson(contact.name, contact.emails, lead.id if lead else None, stage))

@@ -11,6 +11,7 @@ from outbox.message import State
 from outbox.outcome import PauseKind
 from outbox.pauses import Paused
 from outbox.queries import Tally
+from service.amocrm.choices import ON_PAGE
 from service.current import Dealpost
 from service.operator import words
 from service.operator.pages.standing import signals, situations
@@ -36,8 +37,8 @@ class DestinationStatus:
 
     @property
     def to_set(self) -> tuple[str, ...]:
-        """The settings that the developer has to give: the tokens come by pressing Connect as well."""
-        return tuple(name for name in self.missing if name != "AMOCRM_REFRESH_TOKEN")
+        """The settings that the developer has to give: the others are done on the page as well."""
+        return tuple(name for name in self.missing if name not in ON_PAGE)
 
     @property
     def waiting(self) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from service.amocrm.account_facts import AccountFacts
-from service.amocrm.choices import StageChoice, StageChoices
-from service.amocrm.lesson_stages import LessonStage, lesson_stages
+from service.amocrm.choices import FunnelChoice, StageChoice, StageChoices
+from service.amocrm.lesson_stages import LessonStage
 from service.amocrm.payloads import Pipeline, Stage
 from service.closed_stages import CLOSED, LOST
 from service.current import Dealpost
+from service.situations.gather import known_lessons
 
 Lesson = LessonStage
 
@@ -19,9 +20,14 @@ def known(dealpost: Dealpost) -> tuple[Pipeline, ...]:
     return AccountFacts(dealpost.store.key_values, dealpost.store.now).pipelines() or ()
 
 
+def funnel_id(dealpost: Dealpost) -> int | None:
+    """Of the funnel that is set or chosen."""
+    return StageChoices(dealpost.store.key_values).funnel_id(dealpost.settings.amocrm.pipeline_id)
+
+
 def ours(dealpost: Dealpost) -> Pipeline | None:
     """The pipeline whose deals we move."""
-    wanted = dealpost.settings.amocrm.pipeline_id
+    wanted = funnel_id(dealpost)
     return next((one for one in known(dealpost) if one.id == wanted), None)
 
 
@@ -41,8 +47,19 @@ def settable(pipeline: Pipeline | None) -> tuple[Stage, ...]:
 
 
 def lessons(dealpost: Dealpost) -> list[Lesson]:
-    choices = StageChoices(dealpost.store.key_values).all()
-    return lesson_stages(dealpost.settings.amocrm, choices, known(dealpost))
+    return known_lessons(dealpost)
+
+
+def choose_funnel(dealpost: Dealpost, pipeline_id: int, who: str) -> tuple[Pipeline, list[int]] | None:
+    """Store whose deals are moved. -> the funnel, and the lessons that need another stage now; None: amoCRM has no such
+    funnel in use."""
+    found = next((one for one in known(dealpost) if one.id == pipeline_id and not one.is_archive), None)
+    if found is None:
+        return None
+    choice = FunnelChoice(found.id, found.name, who, dealpost.store.now())
+    lost = StageChoices(dealpost.store.key_values).put_funnel(choice)
+    dealpost.store.operations.log_action(who, "choose_funnel", 1, {"funnel": found.name, "pipeline_id": found.id})
+    return found, lost
 
 
 def choose(dealpost: Dealpost, lesson: int, status_id: int, who: str) -> Stage | None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from outbox.outcome import DeliveryError
-from service.amocrm.choices import StageChoice, StageChoices
+from service.amocrm.choices import FunnelChoice, StageChoice, StageChoices
 from service.amocrm.pipelines import lesson_numbers
 from service.operator.pages import stages
 from tests.unit.amocrm.fakes import House, settings
@@ -85,3 +85,36 @@ def test_a_choice_is_read_as_it_was_written_and_what_is_none_is_left_out() -> No
 def test_a_lesson_exists_by_a_stage_a_place_on_the_platform_or_a_choice() -> None:
     given = settings(stages={4: "x"}, lesson_map={67: 1, 68: 2})
     assert lesson_numbers(given, [9]) == [1, 2, 4, 9]
+
+
+def chosen(setting: int | None) -> Any:
+    """An account of two funnels, of which the second was chosen on the page."""
+    here = House(
+        pipelines((FUNNEL, [(101, "One")]), (OTHER, [(201, "One"), (202, "Two")])),
+        stages={1: "One"},
+        pipeline_id=setting,
+    )
+    before = here.deals.destination.fingerprint
+    here.account.pipelines.choices.put_funnel(FunnelChoice(OTHER, "Funnel 11", "Olga", 5.0))
+    assert here.deals.destination.fingerprint != before  # what rests for want of a funnel goes on
+    return here
+
+
+def test_lessons_go_to_the_funnel_that_was_chosen_where_no_setting_names_one() -> None:
+    target = chosen(None).account.pipelines.target(1)
+    assert (target.pipeline_id, target.status_id) == (OTHER, 201)
+
+
+def test_a_setting_goes_before_the_funnel_that_was_chosen() -> None:
+    here = chosen(FUNNEL)
+    assert here.account.pipelines.funnel_id() == FUNNEL
+    assert here.account.pipelines.target(1).status_id == 101
+
+
+def test_another_funnel_forgets_the_stages_that_were_chosen_in_the_one_before() -> None:
+    choices = chosen(None).account.pipelines.choices
+    choices.put(StageChoice(1, 202, OTHER, "Two", "Olga"))
+    choices.put(StageChoice(2, 101, FUNNEL, "One", "Olga"))
+    choices.put(StageChoice(3, 101, None, "One", "Olga"))  # of whichever funnel it is
+    assert choices.put_funnel(FunnelChoice(OTHER)) == [2]
+    assert sorted(choices.all()) == [1, 3]

@@ -650,3 +650,7 @@ def test_what_is_missing() -> None:
     chosen = House(pipeline_id=None)
     chosen.key_values.put("choices", "stage:1", {"status_id": 101, "pipeline_id": 10})
     assert chosen.deals.destination.missing() == ()
+    chosen.key_values.put("choices", "stage:1", {})
+    assert chosen.deals.destination.missing() == ("AMOCRM_PIPELINE_ID",)
+    chosen.key_values.put("choices", "funnel", {"pipeline_id": 10})
+    assert chosen.deals.destination.missing() == ()

@@ -12,6 +12,7 @@ from outbox.outcome import Destination
 from outbox.queries import Filter
 from outbox.store import Store
 from service.amocrm import AmocrmAccount
+from service.amocrm.account_facts import AccountFacts
 from service.amocrm.oauth.token_store import KnownAccount
 from service.amocrm.oauth.tokens import TokenStatus
 from service.amocrm.webhook import Webhook
@@ -77,7 +78,12 @@ class Wiring:
         settings = self.settings
         one = settings.amocrm
         return Webhook(
-            self.amocrm, settings.public_url, settings.webhook_secrets, one.webhook_resubscribe, one.counts_creations
+            self.amocrm,
+            settings.public_url,
+            settings.webhook_secrets,
+            one.webhook_resubscribe,
+            one.counts_creations,
+            AccountFacts(self.store.key_values, self.store.now).keep_hook_registered,
         )
 
     @cached_property

@@ -62,6 +62,14 @@ class AccountFacts:
     def keep_searches(self, since: float, count: int) -> None:
         self._key_values.put(NAMESPACE, "searches", {"since": since, "count": count})
 
+    def hook_registered(self) -> float | None:
+        """When we last registered the webhook; None: never."""
+        entry = self._key_values.get(NAMESPACE, "hook")
+        return float(entry.value["at"]) if entry is not None else None
+
+    def keep_hook_registered(self) -> None:
+        self._key_values.put(NAMESPACE, "hook", {"at": self._now()})
+
     def scan(self) -> dict[str, Any]:
         """How far the open deals were read by the page: see destinations/deals/prefetch.py. {}: never."""
         entry = self._key_values.get(NAMESPACE, "pages")

@@ -5,7 +5,7 @@ Reference: https://www.amocrm.ru/developers/content/crm_platform/webhooks-api
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from service.amocrm.account import AmocrmAccount
@@ -20,15 +20,22 @@ WAIT = 10.0
 
 class Webhook:
     """secrets: of WEBHOOK_SECRET, the one in use first. resubscribe: whether a look may register it again. creations:
-    whether it shall tell of deals that are made as well."""
+    whether it shall tell of deals that are made as well. on_registered: called after each registration."""
 
     def __init__(
-        self, account: AmocrmAccount, public_url: str, secrets: Sequence[str], resubscribe: bool, creations: bool
+        self,
+        account: AmocrmAccount,
+        public_url: str,
+        secrets: Sequence[str],
+        resubscribe: bool,
+        creations: bool,
+        on_registered: Callable[[], object] = lambda: None,
     ) -> None:
         self._account = account
         self._public_url = public_url
         self._secrets = secrets
         self._resubscribe = resubscribe
+        self._on_registered = on_registered
         self.events = (STAGE_CHANGED, DEAL_ADDED) if creations else (STAGE_CHANGED,)
 
     def address(self) -> str:
@@ -49,6 +56,7 @@ class Webhook:
     def subscribe(self, deadline: float, address: str = "") -> None:
         """Register the webhook, at `address` or the usual one, which also switches it on. Raises DeliveryError."""
         self._account.client.bound(deadline=deadline).subscribe(address or self.address(), self.events)
+        self._on_registered()
 
     def check(self) -> str:
         """Look whether amoCRM still sends its webhooks here, and mend it where that is allowed. Raises DeliveryError.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from flask_babel import gettext as _
 
+from outbox.message import Json
 from outbox.outcome import DeliveryError
 from service.causes import CAUSES
 
@@ -19,7 +21,8 @@ DEADLINE = 8.0
 @dataclass(frozen=True)
 class Check:
     """state: ok; note: works without, but know of it; fault: has to be mended. mend: what to do, or "". source: where a
-    setting's value comes from. part: settings, store, amocrm, erp, email or deliveries."""
+    setting's value comes from. part: settings, store, amocrm, erp, email or deliveries.
+    code, params: of the words, where they are kept."""
 
     name: str
     state: str
@@ -27,6 +30,8 @@ class Check:
     mend: str = ""
     source: str = ""
     part: str = ""
+    code: str = ""
+    params: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Remaining:
@@ -49,4 +54,5 @@ def failed(name: str, error: DeliveryError, mend: str = "") -> Check:
     """A question that got no good answer."""
     todo = CAUSES[error.cause].todo if error.cause in CAUSES else ""
     params = {**dict.fromkeys(("missing", "detail", "account", "address", "since", "lesson"), "…"), **error.params}
-    return Check(name, FAULT, error.message, (_(todo) % params if todo else "") or mend or _("Try again in a minute."))
+    mend = (_(todo) % params if todo else "") or mend or _("Try again in a minute.")
+    return Check(name, FAULT, error.message, mend, code=error.cause, params=error.params)

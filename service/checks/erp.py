@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
 
 from flask_babel import gettext as _
 
 from outbox.outcome import DeliveryError
+from service.causes import N_
 from service.checks.check import FAULT, NOTE, OK, Check, Remaining, failed, not_set_up
+from service.checks.kept import KeptResults
+from service.config import Erp
 from service.current import Dealpost
 from service.destinations.records.rukovoditel import fields
 from service.destinations.records.rukovoditel.entity_fields import Field
@@ -19,7 +26,61 @@ from service.routing import ERP
 ERP_FAULTS = (Refused, Garbled, NoAnswer)
 
 
+SAID: Mapping[str, tuple[str, str]] = {
+    "erp_noisy": (
+        N_("its PHP writes before its answers: %(words)s"),
+        N_("Switch display_errors off in the ERP's PHP."),
+    ),
+    "erp_no_right": (
+        N_("the ERP's user may not create records in entity %(id)s"),
+        N_("Give this user the right to create and to see records there."),
+    ),
+    "erp_fields_unread": (
+        N_("the fields of entity %(id)s cannot be read"),
+        N_("Look whether these fields are there."),
+    ),
+    "erp_fields_lacking": (
+        N_("entity %(id)s has no %(fields)s"),
+        N_("Correct the names of the fields, or make these fields."),
+    ),
+    "erp_key_repeats": (
+        N_("%(field)s is not unique: after a lost answer a record could be made twice"),
+        N_('Switch "unique" on for this field in the ERP.'),
+    ),
+    "erp_key_unset": (
+        N_("not set: after a broken connection a record may need a person's look"),
+        N_("Name a unique text field, and no record is ever made twice."),
+    ),
+}
+"""What is so, and the mend, by the code that is kept of a check."""
+
+
 def checks(dealpost: Dealpost) -> Iterator[Check]:
+    """What was found is kept for the page, once all was asked."""
+    found: list[Check] = []
+    for check in _checks(dealpost):
+        found.append(check)
+        yield check
+    KeptResults(dealpost.store.key_values).put(ERP, mark(dealpost.settings.erp), dealpost.store.now(), found)
+
+
+def mark(erp: Erp) -> str:
+    """Changes with the settings."""
+    return hashlib.sha256(json.dumps(asdict(erp), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def said(code: str, params: Mapping[str, Any]) -> tuple[str, str]:
+    """(what is so, the mend) in the reader's language."""
+    words, mend = SAID[code]
+    return _(words) % params, _(mend)
+
+
+def _told(name: str, state: str, code: str, **params: Any) -> Check:
+    words, mend = said(code, params)
+    return Check(name, state, words, mend, code=code, params=params)
+
+
+def _checks(dealpost: Dealpost) -> Iterator[Check]:
     missing = dealpost.wiring.destinations[ERP].missing()
     if missing:
         erp = dealpost.settings.erp
@@ -33,8 +94,7 @@ def checks(dealpost: Dealpost) -> Iterator[Check]:
         yield failed("ERP", error, _("Check CRM_API_URL, CRM_API_KEY, CRM_API_USERNAME and CRM_API_PASSWORD."))
         return
     if login.before:
-        words = _("its PHP writes before its answers: %(words)s", words=login.before)
-        yield Check("ERP", NOTE, words, _("Switch display_errors off in the ERP's PHP."))
+        yield _told("ERP", NOTE, "erp_noisy", words=login.before)
     else:
         yield Check("ERP", OK, login.name or _("the login works"))
     try:
@@ -43,8 +103,7 @@ def checks(dealpost: Dealpost) -> Iterator[Check]:
         yield failed("ERP_ENTITY_ID", error_of(fault))
         return
     if not may_create:
-        words = _("the ERP's user may not create records in entity %(id)s", id=entity)
-        yield Check("ERP_ENTITY_ID", FAULT, words, _("Give this user the right to create and to see records there."))
+        yield _told("ERP_ENTITY_ID", FAULT, "erp_no_right", id=entity)
     yield from _fields(dealpost, left)
 
 
@@ -55,20 +114,17 @@ def _fields(dealpost: Dealpost, left: Remaining) -> Iterator[Check]:
     try:
         known = dealpost.wiring.erp_client.fields(str(erp.entity_id), total=left())
     except ERP_FAULTS as fault:  # older versions cannot be asked
-        words = _("the fields of entity %(id)s cannot be read", id=erp.entity_id)
-        yield Check("ERP_ENTITY_ID", NOTE, f"{words}: {fault}", _("Look whether these fields are there."))
+        words, mend = said("erp_fields_unread", {"id": erp.entity_id})
+        yield Check("ERP_ENTITY_ID", NOTE, f"{words}: {fault}", mend, code="erp_fields_unread")
     lacking = [name for name in named if known is not None and fields.number(name) not in known]
     if lacking:
-        words = _("entity %(id)s has no %(fields)s", id=erp.entity_id, fields=", ".join(lacking))
-        yield Check("ERP_ENTITY_ID", FAULT, words, _("Correct the names of the fields, or make these fields."))
+        yield _told("ERP_ENTITY_ID", FAULT, "erp_fields_lacking", id=erp.entity_id, fields=", ".join(lacking))
     elif known is not None:
         yield Check("ERP_ENTITY_ID", OK, f"{erp.entity_id}: {', '.join(named)}")
     key = known.get(fields.number(erp.field_key)) if known is not None and erp.field_key else None
     if key is not None and not key.unique:
-        words = _("%(field)s is not unique: after a lost answer a record could be made twice", field=erp.field_key)
-        yield Check("ERP_FIELD_KEY", FAULT, words, _('Switch "unique" on for this field in the ERP.'))
+        yield _told("ERP_FIELD_KEY", FAULT, "erp_key_repeats", field=erp.field_key)
     elif key is not None:
         yield Check("ERP_FIELD_KEY", OK, _("%(field)s is unique", field=erp.field_key))
     if not erp.field_key:
-        said = _("not set: after a broken connection a record may need a person's look")
-        yield Check("ERP_FIELD_KEY", NOTE, said, _("Name a unique text field, and no record is ever made twice."))
+        yield _told("ERP_FIELD_KEY", NOTE, "erp_key_unset")

@@ -396,6 +396,7 @@ class World:
                     "next_at": NOON - last + every,
                 },
             )
+        key_values.put("setup", "finished", {"at": NOON - DAY})
         key_values.put(
             "account",
             "pipelines",

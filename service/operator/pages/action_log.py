@@ -108,6 +108,8 @@ def _detail(dealpost: Dealpost, detail: Mapping[str, Any]) -> str:
     stage = values.get("stage") or values.get("name")
     if stage:
         said.append(_("stage “%(stage)s”", stage=stage))
+    if values.get("funnel"):
+        said.append(_("funnel “%(name)s”", name=values["funnel"]))
     if values.get("reason") and values["reason"] != "operator":
         said.append(str(values["reason"]))
     return ", ".join(said)

@@ -80,6 +80,15 @@ def back_to(endpoint: str, **values: Any) -> AnyResponse:
     return redirect(url_for(endpoint, **values), 303)
 
 
+PAGES = {"connections": "pages.connections", "overview": "pages.overview", "setup": "pages.setup"}
+"""Where a form that stands on several pages may stand: its field "from"."""
+
+
+def back_here(otherwise: str = "pages.connections") -> AnyResponse:
+    """The answer after a POST: the page on which the form stood."""
+    return back_to(PAGES.get(request.form.get("from", ""), otherwise))
+
+
 def link_here(**changes: Any) -> str:
     """This page's address with some of its arguments changed; None takes one away."""
     if g.get("is_error_page") or not request.endpoint:

@@ -20,7 +20,7 @@ from service.current import Dealpost, current
 from service.job_results import JobResults
 from service.operator import words
 from service.operator.pages import destinations, panels, stages
-from service.operator.pages.blueprint import back_to, bp, link_here, show, who
+from service.operator.pages.blueprint import back_here, back_to, bp, link_here, show, who
 from service.operator.pages.headline import Headline, dress
 from service.operator.pages.pause import try_one
 from service.operator.pages.standing import situations
@@ -214,7 +214,7 @@ def choose_stages() -> Response:
         elif (stage := whole_number(value)) is not None and (known is None or known.status_id != stage):
             if stages.choose(dealpost, lesson, stage, who()) is None:
                 flash(_("amoCRM has no such stage in this funnel. Look again and choose another one."), "warn")
-                return back_to("pages.connections")
+                return back_here()
             changed += 1
     if changed:
         flash(_("Saved. New lessons go to the chosen stages."), "ok")
@@ -223,7 +223,7 @@ def choose_stages() -> Response:
     states = {"stage_deleted": "dead", UNMAPPED: "skipped"}
     if wanted in states:
         return back_to("pages.confirm", act="retry", state=states[wanted], destination=AMOCRM, cause=wanted)
-    return back_to("pages.connections")
+    return back_here()
 
 
 @bp.post("/connections/webhook")
@@ -235,15 +235,15 @@ def subscribe() -> Response:
         flash(
             _("The webhook's address is not known: the school's developer sets PUBLIC_URL and WEBHOOK_SECRET."), "warn"
         )
-        return back_to("pages.connections")
+        return back_here()
     try:
         dealpost.wiring.webhook.subscribe(DEADLINE)
     except DeliveryError as error:
         flash(
             _("The webhook was not subscribed: %(cause)s", cause=words.cause_title(error.cause, error.params)), "warn"
         )
-        return back_to("pages.connections")
+        return back_here()
     dealpost.store.operations.log_action(who(), "subscribe", 1, {"destination": AMOCRM})
     JobResults(dealpost.store.key_values).foretell("hook", "hook_on", dealpost.store.now())
     flash(_("The webhook is subscribed to changes of stage."), "ok")
-    return back_to("pages.connections")
+    return back_here()

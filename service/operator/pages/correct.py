@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from flask import flash, request
+from flask import flash, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
 from outbox.message import Delivery, Event, State
-from outbox.outcome import DeliveryError
 from outbox.queries import Filter
 from service.current import Dealpost
 from service.email_address import normal_email
@@ -21,7 +19,7 @@ from service.fields import TEXT_MAX
 from service.operator import words
 from service.operator.pages import delivery_row
 from service.operator.pages.blueprint import back_to, bp, find_or_404, show, who
-from service.operator.pages.preview import foresee
+from service.operator.pages.people_search import Found, look_for
 from service.routing import RECORDS, Refused, route
 
 MOST = 1000
@@ -62,6 +60,7 @@ def _ask_correct(
         record=delivery.event_name in RECORDS,
         others=len(_all_of(dealpost, delivery)) - 1,
         found=found,
+        pick=_pick(delivery),
         searches=dealpost.wiring.amocrm.is_set_up(),
     )
 
@@ -83,7 +82,7 @@ def correct_and_send(delivery_id: int) -> Response:
         return _correct_record(dealpost, delivery, event)
     given = request.form.get("email", "").strip()
     if "look" in request.form:
-        return _ask_correct(dealpost, delivery, {"email": given}, found=look_for(dealpost, delivery, given))
+        return _ask_correct(dealpost, delivery, {"email": given}, found=_look(dealpost, delivery, given))
     email = normal_email(given)
     if email is None:
         fault = _("This is no e-mail address. Expected something like student@example.com.")
@@ -105,47 +104,25 @@ def correct_and_send(delivery_id: int) -> Response:
 
 # --- whom it may mean -------------------------------------------------------------------------------------------------
 
-SHORTEST = 3
-AT_ONCE = threading.BoundedSemaphore(2)
-"""Of all people who type at a time so few ask amoCRM, so that threads are left for events."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """people: whom amoCRM found, with name, emails, lead_id and stage. foreseen: what sending to a whole address would
-    do. fault: why nothing is known."""
-
-    people: Sequence[Any] = ()
-    foreseen: str = ""
-    fault: str = ""
-
 
 @bp.get("/<int:delivery_id>/correct/people")
 def people_like(delivery_id: int) -> Response:
     """Whom amoCRM finds by what was typed so far."""
     dealpost, delivery, _event = find_or_404(delivery_id)
     text = request.args.get("q", "").strip()[:200]
-    return show("correct_found.html", "pages.deliveries", delivery=delivery, found=look_for(dealpost, delivery, text))
+    return show("correct_found.html", "pages.deliveries", found=_look(dealpost, delivery, text), pick=_pick(delivery))
 
 
-def look_for(dealpost: Dealpost, delivery: Delivery, text: str) -> Found:
-    if len(text) < SHORTEST or not dealpost.wiring.amocrm.is_set_up():
-        return Found()
-    if not AT_ONCE.acquire(blocking=False):
-        return Found(fault=_("Others are searching too; type on, or wait a moment."))
-    try:
-        people = dealpost.wiring.previewer.find_people(text)
-    except DeliveryError as error:
-        why = words.cause_title(error.cause, error.params)
-        return Found(fault=_("It cannot be looked up now: %(cause)s.", cause=why))
-    finally:
-        AT_ONCE.release()
-    email = normal_email(text)
-    if email is None or email == delivery.email:
-        return Found(people)
-    seen = foresee(dealpost, replace(delivery, email=email, lead_id=None, person=None))
-    said = f"{seen.words} {seen.before} → {seen.after}" if seen.before and seen.after else seen.words
-    return Found(people, said)
+def _look(dealpost: Dealpost, delivery: Delivery, text: str) -> Found:
+    def to(email: str) -> Delivery | None:
+        return replace(delivery, email=email, lead_id=None, person=None) if email != delivery.email else None
+
+    return look_for(dealpost, text, to)
+
+
+def _pick(delivery: Delivery) -> Callable[[str], str]:
+    """Where a person's name leads without scripts: to the form with their address in it."""
+    return lambda email: url_for("pages.correct", delivery_id=delivery.id, email=email)
 
 
 def _correct_record(dealpost: Dealpost, delivery: Delivery, event: Event) -> Response:

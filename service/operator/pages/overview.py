@@ -13,7 +13,7 @@ from outbox.message import State
 from outbox.queries import Filter
 from service.current import Dealpost, current
 from service.operator import words
-from service.operator.pages import delivery_row, destinations, errors, filters, headline, panels, stages, trouble
+from service.operator.pages import delivery_row, destinations, errors, filters, headline, panels, setup, stages, trouble
 from service.operator.pages.blueprint import bp, show
 from service.operator.pages.chart import chart
 from service.operator.pages.deliveries import deliveries
@@ -59,6 +59,8 @@ def overview() -> Response:
         processes=panels.processes(dealpost, now),
         others=trouble.others,
         choices=stages.settable(stages.ours(dealpost)),
+        setup=setup.unfinished(dealpost),
+        listed_on="overview",
     )
 
 
@@ -85,11 +87,11 @@ def welcome(dealpost: Dealpost, statuses: Sequence[destinations.DestinationStatu
         _("Events can be sent already: they wait for the connection and go out by themselves."),
         "first",
     )
-    can_connect = bool(settings.amocrm.client_id and settings.amocrm.client_secret)
     return {
         "headline": said,
         "bare": bare,
         "address": address,
-        "can_connect": can_connect,
+        "setup": setup.look(dealpost),
+        "listed_on": "overview",
         "docs": url_for("api.docs"),
     }

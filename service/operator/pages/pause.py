@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import abort, flash, request
+from flask import abort, flash
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
@@ -12,7 +12,7 @@ from outbox.queries import Filter
 from service.current import current
 from service.operator import words
 from service.operator.pages import destinations
-from service.operator.pages.blueprint import back_to, bp, show, who
+from service.operator.pages.blueprint import back_here, bp, show, who
 from service.operator.words.numbers import ngettext
 
 
@@ -68,4 +68,4 @@ def try_one(destination: str) -> Response:
 
 
 def _back() -> Response:
-    return back_to("pages.connections" if request.form.get("from") == "connections" else "pages.overview")
+    return back_here("pages.overview")

@@ -231,6 +231,12 @@
 
   let typed = 0;
 
+  function asked(field) {
+    const values = new URLSearchParams({ q: field.value.trim() });
+    for (const other of every("[data-with]", field.form)) values.set(other.name, other.value);
+    return values;
+  }
+
   document.addEventListener("input", (event) => {
     const field = event.target.closest("[data-search]");
     if (!field) return;
@@ -240,7 +246,7 @@
       if (mine !== typed || !target || field.value.trim().length < 3) return;
       target.textContent = target.dataset.wait;
       try {
-        const { page } = await fetchFragment(field.dataset.search + "?q=" + encodeURIComponent(field.value.trim()), 12);
+        const { page } = await fetchFragment(field.dataset.search + "?" + asked(field), 12);
         const found = find("[data-found]", page);
         if (mine === typed && found) target.replaceChildren(...Array.from(found.childNodes).map((one) => document.importNode(one, true)));
       } catch (error) {
@@ -310,6 +316,7 @@
   });
 
   document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-with]")) find("[data-search]", event.target.form).dispatchEvent(new Event("input", { bubbles: true }));
     const form = event.target.closest("[data-bulk]");
     if (!form) return;
     if (event.target.matches("[data-check-all]")) for (const box of every("input[name=id]", form)) box.checked = event.target.checked;

@@ -16,6 +16,7 @@ from service.operator.words.events import (
 from service.operator.words.jobs import hook_words, job_detail, job_title
 from service.operator.words.numbers import NBSP, language, money, number, percent
 from service.operator.words.refusals import refusal_mend, refusal_sender, refusal_title
+from service.operator.words.setup import step_state, step_title, step_words
 from service.operator.words.situations import (
     as_sentence,
     next_try,
@@ -118,6 +119,9 @@ __all__ = [
     "span",
     "state_word",
     "states_word",
+    "step_state",
+    "step_title",
+    "step_words",
     "what_next",
     "when",
     "who_mends",

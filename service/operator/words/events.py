@@ -81,6 +81,7 @@ def action_words(what: str) -> str:
         "connect": _("connected amoCRM"),
         "disconnect": _("disconnected amoCRM"),
         "choose_stage": _("chose a stage"),
+        "choose_funnel": _("chose the funnel"),
         "subscribe": _("subscribed the webhook"),
         "forget": _("erased a person"),
         "import": _("brought in a token"),

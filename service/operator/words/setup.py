@@ -110,7 +110,7 @@ def step_words(one: Step, now: float) -> str:
     if one.said in SAID:
         return fill(SAID[one.said], params)
     if one.said in erp.SAID:
-        words, mend = erp.said(one.said, params)
+        words, mend = (fill(text, params) for text in erp.SAID[one.said])
         return f"{sentence(words[:1].upper() + words[1:])} {mend}"
     told = (cause_title(one.said, params), cause_todo(one.said, params) or cause_means(one.said, params))
     return " ".join(sentence(part) for part in told if part)

@@ -1,5 +1,5 @@
-"""What people would use instead: a Flask application for each, which takes the same lesson in and answers 202 once it is
-where that library keeps it. Run by gunicorn out of an environment in which they are installed; FOLDER names theirs.
+"""What people would use instead: a Flask application for each, which takes the same lesson in and answers 202 once it
+is where that library keeps it. Run by gunicorn out of an environment in which they are installed; FOLDER names theirs.
 
 Reference: huey.readthedocs.io, github.com/peter-wangxu/persist-queue, docs.dbos.dev
 """
@@ -73,9 +73,7 @@ def persist_queue() -> Flask:
 def dbos() -> Flask:
     library = import_module("dbos")
     url = f"sqlite:///{FOLDER}/dbos.sqlite"
-    library.DBOS(
-        config={"name": "peer", "system_database_url": url, "run_admin_server": False, "log_level": "ERROR"}
-    )
+    library.DBOS(config={"name": "peer", "system_database_url": url, "run_admin_server": False, "log_level": "ERROR"})
     library.DBOS.launch()  # makes the tables
     library.DBOS.destroy()
     client = library.DBOSClient(system_database_url=url)

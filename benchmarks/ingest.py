@@ -160,7 +160,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.5, help="of each round of each server")
     parser.add_argument("--folder", help="keep the peers' environment here for the next time")
     asked = parser.parse_args()
-    failed = []
+    failed: list[str] = []
     with tempfile.TemporaryDirectory() as own:
         python, versions = install(Path(asked.folder or own) / "peers")
         names = {

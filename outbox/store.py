@@ -21,6 +21,12 @@ class Intake(Protocol):
         again what was skipped since its deal was GONE.
         """
 
+    def accept_each(
+        self, requests: Sequence[Sequence[NewEvent]], timeout: float = 5.0
+    ) -> list[list[Receipt] | Exception]:
+        """As `accept` for each of these requests, which share their commit. What one of them would raise stands in its
+        place, and concerns no other."""
+
 
 class Lanes(Protocol):
     """For the drain of one destination: claim, begin, record."""

@@ -19,15 +19,16 @@ from outbox.store import Store
 from service import commands, heartbeat, logs, problem_json, proxies
 from service.authentication import ApiKeys
 from service.config import ConfigError, Settings
-from service.counters import REFUSED, counting
+from service.counters import REFUSED, counting, counting_each
 from service.current import Dealpost
 from service.environment import read_settings
 from service.failpoints import failpoint
 from service.operator import api, auth, connect, health, language, metrics, pages, sessions, turns
 from service.problem_json import Refusal
 from service.refusals import WAYS, words_of
-from service.sources import amocrm_webhook, events, inngest, lessons
+from service.sources import amocrm_webhook, events, inngest, lessons, lessons_together
 from service.sources.context import EXTENSION, SourceContext
+from service.sources.lessons_together import Together
 from service.sources.ration import Ration
 from service.wiring import Wiring
 
@@ -36,6 +37,9 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
     "; base-uri 'none'; frame-ancestors 'none'"
 )
+DRESS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
+"""Of every answer: there may be people in it, also in what is no page."""
+
 BEGAN = "dealpost.began"
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -72,8 +76,11 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     app.extensions["dealpost.turns"] = threading.BoundedSemaphore(turns.AT_ONCE)
     wiring, keys = Wiring(settings, store), ApiKeys(settings.api_keys)
     app.extensions["dealpost"] = Dealpost(settings, store, wiring, keys)
-    app.extensions[EXTENSION] = SourceContext(
+    app.extensions[EXTENSION] = sources = SourceContext(
         accept=counting(lambda events, timeout=5.0: store.intake.accept(events, timeout), wiring.counters),
+        accept_each=counting_each(
+            lambda requests, timeout=5.0: store.intake.accept_each(requests, timeout), wiring.counters
+        ),
         now=lambda: store.now(),
         keys=keys,
         account_id=wiring.account_id,
@@ -95,12 +102,20 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     for part in (health, metrics, api, connect, pages):
         app.register_blueprint(part.bp)
     commands.register(app)
-    app.after_request(_finish(logs.AccessLog(settings.log_format)))
-    app.wsgi_app = _timed(app.wsgi_app)  # type: ignore[assignment, method-assign]
-    hops = settings.trusted_proxies
-    outer = proxies.behind(app.wsgi_app, hops) if hops else proxies.direct(app.wsgi_app, wiring.unexpected)
-    app.wsgi_app = outer  # type: ignore[method-assign, assignment]
+    access, hops = logs.AccessLog(settings.log_format), settings.trusted_proxies
+
+    def believing(inner: Wsgi) -> Wsgi:
+        return proxies.behind(inner, hops) if hops else proxies.direct(inner, wiring.unexpected)
+
+    app.after_request(_finish(access))
+    app.wsgi_app = believing(_timed(app.wsgi_app))  # type: ignore[assignment, method-assign]
+    app.extensions[lessons_together.EXTENSION] = Together(sources, DRESS, access, believing(_nothing))
     return app
+
+
+def _nothing(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """For what is done before an application: nothing comes after it."""
+    return ()
 
 
 def _not_kept(wiring: Wiring) -> None:
@@ -118,7 +133,7 @@ def _noted(wiring: Wiring, keys: ApiKeys) -> Callable[[Refusal], None]:
         if way is None or request.method != "POST":
             return
         shown = (request.view_args or {}).get("event_key")
-        key = keys.find(shown.encode("utf-8", "replace")) if shown else keys.of(request)
+        key = keys.find(shown.encode("utf-8", "replace")) if shown else keys.of(request.environ)
         words = words_of(refusal.detail, [(fault.path, fault.message) for fault in refusal.faults])
         wiring.refusals.note(way, refusal.status, key.name if key and way != "webhook" else "", words)
         wiring.counters.add(REFUSED, way, str(refusal.status))
@@ -155,7 +170,9 @@ def _finish(access: logs.AccessLog) -> Callable[[Response], Response]:
     def finish(response: Response) -> Response:
         _dress(response)
         request = request_ctx.request
-        access.write(request, response, perf_counter() - request.environ[BEGAN])
+        route = request.url_rule.rule if request.url_rule else "-"
+        took = perf_counter() - request.environ[BEGAN]
+        access.write(request.method, route, response.status_code, took, request.remote_addr)
         return response
 
     return finish
@@ -163,9 +180,8 @@ def _finish(access: logs.AccessLog) -> Callable[[Response], Response]:
 
 def _dress(response: Response) -> None:
     headers = response.headers
-    headers["X-Content-Type-Options"] = "nosniff"
-    if "Cache-Control" not in headers:
-        headers["Cache-Control"] = "no-store"  # there may be people in it, also in what is no page
+    for name, value in DRESS:
+        headers.setdefault(name, value)
     if response.mimetype == "text/html":
         headers.setdefault("Content-Security-Policy", POLICY)
         headers.setdefault("Referrer-Policy", "same-origin")

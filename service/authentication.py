@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hmac import compare_digest
+from typing import Any
 
 from flask import Request
 
@@ -27,10 +28,10 @@ class ApiKeys:
                 found = key
         return found
 
-    def of(self, request: Request) -> ApiKey | None:
-        """By `Authorization: Bearer <key>` or `X-API-Key: <key>`."""
-        header = request.environ.get("HTTP_AUTHORIZATION", "")
-        presented = request.environ.get("HTTP_X_API_KEY", "")
+    def of(self, environ: Mapping[str, Any]) -> ApiKey | None:
+        """Of a request by WSGI: `Authorization: Bearer <key>` or `X-API-Key: <key>`."""
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        presented = environ.get("HTTP_X_API_KEY", "")
         if header[:7].lower() == "bearer ":
             presented = header[7:]
         # WSGI hands over header bytes as Latin-1 text.
@@ -38,7 +39,7 @@ class ApiKeys:
 
     def require(self, request: Request) -> ApiKey:
         """Raises Refusal 401."""
-        key = self.of(request)
+        key = self.of(request.environ)
         if key is None:
             raise self.unknown(bool(request.headers.get("Authorization") or request.headers.get("X-API-Key")))
         return key

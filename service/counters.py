@@ -37,6 +37,14 @@ class Accept(Protocol):
     def __call__(self, events: Sequence[NewEvent], timeout: float = 5.0) -> list[Receipt]: ...
 
 
+class AcceptEach(Protocol):
+    """As accept_each of outbox.store.Intake, for requests of one source."""
+
+    def __call__(
+        self, requests: Sequence[Sequence[NewEvent]], timeout: float = 5.0
+    ) -> list[list[Receipt] | Exception]: ...
+
+
 class Counters:
     """What was counted in this process waits in memory until `flush` adds it to what the store has.
 
@@ -102,8 +110,26 @@ def counting(accept: Accept, counters: Counters) -> Accept:
 
     def accept_and_count(events: Sequence[NewEvent], timeout: float = 5.0) -> list[Receipt]:
         receipts = accept(events, timeout)
-        if fresh := sum(not receipt.duplicate for receipt in receipts):
-            counters.add(EVENTS_ACCEPTED, events[0].source, by=fresh)
+        _count(counters, events, receipts)
         return receipts
 
     return accept_and_count
+
+
+def counting_each(accept_each: AcceptEach, counters: Counters) -> AcceptEach:
+    """The same for many requests at once."""
+
+    def accept_and_count(
+        requests: Sequence[Sequence[NewEvent]], timeout: float = 5.0
+    ) -> list[list[Receipt] | Exception]:
+        answers = accept_each(requests, timeout)
+        receipts = [receipt for answer in answers if isinstance(answer, list) for receipt in answer]
+        _count(counters, [event for events in requests for event in events], receipts)
+        return answers
+
+    return accept_and_count
+
+
+def _count(counters: Counters, events: Sequence[NewEvent], receipts: Sequence[Receipt]) -> None:
+    if fresh := sum(not receipt.duplicate for receipt in receipts):
+        counters.add(EVENTS_ACCEPTED, events[0].source, by=fresh)

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TextIO
 
-from flask import Request, Response
-
 from outbox.masking import masked_email
 from service.characters import printable
 from service.config import Settings
@@ -109,17 +107,15 @@ class AccessLog:
         self._stream = stream
         self._second, self._at = 0, ""
 
-    def write(self, request: Request, response: Response, seconds: float) -> None:
+    def write(self, method: str, route: str, status: int, seconds: float, address: str | None) -> None:
         """The line of a request that took so long."""
         now = int(time.time())
         if now != self._second:
             self._at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
             self._second = now
-        rule = request.url_rule
-        route = rule.rule if rule else "-"
-        address = printable(request.remote_addr or "-")
-        method = request.method if request.method.isalpha() else "-"
-        status, took = response.status_code, seconds * 1000
+        address = printable(address or "-")
+        method = method if method.isalpha() else "-"
+        took = seconds * 1000
         if self._json:
             line = json.dumps(
                 {"at": self._at, "level": "info", "logger": "access", "method": method, "route": route,

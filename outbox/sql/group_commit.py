@@ -76,26 +76,41 @@ class GroupCommit:
     def accept(self, events: Sequence[NewEvent], timeout: float = 5.0) -> list[Receipt]:
         now = self.database.now()
         item = Item([ready(event, now) for event in events], time.monotonic() + timeout)
-        if not item.events:
-            return []
+        if item.events:
+            self._through([item])
+        return outcome(item)
+
+    def accept_each(
+        self, requests: Sequence[Sequence[NewEvent]], timeout: float = 5.0
+    ) -> list[list[Receipt] | Exception]:
+        now, deadline = self.database.now(), time.monotonic() + timeout
+        items = [Item([], deadline) for _ in requests]
+        for item, events in zip(items, requests, strict=True):
+            try:
+                item.events = [ready(event, now) for event in events]
+            except ValueError as error:
+                item.error = error
+        self._through([item for item in items if item.events])
+        return [item.error or outcome(item) for item in items]
+
+    def _through(self, items: Sequence[Item]) -> None:
+        """All of them are done when this returns, whoever led."""
         if self.queue.pid != os.getpid():
             self.queue = Queue()  # a fork in the middle of a commit would leave the child a leader that it has not
         queue = self.queue
         with queue.mutex:
-            queue.waiting.append(item)
-            if queue.busy:
-                item.gate = threading.Lock()
-                item.gate.acquire()
-            else:
-                queue.busy = item.leads = True
-        if not item.leads:
-            self._follow(queue, item)
-        if not item.done:
-            self._lead(queue, item)
-        if item.error is not None:
-            raise item.error
-        assert item.receipts is not None
-        return item.receipts
+            for item in items:
+                queue.waiting.append(item)
+                if queue.busy:
+                    item.gate = threading.Lock()
+                    item.gate.acquire()
+                else:
+                    queue.busy = item.leads = True
+        for item in items:
+            if item.gate is not None:
+                self._follow(queue, item)
+            if not item.done:
+                self._lead(queue, item)
 
     def _follow(self, queue: Queue, item: Item) -> None:
         assert item.gate is not None
@@ -197,6 +212,13 @@ class GroupCommit:
                 item.error = answer
             else:
                 item.receipts = answer
+
+
+def outcome(item: Item) -> list[Receipt]:
+    """The receipts of one that is done. Raises what became of it instead."""
+    if item.error is not None:
+        raise item.error
+    return item.receipts or []
 
 
 class _Known(Exception):

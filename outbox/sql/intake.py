@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from outbox.clock import was_before
-from outbox.message import BIGGEST, GONE, NOWHERE, Conflict, Dedupe, NewDelivery, NewEvent, Reason, Receipt, State
+from outbox.message import (
+    BIGGEST,
+    GONE,
+    NOWHERE,
+    Conflict,
+    Dedupe,
+    NewDelivery,
+    NewEvent,
+    Reason,
+    Receipt,
+    State,
+    StoreUnavailable,
+)
 from outbox.sql.database import Database, Transaction
 from outbox.sql.rows import encode, marks
 
@@ -53,6 +65,17 @@ class Intake:
             return []
         with self.database.write(timeout) as db:
             return add(db, rows, now)
+
+    def accept_each(
+        self, requests: Sequence[Sequence[NewEvent]], timeout: float = 5.0
+    ) -> list[list[Receipt] | Exception]:
+        return [self._answer(events, timeout) for events in requests]
+
+    def _answer(self, events: Sequence[NewEvent], timeout: float) -> list[Receipt] | Exception:
+        try:
+            return self.accept(events, timeout)
+        except (Conflict, StoreUnavailable, ValueError) as error:
+            return error
 
 
 def ready(event: NewEvent, now: float) -> Ready:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
-from contextlib import suppress
 from typing import Any
 
 from gunicorn.workers.gthread import TConn
 
 from service.serving.arrival import Arrival
+
+TOGETHER = 64 * 1024
+"""Bytes of an answer that are sent together."""
 
 
 class BufferedSocket:
@@ -23,29 +25,37 @@ class BufferedSocket:
         self.raw = raw
         self.received = bytearray()
         self.unsent = bytearray()
+        self._request = b""
         self._turn = memoryview(b"")
 
     def begin_turn(self, length: int) -> None:
         """The first `length` bytes are the request that is answered next."""
-        self._turn = memoryview(bytes(self.received[:length]))
+        self._request = bytes(self.received[:length])
         del self.received[:length]
+        self.begin_again()
+
+    def begins(self, beginning: bytes) -> bool:
+        """Whether this request begins so."""
+        return self._request.startswith(beginning)
+
+    def begin_again(self) -> None:
+        """The same request from its first byte, of which nothing was answered yet."""
+        self._turn = memoryview(self._request)
 
     def end_turn(self) -> None:
         """Forget what the application did not read of its request."""
-        self._turn = memoryview(b"")
+        self._request = b""
+        self.begin_again()
 
     def recv(self, size: int) -> bytes:
         given, self._turn = bytes(self._turn[:size]), self._turn[size:]
         return given
 
     def sendall(self, data: bytes) -> None:
-        """Send what the client takes now, and keep the rest for the loop."""
-        sent = 0
-        if not self.unsent:
-            with suppress(BlockingIOError):
-                sent = self.raw.send(data)
-        if sent < len(data):
-            self.unsent += memoryview(data)[sent:]
+        """Keep it for `flush`: an answer's head and body go out together."""
+        self.unsent += data
+        if len(self.unsent) > TOGETHER:
+            self.flush()
 
     def flush(self) -> bool:
         """Send on. -> whether nothing is left. Raises OSError when the client is gone."""

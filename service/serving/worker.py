@@ -22,6 +22,7 @@ from gunicorn import http
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from service.serving.arrival import HEAD_MAX, Arrival, HeadTooLong
+from service.serving.batches import Batches
 from service.serving.connection import Connection
 
 HEAD_SECONDS = 10.0
@@ -55,6 +56,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.worker_connections: int = self.cfg.worker_connections
         self.waiting: dict[Connection, Callable[[Connection], None]] = {}
+        self.batches: Batches | None = None
         self._sweep_at = 0.0
 
     def init_process(self) -> None:
@@ -66,6 +68,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             self.worker_connections = min(self.worker_connections, max(1, (wanted - 128) // 2))
         super().init_process()
+
+    def run(self) -> None:
+        self.batches = Batches.of(self)
+        super().run()
 
     # --- requests come in ---------------------------------------------------------------------------------------------
 
@@ -126,6 +132,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             conn.until = time.monotonic() + BODY_SECONDS + conn.arrival.body / RATE
             if conn.arrival.expects:
                 conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                sent(conn)
         if conn not in self.waiting:
             self._wait(conn, selectors.EVENT_READ, conn.until - time.monotonic(), self._receive)
         if conn.held > SMALL:
@@ -135,13 +142,15 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._leave(conn)
         whole = conn.arrival.whole
         conn.sock.begin_turn(len(conn.sock.received) if conn.arrival.cut else whole)
-        self.enqueue_req(conn)
+        if self.batches is None or not self.batches.take(conn):
+            self.enqueue_req(conn)
 
     # --- a thread answers ---------------------------------------------------------------------------------------------
 
     def handle(self, conn: Connection) -> bool:
         conn.parser = http.get_parser(self.cfg, conn.sock, conn.client)
-        return bool(super().handle(conn)) and not conn.arrival.cut
+        keep = bool(super().handle(conn)) and not conn.arrival.cut
+        return sent(conn) and keep
 
     def handle_request(self, req: Any, conn: Connection) -> bool:
         if conn.arrival.cut:
@@ -157,9 +166,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def finish_request(self, conn: Connection, fs: Any) -> None:
         conn.sock.end_turn()
         conn.keep = not fs.cancelled() and fs.exception() is None and fs.result()
-        self._send(conn)
+        self.send(conn)
 
-    def _send(self, conn: Connection) -> None:
+    def send(self, conn: Connection) -> None:
         try:
             done = conn.sock.flush()
         except OSError:
@@ -168,7 +177,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if not done:
             if conn not in self.waiting:
                 seconds = SEND_SECONDS + len(conn.sock.unsent) / RATE
-                self._wait(conn, selectors.EVENT_WRITE, seconds, self._send)
+                self._wait(conn, selectors.EVENT_WRITE, seconds, self.send)
                 self._bound()
             return
         self._leave(conn)
@@ -205,7 +214,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             self._drop(conn)
             return
-        self._send(conn)
+        self.send(conn)
 
     # --- the loop's waiting list --------------------------------------------------------------------------------------
 
@@ -271,6 +280,15 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             first = min(conn.until for conn in self.waiting)
             timeout = min(timeout, max(0.0, first - time.monotonic()))
         super().wait_for_and_dispatch_events(timeout)
+
+
+def sent(conn: Connection) -> bool:
+    """Send what the client takes now. -> False: it is gone."""
+    try:
+        conn.sock.flush()
+    except OSError:
+        return False
+    return True
 
 
 def read(conn: Connection) -> bytes | None:

@@ -29,7 +29,7 @@ def take() -> Response:
     body = read_data(request)
     if body is PING:
         return ping_answer()
-    header = intake.idempotency_key(request)
+    header = intake.idempotency_key(request.environ)
     many = isinstance(body, list)
     items = body if many else [body]
     if not 1 <= len(items) <= MOST:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -126,9 +127,9 @@ def own_id(value: Any, path: str, faults: list[Fault], kind: SenderId = SENDER_I
         return None
 
 
-def idempotency_key(request: Request) -> str | None:
-    """The header. Raises Refusal 422 for one that is too long."""
-    key = str(request.environ.get("HTTP_IDEMPOTENCY_KEY", "")).strip()
+def idempotency_key(environ: Mapping[str, Any]) -> str | None:
+    """The header of a request by WSGI. Raises Refusal 422 for one that is too long."""
+    key = str(environ.get("HTTP_IDEMPOTENCY_KEY", "")).strip()
     try:
         return SENDER_ID.read(key or None)
     except Wrong as wrong:
@@ -163,8 +164,15 @@ def make_event(
 
 def commit(events: Sequence[NewEvent], paths: Sequence[str], timeout: float = API_TIMEOUT) -> list[Receipt]:
     """Receipts once all events are on disk. Raises Refusal 409, naming `paths` of those in conflict, and 503."""
-    try:
+    with as_refusals(paths):
         return source_context().accept(events, timeout)
+
+
+@contextmanager
+def as_refusals(paths: Sequence[str]) -> Iterator[None]:
+    """What the outbox raises, as the sender is told of it. See `commit`."""
+    try:
+        yield
     except Conflict as conflict:
         message = "this id was used before for an event with different data; give it another id, or send the same data"
         raise Refusal(

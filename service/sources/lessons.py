@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from flask import Blueprint, Response
 from flask.globals import request_ctx
 
+from outbox.message import NewEvent, Receipt
+from service.config import ApiKey
 from service.fields import got
 from service.problem_json import Refusal
 from service.routing import LESSON, Fault, Refused, known_by_id, route
 from service.sources import intake
-from service.sources.context import source_context
+from service.sources.context import SourceContext, source_context
 from service.sources.form import PING, ping_answer, read_data
 
 bp = Blueprint("lessons", __name__)
 
+PATH = "/api/tripwire/complete"
+STATUS, KIND = 202, "application/json"
+REFUSED = "dealpost.refused"
+"""In the environ of a lesson that was read, and that the store refused: the exception."""
 
-@bp.post("/api/tripwire/complete")
+
+@bp.post(PATH)
 def complete() -> Response:
     """`{"email", "lesson_id" | "lesson", "id"?}` -> 202 `{"id", "status": "accepted", "duplicate"}`."""
     context, request = source_context(), request_ctx.request
+    if REFUSED in request.environ:
+        with intake.as_refusals(["id"]):
+            raise request.environ[REFUSED]
     key = context.keys.require(request)
     body = read_data(request)
     if body is PING:
         return ping_answer()
+    if isinstance(body, dict):
+        intake.refuse_big(request, [body])
+    event, named = read_lesson(context, key, body, request.environ)
+    receipt = intake.commit([event], [named])[0]
+    return Response(accepted(receipt), STATUS, content_type=KIND)
+
+
+def read_lesson(context: SourceContext, key: ApiKey, body: Any, environ: Mapping[str, Any]) -> tuple[NewEvent, str]:
+    """-> the event, and where the id stood by which it is known. Raises Refusal 422."""
     if not isinstance(body, dict):
         raise Refusal(422, "The body is no lesson.", [Fault("$", f"got {got(body)}, expected an object")])
-    intake.refuse_big(request, [body])
     faults: list[Fault] = []
     sent_id = intake.own_id(body.pop("id", None), "id", faults)
-    sent_key = intake.idempotency_key(request)
+    sent_key = intake.idempotency_key(environ)
     try:
         routed = route(LESSON, body, context.lesson_map)
     except Refused as refused:
@@ -38,11 +59,10 @@ def complete() -> Response:
     known = sent_id or sent_key
     dedupe = known_by_id(key.name, LESSON, known, body) if known else None
     event = intake.make_event(LESSON, routed, source="lessons", sender=key.name, dedupe=dedupe, now=context.now())
-    receipt = intake.commit([event], ["id" if sent_id else "Idempotency-Key"])[0]
+    return event, "id" if sent_id else "Idempotency-Key"
+
+
+def accepted(receipt: Receipt) -> bytes:
+    """The busiest answer of all: bytes, not a serializer."""
     duplicate = "true" if receipt.duplicate else "false"
-    # The busiest answer of all: bytes, not a serializer.
-    return Response(
-        f'{{"id":"{receipt.id}","status":"accepted","duplicate":{duplicate}}}'.encode(),
-        202,
-        content_type="application/json",
-    )
+    return f'{{"id":"{receipt.id}","status":"accepted","duplicate":{duplicate}}}'.encode()

@@ -18,6 +18,9 @@ LINES = 10_000
 AT_ONCE = 64 * 1024
 """Bytes that are written together."""
 
+MANY, GATHER = 4, 0.01
+"""After so many lines at once the next ones are gathered for so many seconds."""
+
 LAST_WORDS = 2.0
 """Seconds that the end of a process may wait for a reader that has stopped reading."""
 
@@ -80,8 +83,11 @@ class LogWriter:
     def _run(self, lines: queue.SimpleQueue[str | threading.Event]) -> None:
         # Signals are for the main thread, which may have put them off.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        texts: list[str] = []
         while True:
-            texts: list[str] = []
+            if len(texts) > MANY:
+                time.sleep(GATHER)  # to be woken by each of many lines costs those who write them
+            texts = []
             size, waiting = 0, lines.get()
             while isinstance(waiting, str):
                 texts.append(waiting)

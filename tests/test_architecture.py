@@ -492,6 +492,7 @@ def test_the_type_of_what_a_way_in_is_given_names_nobody_who_reaches_another_mac
     types = {ast.unparse(node.annotation) for node in given.body if isinstance(node, ast.AnnAssign)}
     assert types == {
         "Callable[[Sequence[NewEvent], float], list[Receipt]]",
+        "Callable[[Sequence[Sequence[NewEvent]], float], list[list[Receipt] | Exception]]",
         "Callable[[], None]",
         "Callable[[], float]",
         "Ration",

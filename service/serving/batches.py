@@ -1,122 +1,114 @@
-"""Requests of one kind that wait at the same time are answered by one thread together: they share a commit, and no
-thread is woken for each of them. What cannot be answered so goes to the application as any other request."""
+"""Requests of one kind that wait at the same time are answered together: they share a commit, and no thread is woken
+for each of them. What cannot be answered so goes to the application as any other request.
+
+All of it runs in the loop but the commit: while a thread waits for the disk, the loop reads the next ones.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from gunicorn import http
+from gunicorn import SERVER, http, util
 from gunicorn.http import wsgi
 
+from outbox.message import Receipt
 from service.serving.connection import Connection
-from service.sources.lessons_together import BEGINNING, EXTENSION, Lesson, Together
-
-MOST = 64
-"""Requests of one batch: the answers of a larger one would come late."""
-
-THREADS = 2
-"""While one waits for the disk, the other reads the next."""
+from service.serving.plain_head import read_head
+from service.sources.lessons import REFUSED
+from service.sources.lessons_together import EXTENSION, Lesson, Together
 
 
 @dataclass
 class Asked:
-    """A request that was read. response: gunicorn's."""
+    """A request that was read."""
 
     conn: Connection
-    response: Any
     lesson: Lesson
 
 
 class Batches:
     def __init__(self, worker: Any, together: Together) -> None:
         self._worker, self._together = worker, together
-        self._guard = threading.Lock()
-        self._waiting: deque[Connection] = deque()
-        self._running = 0
+        self._waiting: list[Asked] = []
+        self._storing = False
+        self._second, self._date = 0, ""
 
     @classmethod
     def of(cls, worker: Any) -> Batches | None:
         """For a worker whose application takes requests together."""
         together = getattr(worker.wsgi, "extensions", {}).get(EXTENSION)
-        return cls(worker, together) if together and not worker.cfg.max_requests else None
+        usual = not worker.cfg.max_requests and worker.cfg.proxy_protocol == "off" and worker.cfg.keepalive
+        return cls(worker, together) if together and usual else None
 
     def take(self, conn: Connection) -> bool:
-        """Whether the request is of that kind: then it is answered."""
+        """Whether the request is of that kind: then it is answered after the next `store`."""
         # The application does what it has to do at its first request.
-        if conn.arrival.cut or not self._worker.nr or not conn.sock.begins(BEGINNING):
+        if conn.arrival.cut or not self._worker.nr:
             return False
-        with self._guard:
-            self._waiting.append(conn)
-            starts = self._running < THREADS
-            self._running += starts
-        if starts:
-            self._worker.tpool.submit(self._run)
+        request = conn.sock.request
+        headers = read_head(request[: conn.arrival.head], self._together.request_line)
+        if headers is None:
+            return False
+        environ = {**headers, "REMOTE_ADDR": conn.client[0] if isinstance(conn.client, tuple) else conn.client}
+        lesson = self._together.read(environ, request[conn.arrival.head :])
+        if lesson is None:
+            return False
+        self._waiting.append(Asked(conn, lesson))
         return True
 
-    def _run(self) -> None:
-        while conns := self._next():
-            self._worker.method_queue.defer(self._finish, self._answer(conns))
+    def store(self) -> None:
+        """All that wait, in one commit, unless one is under way: then after that."""
+        if self._waiting and not self._storing:
+            self._storing = True
+            asked, self._waiting = self._waiting, []
+            stored = self._worker.tpool.submit(self._together.store, [one.lesson for one in asked])
+            stored.add_done_callback(partial(self._worker.method_queue.defer, self._answer, asked))
 
-    def _next(self) -> list[Connection]:
-        with self._guard:
-            conns = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
-            self._running -= not conns
-        return conns
-
-    def _answer(self, conns: Sequence[Connection]) -> list[tuple[Connection, bool]]:
-        """-> those that were answered here, and whether each stays open."""
-        asked = [request for conn in conns if (request := self._read(conn))]
-        try:
-            self._together.store([request.lesson for request in asked])
-        except Exception:
-            self._worker.log.exception("Requests could not be answered")
-            return [(request.conn, False) for request in asked]
-        return [(request.conn, self._send(request)) for request in asked]
-
-    def _read(self, conn: Connection) -> Asked | None:
-        """None: the application has it."""
-        worker = self._worker
-        try:
-            conn.parser = http.get_parser(worker.cfg, conn.sock, conn.client)
-            request = next(conn.parser)
-            response, environ = wsgi.create(request, conn.sock, conn.client, conn.server, worker.cfg)
-            environ["wsgi.multithread"] = True
-            if lesson := self._together.read(environ):
-                if not worker.alive or not worker.cfg.keepalive:
-                    response.force_close()
-                return Asked(conn, response, lesson)
-        except Exception as error:  # the application's way says what is wrong with it
-            worker.log.debug("Not read together: %s", type(error).__name__)
-        conn.sock.begin_again()
-        worker.enqueue_req(conn)
-        return None
-
-    def _send(self, request: Asked) -> bool:
-        """-> whether the connection stays open."""
-        response, lesson = request.response, request.lesson
-        try:
-            if lesson.receipt:
-                response.write(self._together.answer(lesson, lesson.receipt, response.start_response))
+    def _answer(self, asked: Sequence[Asked], stored: Any) -> None:
+        self._storing = False
+        if error := stored.exception():
+            self._worker.log.error("Requests could not be answered", exc_info=error)
+        for one in asked:
+            self._worker.nr += 1
+            if isinstance(one.lesson.stored, Exception):
+                told = self._worker.tpool.submit(self._by_route, one.conn, one.lesson.stored)
+                told.add_done_callback(partial(self._worker.method_queue.defer, self._worker.finish_request, one.conn))
+            elif one.lesson.stored is None:
+                one.conn.keep = False
+                self._worker.send(one.conn)
             else:
-                for part in self._worker.wsgi(lesson.environ, response.start_response):
-                    response.write(part)
-            response.close()
-            request.conn.sock.flush()
-        except OSError:  # the client is gone
-            return False
-        except Exception:
-            self._worker.log.exception("Error handling request")
-            return False
-        self._worker.nr += 1
-        return not response.should_close()
+                self._accept(one.conn, one.lesson, one.lesson.stored)
 
-    def _finish(self, done: Sequence[tuple[Connection, bool]]) -> None:
-        """In the loop."""
-        for conn, keep in done:
-            conn.sock.end_turn()
-            conn.keep = keep
-            self._worker.send(conn)
+    def _accept(self, conn: Connection, lesson: Lesson, receipt: Receipt) -> None:
+        asked_to_close = lesson.environ.get("HTTP_CONNECTION", "").lower() == "close"
+        conn.keep = self._worker.alive and not asked_to_close
+        lines, body = self._together.answer(lesson, receipt)
+        connection = "keep-alive" if conn.keep else "close"
+        head = (
+            f"HTTP/1.1 {self._together.status}\r\nServer: {SERVER}\r\nDate: {self._now()}\r\nConnection: {connection}"
+        )
+        conn.sock.end_turn()
+        conn.sock.sendall(f"{head}\r\n{lines}\r\n".encode("ascii") + body)
+        self._worker.send(conn)
+
+    def _now(self) -> str:
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._date = second, util.http_date(second)
+        return self._date
+
+    def _by_route(self, conn: Connection, refused: Exception) -> bool:
+        """What the store refused is told by the lessons' own route. -> whether the connection stays open."""
+        worker = self._worker
+        conn.parser = http.get_parser(worker.cfg, conn.sock, conn.client)
+        response, environ = wsgi.create(next(conn.parser), conn.sock, conn.client, conn.server, worker.cfg)
+        if not worker.alive:
+            response.force_close()
+        for part in worker.wsgi({**environ, "wsgi.multithread": True, REFUSED: refused}, response.start_response):
+            response.write(part)
+        response.close()
+        return not response.should_close()

@@ -17,7 +17,7 @@ TOGETHER = 64 * 1024
 class BufferedSocket:
     """What gunicorn takes for a socket. `recv` gives only the request whose turn it is; `sendall` never waits.
 
-    `raw` is the real one, and only the loop closes it.
+    `raw` is the real one, and only the loop closes it. request: the bytes of the request whose turn it is.
     """
 
     def __init__(self, raw: socket.socket) -> None:
@@ -25,27 +25,19 @@ class BufferedSocket:
         self.raw = raw
         self.received = bytearray()
         self.unsent = bytearray()
-        self._request = b""
+        self.request = b""
         self._turn = memoryview(b"")
 
     def begin_turn(self, length: int) -> None:
         """The first `length` bytes are the request that is answered next."""
-        self._request = bytes(self.received[:length])
+        self.request = bytes(self.received[:length])
         del self.received[:length]
-        self.begin_again()
-
-    def begins(self, beginning: bytes) -> bool:
-        """Whether this request begins so."""
-        return self._request.startswith(beginning)
-
-    def begin_again(self) -> None:
-        """The same request from its first byte, of which nothing was answered yet."""
-        self._turn = memoryview(self._request)
+        self._turn = memoryview(self.request)
 
     def end_turn(self) -> None:
         """Forget what the application did not read of its request."""
-        self._request = b""
-        self.begin_again()
+        self.request = b""
+        self._turn = memoryview(self.request)
 
     def recv(self, size: int) -> bytes:
         given, self._turn = bytes(self._turn[:size]), self._turn[size:]

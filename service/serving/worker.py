@@ -280,6 +280,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             first = min(conn.until for conn in self.waiting)
             timeout = min(timeout, max(0.0, first - time.monotonic()))
         super().wait_for_and_dispatch_events(timeout)
+        if self.batches is not None:
+            self.batches.store()
 
 
 def sent(conn: Connection) -> bool:

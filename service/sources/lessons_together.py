@@ -15,11 +15,9 @@ from outbox.message import NewEvent, Receipt
 from service.problem_json import Refusal
 from service.sources import intake
 from service.sources.context import SourceContext
-from service.sources.lessons import KIND, PATH, REFUSED, STATUS, accepted, read_lesson
+from service.sources.lessons import KIND, PATH, STATUS, accepted, read_lesson
 
 EXTENSION = "dealpost.together"
-BEGINNING = f"POST {PATH} HTTP/1.".encode()
-"""Of a request that may be a lesson."""
 
 Environ = dict[str, Any]
 Headers = Sequence[tuple[str, str]]
@@ -34,28 +32,30 @@ class Access(Protocol):
 
 @dataclass
 class Lesson:
-    """One that was read. began: on the performance counter. receipt: None when it is not stored."""
+    """One that was read. began: on the performance counter. stored: its receipt, or why there is none."""
 
     environ: Environ
     event: NewEvent
     began: float
-    receipt: Receipt | None = None
+    stored: Receipt | Exception | None = None
 
 
 class Together:
     """headers: of every answer. believing: puts into an environ what a proxy in front says of its request."""
 
-    def __init__(self, context: SourceContext, headers: Headers, access: Access, believing: Wsgi) -> None:
-        self._context, self._headers, self._access, self._believing = context, list(headers), access, believing
+    request_line = f"POST {PATH} HTTP/1.1\r\n".encode()
+    status = f"{STATUS} ACCEPTED"
 
-    def read(self, environ: Environ) -> Lesson | None:
-        """None: its route has to see it, from the beginning."""
+    def __init__(self, context: SourceContext, headers: Headers, access: Access, believing: Wsgi) -> None:
+        self._context, self._access, self._believing = context, access, believing
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers)
+
+    def read(self, environ: Environ, body: bytes) -> Lesson | None:
+        """environ: as by WSGI, at least its headers and REMOTE_ADDR. None: its route has to see it."""
         began = perf_counter()
-        key, length = self._context.keys.of(environ), _length(environ)
-        if key is None or length is None or not _plain(environ):
-            return None
-        body = environ["wsgi.input"].read(length)
-        if len(body) < length:
+        key = self._context.keys.of(environ)
+        kind = environ.get("CONTENT_TYPE", "").partition(";")[0].rstrip().lower()
+        if key is None or kind != KIND or len(body) > intake.EVENT_MAX:
             return None
         try:
             event, _ = read_lesson(self._context, key, intake.parse_json(body), environ)
@@ -65,34 +65,14 @@ class Together:
         return Lesson(environ, event, began)
 
     def store(self, lessons: Sequence[Lesson]) -> None:
-        """Returns when each has its receipt, or is refused: its environ says so to its route."""
+        """Returns when it is known of each what became of it."""
         answers = self._context.accept_each([[lesson.event] for lesson in lessons], intake.API_TIMEOUT)
         for lesson, answer in zip(lessons, answers, strict=True):
-            if isinstance(answer, Exception):
-                lesson.environ[REFUSED] = answer
-            else:
-                lesson.receipt = answer[0]
+            lesson.stored = answer if isinstance(answer, Exception) else answer[0]
 
-    def answer(self, lesson: Lesson, receipt: Receipt, start_response: Callable[[str, Headers], Any]) -> bytes:
+    def answer(self, lesson: Lesson, receipt: Receipt) -> tuple[str, bytes]:
+        """The lines of the answer's head that the application makes, and its body."""
         body = accepted(receipt)
-        head = [("Content-Type", KIND), ("Content-Length", str(len(body))), *self._headers]
-        start_response(f"{STATUS} ACCEPTED", head)
         took = perf_counter() - lesson.began
         self._access.write("POST", PATH, STATUS, took, lesson.environ.get("REMOTE_ADDR"))
-        return body
-
-
-def _plain(environ: Environ) -> bool:
-    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    return bool(
-        kind == KIND
-        and environ["REQUEST_METHOD"] == "POST"
-        and environ["PATH_INFO"] == PATH
-        and "HTTP_TRANSFER_ENCODING" not in environ
-    )
-
-
-def _length(environ: Environ) -> int | None:
-    """Bytes of a body that is no longer than an event may be."""
-    text = environ.get("CONTENT_LENGTH", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 and int(text) <= intake.EVENT_MAX else None
+        return f"Content-Type: {KIND}\r\nContent-Length: {len(body)}\r\n{self._headers}", body

@@ -22,7 +22,7 @@ bp = Blueprint("lessons", __name__)
 PATH = "/api/tripwire/complete"
 STATUS, KIND = 202, "application/json"
 REFUSED = "dealpost.refused"
-"""In the environ of a lesson that was read, and that the store refused: the exception."""
+"""In the environ of a lesson that was read, and that was not stored: the exception."""
 
 
 @bp.post(PATH)
@@ -30,8 +30,7 @@ def complete() -> Response:
     """`{"email", "lesson_id" | "lesson", "id"?}` -> 202 `{"id", "status": "accepted", "duplicate"}`."""
     context, request = source_context(), request_ctx.request
     if REFUSED in request.environ:
-        with intake.as_refusals(["id"]):
-            raise request.environ[REFUSED]
+        raise request.environ[REFUSED]
     key = context.keys.require(request)
     body = read_data(request)
     if body is PING:

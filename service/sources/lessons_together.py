@@ -32,10 +32,12 @@ class Access(Protocol):
 
 @dataclass
 class Lesson:
-    """One that was read. began: on the performance counter. stored: its receipt, or why there is none."""
+    """One that was read. named: where the id stood by which it is known. began: on the performance counter. stored:
+    its receipt, or why there is none."""
 
     environ: Environ
     event: NewEvent
+    named: str
     began: float
     stored: Receipt | Exception | None = None
 
@@ -58,17 +60,17 @@ class Together:
         if key is None or kind != KIND or len(body) > intake.EVENT_MAX:
             return None
         try:
-            event, _ = read_lesson(self._context, key, intake.parse_json(body), environ)
+            event, named = read_lesson(self._context, key, intake.parse_json(body), environ)
         except Refusal:
             return None
         self._believing(environ, None)
-        return Lesson(environ, event, began)
+        return Lesson(environ, event, named, began)
 
     def store(self, lessons: Sequence[Lesson]) -> None:
         """Returns when it is known of each what became of it."""
         answers = self._context.accept_each([[lesson.event] for lesson in lessons], intake.API_TIMEOUT)
         for lesson, answer in zip(lessons, answers, strict=True):
-            lesson.stored = answer if isinstance(answer, Exception) else answer[0]
+            lesson.stored = _refusal(answer, lesson.named) if isinstance(answer, Exception) else answer[0]
 
     def answer(self, lesson: Lesson, receipt: Receipt) -> tuple[str, bytes]:
         """The lines of the answer's head that the application makes, and its body."""
@@ -76,3 +78,11 @@ class Together:
         took = perf_counter() - lesson.began
         self._access.write("POST", PATH, STATUS, took, lesson.environ.get("REMOTE_ADDR"))
         return f"Content-Type: {KIND}\r\nContent-Length: {len(body)}\r\n{self._headers}", body
+
+
+def _refusal(error: Exception, named: str) -> Exception:
+    try:
+        with intake.as_refusals([named]):
+            raise error
+    except Exception as told:
+        return told

@@ -44,6 +44,32 @@ def test_a_request_that_gives_up_is_not_stored_later(store: Store, monkeypatch: 
     assert [row.email for row in store.reading.find(Filter(), 10).rows] == ["next@x", "leader@x"]
 
 
+def test_each_of_those_that_came_together_is_told_when_the_time_is_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(store, SqliteStore | PostgresStore)
+    gate = Gate(store, monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        leader = pool.submit(store.intake.accept_each, [[event("leader@x")], [event("beside@x")]], 60.0)
+        assert gate.reached.wait(60)
+        late = store.intake.accept_each([[event(f"late-{n}@x")] for n in range(3)], 0.0)
+        assert all(isinstance(answer, StoreUnavailable) for answer in late)
+        gate.open.set()
+        assert all(isinstance(answer, list) for answer in leader.result())
+    store.intake.accept([event("next@x")])
+    assert {row.email for row in store.reading.find(Filter(), 10).rows} == {"next@x", "leader@x", "beside@x"}
+
+
+def test_more_requests_than_a_group_takes_are_all_answered(store: Store) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        asked = [
+            pool.submit(store.intake.accept_each, [[event(f"{one}-{n}@x")] for n in range(300)], 60.0)
+            for one in range(4)
+        ]
+        assert all(isinstance(answer, list) for one in asked for answer in one.result())
+    assert store.reading.count(Filter()) == 1200
+
+
 def test_a_request_whose_time_runs_out_is_either_stored_and_told_so_or_neither(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

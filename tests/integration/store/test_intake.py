@@ -54,6 +54,28 @@ def test_an_array_may_hold_the_same_event_twice(store: Store) -> None:
     assert store.reading.count(Filter()) == 2
 
 
+def test_requests_that_share_a_commit_have_their_own_answers(store: Store) -> None:
+    store.intake.accept([event(dedupe=Dedupe("k:1", "one"))])
+    requests = [
+        [event("new@x"), event("beside@x")],
+        [event(dedupe=Dedupe("k:1", "one"))],
+        [event("of-the-conflict@x"), event(dedupe=Dedupe("k:1", "other"))],
+        [event("\ud800@x")],
+        [],
+        [event("twice@x", dedupe=Dedupe("k:2", "two"))],
+        [event("twice@x", dedupe=Dedupe("k:2", "two"))],
+        [event("last@x")],
+    ]
+    new, known, conflict, no_text, nothing, first, again, last = store.intake.accept_each(requests)
+    assert isinstance(conflict, Conflict) and conflict.indices == (1,)
+    assert isinstance(no_text, ValueError) and nothing == []
+    told = [[receipt.duplicate for receipt in each] for each in (new, known, first, again, last)]  # type: ignore[union-attr]
+    assert told == [[False, False], [True], [False], [True], [False]]
+    emails = {row.email for row in store.reading.find(Filter(), 50).rows}
+    assert emails == {"ann@example.com", "new@x", "beside@x", "twice@x", "last@x"}
+    assert store.intake.accept_each([]) == []
+
+
 def test_without_a_fingerprint_the_first_one_wins(store: Store) -> None:
     (first,) = store.intake.accept([event(dedupe=Dedupe("inngest:1"), data={"n": 1})])
     (second,) = store.intake.accept([event(dedupe=Dedupe("inngest:1"), data={"n": 2})])

@@ -7,7 +7,9 @@ import threading
 
 from chaos.house import House
 
-FAULTS: tuple[dict[str, object], ...] = (
+Fault = dict[str, object]
+
+FAULTS: tuple[Fault, ...] = (
     {"kind": "status", "status": 429, "part": "amocrm"},
     {"kind": "status", "status": 429, "part": "amocrm", "retry_after": 2},
     {"kind": "status", "status": 500, "part": "amocrm", "fraction": 0.5},
@@ -21,6 +23,36 @@ FAULTS: tuple[dict[str, object], ...] = (
     {"kind": "erp_empty", "part": "erp", "act": True, "fraction": 0.5},
     {"kind": "erp_db_error", "part": "erp", "fraction": 0.5},
 )
+
+ODDITIES: tuple[Fault, ...] = (
+    {"preset": "account_gone"},
+    {"preset": "account_gone_html"},
+    {"preset": "unauthorized", "fraction": 0.3},
+    {"preset": "unauthorized_101", "fraction": 0.3},
+    {"preset": "forbidden_html"},
+    {"preset": "forbidden_113"},
+    {"preset": "unpaid"},
+    {"preset": "events_closed"},
+    {"preset": "deal_404", "fraction": 0.5},
+    {"preset": "deal_204", "fraction": 0.5},
+    {"preset": "deal_404_html", "fraction": 0.5},
+    {"preset": "lists_cut", "rows": 20, "count": None},
+    {"preset": "row_of_nulls"},
+    {"preset": "row_unreadable"},
+    {"preset": "row_left_out"},
+    {"preset": "bulk_slow", "seconds": 20.0},
+    {"preset": "bulk_empty", "delay": 5.0},
+    {"preset": "patch_400_html"},
+    {"preset": "patch_404_html"},
+    {"preset": "erp_insert_late", "seconds": 40.0},
+    {"preset": "erp_warning"},
+    {"preset": "erp_key_mismatch"},
+    {"settings": {"read_lag_seconds": 2.0}},
+    {"settings": {"hook_duplicates": 0.5, "hook_shuffle": 2.0, "hook_time_skew": 2}},
+    {"settings": {"erp_race_ms": 200.0}},
+    {"tokens": "expire"},
+)
+"""As sandbox/presets.py has them, changes of its settings, and the end of all access tokens."""
 
 
 class OtherSide:
@@ -44,17 +76,31 @@ class OtherSide:
         self.house.ask("DELETE", "faults")
 
     def _run(self) -> None:
-        faults = list(FAULTS)
-        self._chance.shuffle(faults)
         try:
-            while not self._over.wait(self._chance.uniform(0.5, 4.0)):
-                # One after the other, so that a short run meets as many kinds as it can.
+            usual = self.house.ask("GET", "settings")
+            kinds = (list(FAULTS), list(ODDITIES))
+            for kind in kinds:
+                self._chance.shuffle(kind)
+            kinds[0].sort(key=lambda fault: "act" not in fault)  # no run is without ambiguous answers
+            while not self._over.wait(self._chance.uniform(0.3, 2.0)):
+                # One after the other, of both lists in turn, so that a short run meets as many kinds as it can.
+                faults = kinds[self.done % 2]
                 fault = faults.pop(0)
                 faults.append(fault)
                 with self.house.peace:
-                    self.house.ask("POST", "faults", {**fault, "count": self._chance.choice((1, 3, 10))})
+                    self._begin(fault)
                     self.done += 1
                     self._over.wait(self._chance.uniform(0.5, 4.0))
                     self.house.ask("DELETE", "faults")
+                    if "settings" in fault:
+                        self.house.ask("PATCH", "settings", usual)
         except Exception as error:
             self.fault = f"the other side itself failed: {error!r}"
+
+    def _begin(self, fault: Fault) -> None:
+        if "settings" in fault:
+            self.house.ask("PATCH", "settings", fault["settings"])
+        elif "tokens" in fault:
+            self.house.ask("POST", f"tokens/{fault['tokens']}", {})
+        else:
+            self.house.ask("POST", "faults", {"count": self._chance.choice((1, 3, 10)), **fault})

@@ -27,7 +27,7 @@ PAUSES = 700.0
 """Seconds after which the pauses that a few faults began are over."""
 
 FORWARD = (5.0, 45.0, 400.0)
-BACK = (-2.0, -20.0, -120.0)
+BACK = (-2.0, -20.0, -120.0, -7200.0, -400 * 86400.0)
 
 
 class Trouble:

@@ -12,6 +12,7 @@ from typing import Any
 from flask import Flask, Request, Response
 from flask.globals import request_ctx
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
+from werkzeug.datastructures import Authorization
 
 from outbox import failpoints as outbox_failpoints
 from outbox.engines import open_store
@@ -72,6 +73,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         # A proxy that hides the referrer must not lock the operator out; the token and SameSite guard alone.
         WTF_CSRF_SSL_STRICT=False,
     )
+    app.request_class = _Request
     app.session_interface = _Sessions()
     app.extensions["dealpost.turns"] = threading.BoundedSemaphore(turns.AT_ONCE)
     wiring, keys = Wiring(settings, store), ApiKeys(settings.api_keys)
@@ -139,6 +141,16 @@ def _noted(wiring: Wiring, keys: ApiKeys) -> Callable[[Refusal], None]:
         wiring.counters.add(REFUSED, way, str(refusal.status))
 
     return note
+
+
+class _Request(Request):
+    @property
+    def authorization(self) -> Authorization | None:
+        """None also for a login that is not even ASCII, of which werkzeug raises ValueError."""
+        try:
+            return super().authorization
+        except ValueError:
+            return None
 
 
 class _Sessions(SecureCookieSessionInterface):

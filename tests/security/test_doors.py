@@ -54,6 +54,12 @@ def test_what_is_no_number_is_none(web, page, number):
     assert web.get(page + number.replace("\x00", "%00"), auth=OPERATOR).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/outbox", "/api/outbox", "/api/events/1"])
+@pytest.mark.parametrize("login", ["Basic \xb2", "Basic AA==", "Basic ====", "Basic", "Bearer \xb2", "Digest \xb2"])
+def test_a_login_that_cannot_be_read_is_none(web, path, login):
+    assert web.get(path, environ_overrides={"HTTP_AUTHORIZATION": login}).status_code == 401
+
+
 RESERVED = ["endpoint", "values", "self", "_method", "_external", "_scheme", "_anchor", "delivery_id", "filename"]
 
 

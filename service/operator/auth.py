@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from flask import Request, Response, current_app, g, make_response, render_templ
 from flask_babel import gettext as _
 from flask_httpauth import HTTPBasicAuth
 from flask_wtf.csrf import CSRFProtect, generate_csrf
+from itsdangerous import BadData, URLSafeSerializer
 
 from service.current import current
 from service.operator import sessions
@@ -18,7 +20,7 @@ from service.problem_json import Refusal, render
 __all__ = ["OPERATOR", "VIEWER", "Throttle", "User"]
 
 CHALLENGE = 'Basic realm="Dealpost", charset="UTF-8"'
-FORM_COOKIE = "dealpost_form"
+FORM_COOKIE, DEVICE_COOKIE = "dealpost_form", "dealpost_device"
 PAGES = ("/outbox", "/oauth/start")
 """Where a sign-in may lead back to."""
 
@@ -50,8 +52,9 @@ def sign_in(name: str, password: str) -> User | None:
     if not people().anybody():
         g.sign_in = "closed"
         return None
-    address, short = request.remote_addr or "", name[:100]
-    if wait := _throttle().wait(address, short):
+    device, short = _device(name), name[:100]
+    address = f"device {device}" if device else request.remote_addr or ""
+    if wait := _throttle().wait(address, short, known=bool(device)):
         g.sign_in, g.sign_in_wait = "throttled", int(wait) + 1
         return None
     user = people().identify(name, password)
@@ -61,6 +64,23 @@ def sign_in(name: str, password: str) -> User | None:
     else:
         _throttle().succeeded(address, short)
     return user
+
+
+def _device(name: str) -> str:
+    """The number of this browser, if this name has signed in from it before; else "". Whoever guesses behind the same
+    proxy, and so from the same address, then closes the sign-in to others, and not to it.
+
+    Reference: https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies
+    """
+    try:
+        known, device = _devices().loads(request.cookies.get(DEVICE_COOKIE, ""))
+    except (BadData, TypeError, ValueError):
+        return ""
+    return str(device) if known == name else ""
+
+
+def _devices() -> URLSafeSerializer:
+    return URLSafeSerializer(str(current_app.secret_key), salt=DEVICE_COOKIE)
 
 
 @basic.verify_password  # type: ignore[untyped-decorator]
@@ -143,7 +163,17 @@ def sign_in_page(status: int, fault: str, back: str, name: str = "") -> Response
 
 
 def remember_form(response: Response) -> None:
-    response.set_cookie(FORM_COOKIE, "1", max_age=365 * 86400, httponly=True, samesite="Lax", secure=request.is_secure)
+    _remember(response, FORM_COOKIE, "1")
+
+
+def remember_device(response: Response, name: str) -> None:
+    """This name has signed in from this browser."""
+    if not _device(name):
+        _remember(response, DEVICE_COOKIE, str(_devices().dumps([name, secrets.token_urlsafe(9)])))
+
+
+def _remember(response: Response, cookie: str, value: str) -> None:
+    response.set_cookie(cookie, value, max_age=365 * 86400, httponly=True, samesite="Lax", secure=request.is_secure)
 
 
 def way_back() -> str:

@@ -145,13 +145,13 @@ class Throttle:
         self._failed: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
         self._trusted: OrderedDict[str, None] = OrderedDict()
 
-    def wait(self, address: str, name: str) -> float:
-        """Seconds until the next try is looked at; 0.0: now."""
+    def wait(self, address: str, name: str, *, known: bool = False) -> float:
+        """Seconds until the next try is looked at; 0.0: now. known: the name has signed in from there before."""
         now = self._monotonic()
         address, name = network(address), self._slot(name)
         with self._lock:
             limits = {(address, name): self.MOST_PAIR, (address, ""): self.MOST_ADDRESS}
-            if address not in self._trusted:
+            if not known and address not in self._trusted:
                 limits["", name] = self.MOST_NAME
             waits = [0.0]
             for key, most in limits.items():

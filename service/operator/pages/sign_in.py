@@ -7,7 +7,17 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from service.operator import sessions
-from service.operator.auth import csrf, own_path, people, remember_form, sign_in, sign_in_page, signed_out, user_now
+from service.operator.auth import (
+    csrf,
+    own_path,
+    people,
+    remember_device,
+    remember_form,
+    sign_in,
+    sign_in_page,
+    signed_out,
+    user_now,
+)
 from service.operator.pages.blueprint import back_to, bp
 
 
@@ -32,6 +42,7 @@ def sign_in_now() -> Response:
     sessions.begin(user, people())
     response = Response("", 303, {"Location": request.script_root + back})
     remember_form(response)
+    remember_device(response, user.name)
     return response
 
 

@@ -71,7 +71,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites_and_only_for_http
     form = browser.get("/outbox/sign-in", headers=BROWSER, **safe)
     data = {"csrf_token": token(form), "name": ANNA[0], "password": ANNA[1]}
     cookies = browser.post("/outbox/sign-in", data=data, headers=BROWSER, **safe).headers.getlist("Set-Cookie")
-    assert len(cookies) == 2 and all("Secure" in one for one in cookies)
+    assert len(cookies) == 3 and all("Secure" in one for one in cookies)
 
 
 def test_a_form_without_its_token_signs_nobody_in(browser):
@@ -146,6 +146,25 @@ def test_a_wrong_password_is_told_and_after_some_the_next_try_has_to_wait(browse
     assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
     assert browser.get("/outbox", auth=ANNA).status_code == 429
     assert sign_in(browser, *OLEG).status_code == 303
+
+
+def test_who_guesses_from_the_same_address_locks_nobody_out_of_a_browser_that_signed_in_before(app, browser):
+    assert sign_in(browser, *ANNA).status_code == 303
+    guesser, another = app.test_client(), app.test_client()
+    for number in range(Throttle.MOST_ADDRESS):
+        sign_in(guesser, ANNA[0] if number < Throttle.MOST_PAIR else f"name-{number}", "wrong")
+    assert sign_in(another, *ANNA).status_code == 429
+    browser.delete_cookie("dealpost")  # the session is over
+    assert sign_in(browser, *ANNA).status_code == 303
+    assert sign_in(browser, *OLEG).status_code == 429  # who has never signed in there
+    kept = browser.get_cookie("dealpost_device")
+    assert kept and kept.http_only and kept.same_site == "Lax"
+    for value in (kept.value[:-1], f"x{kept.value}", "²", "W10.x"):
+        another.set_cookie("dealpost_device", value)
+        assert sign_in(another, *ANNA).status_code == 429
+    for _ in range(Throttle.MOST_PAIR):
+        assert sign_in(browser, ANNA[0], "wrong").status_code == 401
+    assert sign_in(browser, *ANNA).status_code == 429  # it may guess no more than anybody
 
 
 def test_a_deed_after_the_session_has_ended_changes_nothing_and_says_so(app, browser):

@@ -1,5 +1,6 @@
 """How the web process runs: workers, threads and hooks. Gunicorn reads it by itself when started in this folder."""
 
+import gc
 import os
 import pathlib
 import signal
@@ -47,13 +48,28 @@ keepalive = 95
 graceful_timeout = 25
 # Else gunicorn opens a socket in the home folder.
 control_socket_disable = True
-# The store's threads and connections do not survive a fork: each worker opens its own.
+# The store's threads and connections do not survive a fork: each worker opens its own. Only the code is shared.
 preload_app = False
 # Masked, and never waited for.
 logger_class = "service.gunicorn_log.GunicornLog"
 # Secrets ride in paths. The application writes an access log of its own, with the route's template.
 accesslog = None
 chdir = str(FOLDER)
+
+
+# --- one copy of the code ---------------------------------------------------------------------------------------------
+
+
+def on_starting(server: Any) -> None:
+    import service.app  # noqa: F401
+    from service.memory import share_one_heap
+    from service.operator import language
+
+    share_one_heap()
+    language.warm()
+    # What the collector of a worker would write into, the kernel would have to copy for it.
+    gc.collect()
+    gc.freeze()
 
 
 # --- each worker on its own CPU ---------------------------------------------------------------------------------------

@@ -5,20 +5,23 @@ import os
 import signal
 import sys
 
-from service import create_app, logs
+from service import logs
+from service.core import create_core
 from service.environment import read_settings
 from service.log_writer import STDERR
+from service.memory import share_one_heap
 from service.startup import CANNOT_START, said_plainly
 from service.worker import Worker
 
 
 def main() -> int:
+    share_one_heap()
     try:
         settings = read_settings()
         logs.configure(settings)
         if settings.database_hint:
             logging.getLogger("scheduler").warning("DATABASE_URL: %s", settings.database_hint)
-        worker = Worker(create_app(settings))
+        worker = Worker(create_core(settings))
     except CANNOT_START as error:
         STDERR.write(said_plainly(error))
         return 2

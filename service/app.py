@@ -14,17 +14,14 @@ from flask.globals import request_ctx
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.datastructures import Authorization
 
-from outbox import failpoints as outbox_failpoints
-from outbox.engines import open_store
 from outbox.store import Store
 from service import commands, heartbeat, logs, problem_json, proxies
 from service.authentication import ApiKeys
-from service.config import ConfigError, Settings
+from service.config import Settings
+from service.core import create_core
 from service.counters import REFUSED, counting, counting_each
 from service.current import Dealpost
-from service.environment import read_settings
-from service.failpoints import failpoint
-from service.operator import api, auth, connect, health, language, metrics, pages, sessions, turns
+from service.operator import api, auth, connect, health, metrics, pages, sessions, turns
 from service.problem_json import Refusal
 from service.refusals import WAYS, words_of
 from service.sources import amocrm_webhook, events, inngest, lessons, lessons_together
@@ -51,16 +48,9 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
 
     Raises config.ConfigError naming every fault.
     """
-    settings = settings or read_settings()
-    if settings.sandbox:
-        outbox_failpoints.listen(failpoint)
-    if store is None:
-        try:
-            store = open_store(settings.database_url)
-        except ValueError as error:
-            raise ConfigError([str(error)]) from None
-        store.maintenance.migrate()
-    app = Flask(__name__, static_folder=None)
+    app = create_core(settings, store)
+    dealpost: Dealpost = app.extensions["dealpost"]
+    settings, store, wiring, keys = dealpost.settings, dealpost.store, dealpost.wiring, dealpost.keys
     app.config.update(
         SECRET_KEY=settings.secret_key,
         MAX_CONTENT_LENGTH=BODY_MAX,
@@ -76,8 +66,6 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     app.request_class = _Request
     app.session_interface = _Sessions()
     app.extensions["dealpost.turns"] = threading.BoundedSemaphore(turns.AT_ONCE)
-    wiring, keys = Wiring(settings, store), ApiKeys(settings.api_keys)
-    app.extensions["dealpost"] = Dealpost(settings, store, wiring, keys)
     app.extensions[EXTENSION] = sources = SourceContext(
         accept=counting(lambda events, timeout=5.0: store.intake.accept(events, timeout), wiring.counters),
         accept_each=counting_each(
@@ -98,7 +86,6 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     auth.csrf.init_app(app)  # type: ignore[no-untyped-call]
     # Whoever takes a person's POST calls csrf.protect(); a look at every request would cost each accepted event.
     app.before_request_funcs.clear()
-    language.register(app, settings)
     for way_in in (lessons, events, inngest, amocrm_webhook):
         app.register_blueprint(way_in.bp)
     for part in (health, metrics, api, connect, pages):

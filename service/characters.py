@@ -7,24 +7,16 @@ that are built of these are published in the API's description. Pure.
 from __future__ import annotations
 
 import re
-import unicodedata
 
-
-def _members(*wanted: str) -> str:
-    ranges: list[list[int]] = []
-    for code in (*range(0x80, 0x20000), *range(0xE0000, 0xE1000)):  # the planes that hold any
-        if unicodedata.category(chr(code)) in wanted:
-            if ranges and ranges[-1][1] == code - 1:
-                ranges[-1][1] = code
-            else:
-                ranges.append([code, code])
-    return "".join(chr(low) if low == high else f"{chr(low)}-{chr(high)}" for low, high in ranges)
-
-
-SPACES = r"\x09-\x0d\x1c-\x20" + "\x85" + _members("Zs", "Zl", "Zp")
+SPACES = r"\x09-\x0d\x1c-\x20" + "\x85\xa0\u1680\u2000-\u200a\u2028-\u2029\u202f\u205f\u3000"
 """Exactly what str.strip drops."""
 
-INVISIBLE = _members("Cf") + "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u2800\u3164\ufe00-\ufe0f\uffa0"
+INVISIBLE = (
+    "\xad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001"
+    "\U000e0020-\U000e007f"  # category Cf up to here
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u2800\u3164\ufe00-\ufe0f\uffa0"
+)
 """Formats, fillers and joiners: nobody sees them in a text that was copied."""
 
 _ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

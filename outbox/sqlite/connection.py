@@ -25,6 +25,9 @@ DATA_POLL = 0.025
 LOG_CEILING = 16 * 1024 * 1024
 """Bytes of the log beyond which whoever commits moves it into the database, so that it needs no worker for that."""
 
+CACHE = 1024
+"""KiB of the database that a connection keeps in memory."""
+
 LOG_EVERY = 1.0
 """Seconds between two such attempts: a long read can keep the log from starting over."""
 
@@ -168,7 +171,7 @@ class SqliteDatabase:
         with unavailable(self.path):
             before = self._stat()
             connection = sqlite3.connect(
-                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=1024
+                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=256
             )
             try:
                 self.files.opened(before)
@@ -178,6 +181,8 @@ class SqliteDatabase:
                 connection.execute("PRAGMA wal_autocheckpoint = 0")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
+                # Each thread has a connection, and what it keeps is read again from the system's own cache in no time.
+                connection.execute(f"PRAGMA cache_size = -{CACHE}")
                 connection.execute(f"PRAGMA journal_size_limit = {LOG_CEILING}")
                 db = Database(connection, execute_plugins=False)
             except BaseException:

@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from babel import localedata
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 from flask import Flask, has_request_context, request
@@ -40,6 +41,13 @@ def register(app: Flask, settings: Settings) -> None:
         default_translation_directories=str(compiled(CATALOGUES)),
         locale_selector=lambda: choose(settings.locale),
     )
+
+
+def warm() -> None:
+    """Read how numbers and dates are written in each language: megabytes, which are kept by the process and its
+    children."""
+    for name in LANGUAGES:
+        localedata.load(name)
 
 
 def compiled(folder: Path) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from outbox.sql.store import SqlStore
+from outbox.sql.maintenance import Maintenance
+from outbox.store import Store
 
 NOW = 1_800_000_000.0
 MOMENT = 86_400.0 * 30
@@ -39,9 +40,10 @@ ATTEMPTS = """INSERT INTO attempts (delivery_id, at, finished_at, outcome, statu
     SELECT id, changed_at - 0.2, changed_at, state, 200, cause FROM deliveries WHERE state <> 'pending' ORDER BY id"""
 
 
-def fill(store: SqlStore, count: int) -> None:
+def fill(store: Store, count: int) -> None:
     """Deliveries with the numbers 1 to `count`, a hundredth of which waits, in an empty store."""
-    with store.database.write(3600.0) as db:
+    assert isinstance(store.maintenance, Maintenance)
+    with store.maintenance.database.write(3600.0) as db:
         db.execute(EVENTS, (count, NOW - MOMENT, MOMENT, count))
         db.execute(DELIVERIES, (count - min(10_000, count // 100),))
         db.execute(ATTEMPTS)

@@ -31,6 +31,7 @@ from service.network.waiting import InterruptibleWait
 from service.proxies import Unexpected
 from service.refusals import Refusals
 from service.routing import AMOCRM, ERP
+from service.sandbox_control import SandboxControl
 
 
 class Wiring:
@@ -142,6 +143,14 @@ class Wiring:
             on_repeat=erp.on_repeat,
             also=lambda: self.amocrm.tokens.generation,
         )
+
+    @cached_property
+    def sandbox(self) -> SandboxControl | None:
+        """What plays amoCRM and the ERP; None outside practice."""
+        if not self.settings.sandbox:
+            return None
+        here = Http(connect=2.0, total=5.0)
+        return SandboxControl(self.settings.amocrm.base_url, here, self.store.key_values)
 
     def pauses(self) -> dict[str, pauses.Paused]:
         """Those destinations that rest now."""

@@ -188,13 +188,16 @@ class Account:
             self.pipelines[pipeline.id] = pipeline
             return pipeline
 
-    def add_stage(self, pipeline_id: int, name: str, sort: int | None = None) -> Stage:
-        """A new stage, by default behind the others and before 142."""
+    def add_stage(self, pipeline_id: int, name: str, sort: int | None = None, number: int | None = None) -> Stage:
+        """A new stage, by default behind the others and before 142. number: the id of one that is brought back. Raises
+        ValueError when it is taken."""
         with self.lock:
             pipeline = self.pipelines[pipeline_id]
             if sort is None:
                 sort = max(stage.sort for stage in pipeline.stages if stage.sort < LOST_SORT - 1000) + 10
-            stage = Stage(self.next_id(), name, sort)
+            if number is not None and any(one.stage(number) for one in self.pipelines.values()):
+                raise ValueError(f"stage {number} is there already")
+            stage = Stage(number or self.next_id(), name, sort)
             pipeline.stages.append(stage)
             return stage
 

@@ -155,7 +155,7 @@ def edit_pipeline(world: "World", body: Any, query: Any, ids: list[int]) -> Any:
 
 @route("POST", "pipelines/#/stages")
 def add_stage(world: "World", body: Any, query: Any, ids: list[int]) -> Any:
-    stage = world.account.add_stage(ids[0], body["name"], body.get("sort"))
+    stage = world.account.add_stage(ids[0], body["name"], body.get("sort"), body.get("id"))
     world.changed()
     return asdict(stage)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask import url_for
 from flask_babel import gettext as _
 
 from service.current import Dealpost
@@ -23,7 +24,8 @@ def banners(dealpost: Dealpost, now: float, may_change: bool) -> list[Banner]:
         told = f"{words.situation_means(one, now)} {words.who_mends(one)} {words.situation_todo(one, now)}"
         found.append(("bad", "alert", words.as_sentence(words.situation_title(one, now)), told, None))
     if dealpost.settings.sandbox:
-        found.append(("blue", "info", _("Practice mode:"), _("real deals do not change."), None))
+        panel = (url_for("pages.practice"), _("Play a trouble")) if may_change else None
+        found.append(("blue", "info", _("Practice mode:"), _("real deals do not change."), panel))
     if not may_change:
         found.append(("blue", "eye", "", _("You look without the right to change anything."), None))
     return found

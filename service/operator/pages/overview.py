@@ -33,16 +33,9 @@ def overview() -> Response:
     statuses = destinations.look(dealpost)
     if first_visit(statuses, dealpost):
         return show("first_visit.html", "pages.overview", live=True, **welcome(dealpost, statuses))
-    last = dealpost.store.reading.find(Filter(states=(State.DELIVERED,)), 1).rows
     found = situations(dealpost)
-    today = headline.Today(
-        dealpost.store.reading.count(Filter(states=(State.DELIVERED,), since=words.day_start(now))),
-        sum(destination.waiting for destination in statuses),
-        last[0] if last else None,
-        destinations.title(last[0].destination, dealpost) if last else "",
-    )
     titles = {destination.name: destination.title for destination in statuses}
-    said = headline.overview(signals(dealpost), found, today, titles)
+    said = sentence(dealpost, statuses)
     errors.remember(now, statuses)
     recent = dealpost.store.reading.find(Filter(), SHOWN).rows
     return show(
@@ -62,6 +55,20 @@ def overview() -> Response:
         setup=setup.unfinished(dealpost),
         listed_on="overview",
     )
+
+
+def sentence(dealpost: Dealpost, statuses: Sequence[destinations.DestinationStatus] | None = None) -> headline.Headline:
+    """What the overview says on top."""
+    statuses = destinations.look(dealpost) if statuses is None else statuses
+    last = dealpost.store.reading.find(Filter(states=(State.DELIVERED,)), 1).rows
+    today = headline.Today(
+        dealpost.store.reading.count(Filter(states=(State.DELIVERED,), since=words.day_start(dealpost.store.now()))),
+        sum(destination.waiting for destination in statuses),
+        last[0] if last else None,
+        destinations.title(last[0].destination, dealpost) if last else "",
+    )
+    titles = {destination.name: destination.title for destination in statuses}
+    return headline.overview(signals(dealpost), situations(dealpost), today, titles)
 
 
 def first_visit(statuses: Sequence[destinations.DestinationStatus], dealpost: Dealpost) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import pgettext
 
 from service.causes import CAUSES, N_
 from service.checks import erp
@@ -13,17 +14,6 @@ from service.operator.words.numbers import ngettext
 from service.operator.words.states import sentence
 from service.operator.words.times import ago_words
 from service.setup.steps import Step, StepState
-
-TITLES = {
-    "service": N_("The service runs"),
-    "account": N_("Connect amoCRM"),
-    "funnel": N_("Choose the funnel"),
-    "stages": N_("Choose a stage for each lesson"),
-    "webhook": N_("Let amoCRM tell of changes"),
-    "erp": N_("Connect the ERP, if there is one"),
-    "trial": N_("Send a trial lesson"),
-    "alert": N_("Send a test alert"),
-}
 
 SAID = {
     "runs": N_("The store is on disk, accepting and sending work. Nothing that was accepted gets lost."),
@@ -93,7 +83,16 @@ MOMENTS = ("heard", "checked", "at")
 
 
 def step_title(one: Step) -> str:
-    return _(TITLES[one.name])
+    return {
+        "service": _("The service runs"),
+        "account": pgettext("step", "Connect amoCRM"),
+        "funnel": _("Choose the funnel"),
+        "stages": _("Choose a stage for each lesson"),
+        "webhook": _("Let amoCRM tell of changes"),
+        "erp": _("Connect the ERP, if there is one"),
+        "trial": pgettext("step", "Send a trial lesson"),
+        "alert": pgettext("step", "Send a test alert"),
+    }[one.name]
 
 
 def step_words(one: Step, now: float) -> str:
@@ -121,7 +120,7 @@ def step_state(one: Step) -> tuple[str, str, str]:
     if one.state is StepState.DONE:
         return "tick", "ok", _("Done")
     if one.state is StepState.UNNEEDED:
-        return "minus", "quiet", _("Not needed")
+        return "minus", "quiet", pgettext("step", "Not needed")
     if one.state is StepState.WAITS:
         return "clock", "quiet", _("Later")
     return ("alert", "bad", _("Needs you")) if one.fault else ("play", "blue", _("Now"))

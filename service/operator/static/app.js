@@ -231,7 +231,7 @@
 
   let typed = 0;
 
-  function asked(field) {
+  function wanted(field) {
     const values = new URLSearchParams({ q: field.value.trim() });
     for (const other of every("[data-with]", field.form)) values.set(other.name, other.value);
     return values;
@@ -246,7 +246,7 @@
       if (mine !== typed || !target || field.value.trim().length < 3) return;
       target.textContent = target.dataset.wait;
       try {
-        const { page } = await fetchFragment(field.dataset.search + "?" + asked(field), 12);
+        const { page } = await fetchFragment(field.dataset.search + "?" + wanted(field), 12);
         const found = find("[data-found]", page);
         if (mine === typed && found) target.replaceChildren(...Array.from(found.childNodes).map((one) => document.importNode(one, true)));
       } catch (error) {

@@ -31,6 +31,12 @@ MAKE_DUE = """UPDATE deliveries SET due_at = ? FROM unnest(?::text[]) AS k (key)
         AND state = 'pending' AND due_at > ? AND (not_before IS NULL OR not_before <= ?) FOR UPDATE SKIP LOCKED) AS w
     WHERE deliveries.id = w.id"""
 
+SPEEDS = """SELECT (SELECT percentile_disc(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY greatest(d.took, 0))
+        FROM unnest(?::text[]) AS n (name) CROSS JOIN LATERAL (
+            SELECT ended_at - received_at AS took FROM deliveries WHERE destination = n.name AND state = 'delivered'
+            AND ended_at >= s.start AND ended_at < s.start + ?::float8 ORDER BY ended_at DESC LIMIT ?) AS d) AS took
+    FROM unnest(?::float8[]) WITH ORDINALITY AS s (start, place) ORDER BY s.place"""
+
 DEFAULTS = {
     "connect_timeout": "5",
     "application_name": "dealpost",
@@ -163,6 +169,14 @@ class Statements:
 
     def contains(self, column: str) -> str:
         return f"strpos({column}, ?) > 0"
+
+    def speeds(
+        self, destinations: Sequence[str], starts: Sequence[float], width: float, most: int
+    ) -> list[tuple[float | None, float | None]]:
+        if not starts:
+            return []
+        rows = self.rows(SPEEDS, (list(destinations), width, most, list(starts)))
+        return [tuple(row["took"] or (None, None)) for row in rows]
 
     def make_due(self, destination: str, keys: Sequence[str], now: float) -> None:
         self.execute(MAKE_DUE, (now, list(keys), destination, now, now))

@@ -64,6 +64,13 @@ class Transaction(Reader, Protocol):
     def contains(self, column: str) -> str:
         """A condition with one mark: the text of the column contains this one, letter by letter."""
 
+    def speeds(
+        self, destinations: Sequence[str], starts: Sequence[float], width: float, most: int
+    ) -> Sequence[tuple[float | None, float | None]]:
+        """Of each span of `width` seconds: the median and the 99th percentile, by nearest rank, of the seconds from the
+        event to its delivery, of at most `most` of the newest deliveries of each destination. None where nothing was
+        delivered."""
+
     def make_due(self, destination: str, keys: Sequence[str], now: float) -> None:
         """What waits for this destination under one of these keys is due now, if its own time has come. Found by the
         keys alone, however much waits."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,12 @@ from outbox.sql.rows import by_ids, earlier
 
 SAMPLE = 2000
 """From how many of the newest deliveries a percentile is taken."""
+
+SAMPLES = 10_000
+"""From how many those of a chart are taken: each bar has as many as any other."""
+
+ENDS = (State.DELIVERED, State.DEAD)
+"""What the chart shows."""
 
 ENOUGH = 20
 """How many deliveries of the last hour are enough to speak of the hour alone."""
@@ -28,31 +35,10 @@ class Figures:
     database: Database
 
     def tallies(self) -> dict[str, Tally]:
-        found: dict[str, Tally] = {}
         with self.database.read() as db:
             now = self.database.now()
-            for destination in destinations(db):
-                states = filters.by_state(db, Filter(destination=destination))
-                since = now - HOUR
-                took = seconds(db, [destination], since, math.inf, SAMPLE)
-                if len(took) < ENOUGH:
-                    since = now - DAY
-                    took = seconds(db, [destination], since, math.inf, SAMPLE)
-                due = (
-                    f"SELECT min(due_at) FROM deliveries {db.index('deliveries_due')} "
-                    "WHERE destination = ? AND state = 'pending'"
-                )
-                found[destination] = Tally(
-                    states=states,
-                    oldest_pending=oldest(db, destination),
-                    next_due=db.value(due, (destination,)),
-                    delivered_hour=ended(db, destination, State.DELIVERED, now - HOUR),
-                    delivered_day=ended(db, destination, State.DELIVERED, now - DAY),
-                    seconds_p50=percentile(took, 0.50),
-                    seconds_p99=percentile(took, 0.99),
-                    seconds_since=since,
-                )
-        return found
+            there = filters.groups(db, Filter())
+            return {name: tally(db, name, there, now) for name in sorted({group[0] for group in there})}
 
     def causes(self, where: Filter) -> list[CauseGroup]:
         """Failures by cause, those that need a person first: dead ones, then by count."""
@@ -83,10 +69,21 @@ class Figures:
         return sorted(found, key=lambda group: (group.state != State.DEAD, -group.count))
 
     def bars(self, since: float, width: float, count: int) -> list[Bar]:
+        starts = [since + width * index for index in range(count)]
         with self.database.read() as db:
             names = destinations(db)
-            most = min(SAMPLE, 30_000 // max(1, count))
-            return [bar(db, names, since + width * index, width, most) for index in range(count)]
+            ended = counts_ended(db, [(name, state) for name in names for state in ENDS], starts, width)
+            speeds = db.speeds(names, starts, width, SAMPLES // max(1, count))
+        return [
+            Bar(
+                start,
+                delivered={name: ended[start, name, State.DELIVERED] for name in names},
+                dead=sum(ended[start, name, State.DEAD] for name in names),
+                seconds_p50=usual,
+                seconds_p99=slow,
+            )
+            for start, (usual, slow) in zip(starts, speeds, strict=True)
+        ]
 
     def sources(self, since: float, most: int | None = None, known: Sequence[str] = ()) -> list[SourceTally]:
         found: list[SourceTally] = []
@@ -159,20 +156,50 @@ def destinations(db: Transaction) -> list[str]:
     return [row["destination"] for row in db.rows("SELECT DISTINCT destination FROM counters ORDER BY destination")]
 
 
-def oldest(db: Transaction, destination: str) -> float | None:
-    """When the delivery that has waited longest was accepted."""
-    found = []
-    for group in filters.groups(db, Filter(destination=destination, states=(State.PENDING,))):
-        sql = (
-            f"SELECT min(created_at) FROM deliveries {db.index('deliveries_list')} "
-            "WHERE destination = ? AND event_name = ? AND state = ?"
-        )
-        found.append(db.value(sql, group[:3]))
-    return min((at for at in found if at is not None), default=None)
+def tally(db: Transaction, destination: str, there: Sequence[tuple[str, str, str, int]], now: float) -> Tally:
+    states, waiting = dict.fromkeys(State, 0), ["SELECT NULL AS at"]
+    params: list[object] = []
+    for name, event_name, state, n in there:
+        if name == destination:
+            states[State(state)] += n
+            if state == State.PENDING:
+                waiting.append(
+                    f"SELECT min(created_at) FROM deliveries {db.index('deliveries_list')} "
+                    "WHERE destination = ? AND event_name = ? AND state = ?"
+                )
+                params += [destination, event_name, state]
+    hour, day = now - HOUR, now - DAY
+    sql = (
+        f"SELECT (SELECT min(at) FROM ({' UNION ALL '.join(waiting)}) AS waiting) AS oldest, "
+        f"(SELECT min(due_at) FROM deliveries {db.index('deliveries_due')} "
+        "WHERE destination = ? AND state = 'pending') AS due, "
+        f"(SELECT count(*) {ended_rows(db)}) AS hour, (SELECT count(*) {ended_rows(db)}) AS day"
+    )
+    span = (destination, State.DELIVERED.value)
+    (row,) = db.rows(sql, (*params, destination, *span, hour, math.inf, *span, day, math.inf))
+    since = hour if row["hour"] >= ENOUGH else day
+    ((usual, slow),) = db.speeds([destination], [since], math.inf, SAMPLE) if row["day"] else ((None, None),)
+    return Tally(states, row["oldest"], row["due"], row["hour"], row["day"], usual, slow, since)
 
 
-def ended(db: Transaction, destination: str, state: State, since: float, until: float = math.inf) -> int:
-    return int(db.value(f"SELECT count(*) {ended_rows(db)}", (destination, state.value, since, until)))
+def counts_ended(
+    db: Transaction, kinds: Sequence[tuple[str, State]], starts: Sequence[float], width: float
+) -> Counter[tuple[float, str, State]]:
+    """How many deliveries of these destinations and states ended in each span."""
+    found: Counter[tuple[float, str, State]] = Counter()
+    if not kinds or not starts:
+        return found
+    spans = ", ".join(["(CAST(? AS double precision))"] * len(starts))
+    sql = (
+        f"SELECT s.column1 AS start, k.column1 AS destination, k.column2 AS state, (SELECT count(*) FROM deliveries "
+        f"{db.index('deliveries_ended')} WHERE destination = k.column1 AND state = k.column2 "
+        "AND ended_at >= s.column1 AND ended_at < s.column1 + CAST(? AS double precision)) AS n "
+        f"FROM (VALUES {spans}) AS s CROSS JOIN (VALUES {', '.join(['(?, ?)'] * len(kinds))}) AS k"
+    )
+    params = [width, *starts, *(text for name, state in kinds for text in (name, state.value))]
+    for row in db.rows(sql, params):
+        found[row["start"], row["destination"], State(row["state"])] = row["n"]
+    return found
 
 
 def ended_rows(db: Transaction) -> str:
@@ -180,31 +207,23 @@ def ended_rows(db: Transaction) -> str:
     return f"FROM deliveries {index} WHERE destination = ? AND state = ? AND ended_at >= ? AND ended_at < ?"
 
 
-def seconds(db: Transaction, names: Sequence[str], since: float, until: float, most: int) -> list[float]:
-    """From received_at to delivered, of the newest ones, sorted."""
-    found: list[float] = []
-    for name in names:
-        sql = f"SELECT ended_at - received_at AS took {ended_rows(db)} ORDER BY ended_at DESC LIMIT ?"
-        rows = db.rows(sql, (name, State.DELIVERED.value, since, until, most))
-        found += [max(0.0, row["took"]) for row in rows]
-    return sorted(found)
+def speeds(
+    db: Transaction, names: Sequence[str], starts: Sequence[float], width: float, most: int
+) -> Iterator[tuple[float | None, float | None]]:
+    """See Transaction.speeds; for an engine to which many small questions cost nothing."""
+    sql = f"SELECT ended_at - received_at AS took {ended_rows(db)} ORDER BY ended_at DESC LIMIT ?"
+    for start in starts:
+        took: list[float] = []
+        for name in names:
+            rows = db.rows(sql, (name, State.DELIVERED.value, start, start + width, most))
+            took += [max(0.0, row["took"]) for row in rows]
+        took.sort()
+        yield percentile(took, 0.50), percentile(took, 0.99)
 
 
 def percentile(values: Sequence[float], part: float) -> float | None:
     """By nearest rank, of sorted values."""
     return values[max(0, math.ceil(part * len(values)) - 1)] if values else None
-
-
-def bar(db: Transaction, names: Sequence[str], start: float, width: float, most: int) -> Bar:
-    end = start + width
-    took = seconds(db, names, start, end, most)
-    return Bar(
-        start=start,
-        delivered={name: ended(db, name, State.DELIVERED, start, end) for name in names},
-        dead=sum(ended(db, name, State.DEAD, start, end) for name in names),
-        seconds_p50=percentile(took, 0.50),
-        seconds_p99=percentile(took, 0.99),
-    )
 
 
 def params_of(db: Transaction, delivery_id: int, cause: str) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from outbox.message import State
@@ -41,10 +42,13 @@ def matching(
         sign = ">" if oldest_first else "<"
         rest += f" AND d.created_at {sign}= ? AND (d.created_at, d.id) {sign} (?, ?)"
         rest_params += [row["created_at"], row["created_at"], after]
-    found: list[tuple[float, int]] = []
+    parts, values = [], list[Any]()
     for source, params in sources(db, where):
         sql = f"SELECT d.created_at, d.id FROM {source}{rest} ORDER BY d.created_at {order}, d.id {order}{end}"
-        found += [(row["created_at"], row["id"]) for row in db.rows(sql, (*params, *rest_params))]
+        parts.append(f"SELECT created_at, id FROM ({sql}) AS part")
+        values += [*params, *rest_params]
+    rows = db.rows(" UNION ALL ".join(parts), values) if parts else ()
+    found = [(row["created_at"], row["id"]) for row in rows]
     found.sort(reverse=not oldest_first)
     return [delivery_id for _, delivery_id in found[:limit]]
 
@@ -60,10 +64,27 @@ def by_state(db: Transaction, where: Filter) -> dict[State, int]:
         for _, _, state, n in groups(db, where):
             counts[State(state)] += n
         return counts
+    if replace(where, states=(), destination="", event_name="") == Filter(max_id=where.max_id):
+        added = db.value("SELECT max(id) FROM deliveries") - where.max_id
+        if added < sum(group[3] for group in groups(db, where)):
+            return shown(db, where)
+    parts, values = [], list[Any]()
     for source, params in sources(db, where):
-        sql = f"SELECT d.state, count(*) AS n FROM {source}{rest} GROUP BY d.state"
-        for row in db.rows(sql, (*params, *rest_params)):
-            counts[State(row["state"])] += row["n"]
+        parts.append(f"SELECT d.state, count(*) AS n FROM {source}{rest} GROUP BY d.state")
+        values += [*params, *rest_params]
+    for row in db.rows(" UNION ALL ".join(parts), values) if parts else ():
+        counts[State(row["state"])] += row["n"]
+    return counts
+
+
+def shown(db: Transaction, where: Filter) -> dict[State, int]:
+    """What there is without those that came after where.max_id: few, where little time has passed."""
+    counts = dict.fromkeys(State, 0)
+    for _, _, state, n in groups(db, where):
+        counts[State(state)] += n
+    sql = f"SELECT d.state, count(*) AS n FROM deliveries d WHERE d.id > ?{columns(where)[0]} GROUP BY d.state"
+    for row in db.rows(sql, (where.max_id, *columns(where)[1])):
+        counts[State(row["state"])] -= row["n"]
     return counts
 
 

@@ -16,6 +16,7 @@ from sqlite_utils import Database
 
 from outbox.message import StoreUnavailable
 from outbox.sql.database import PATIENCE
+from outbox.sql.figures import speeds
 from outbox.sqlite.filelock import FileLock
 from outbox.sqlite.files import Files
 
@@ -92,6 +93,11 @@ class Connection:
 
     def contains(self, column: str) -> str:
         return f"instr({column}, ?) > 0"
+
+    def speeds(
+        self, destinations: Sequence[str], starts: Sequence[float], width: float, most: int
+    ) -> list[tuple[float | None, float | None]]:
+        return list(speeds(self, destinations, starts, width, most))
 
     def make_due(self, destination: str, keys: Sequence[str], now: float) -> None:
         sql = f"{MAKE_DUE} AND key IN ({','.join('?' * len(keys))})"

@@ -13,6 +13,7 @@ from service.current import Dealpost
 from service.environment import read_settings
 from service.failpoints import failpoint
 from service.operator import language
+from service.store_kind import StoreKind
 from service.wiring import Wiring
 
 
@@ -31,6 +32,7 @@ def create_core(settings: Settings | None = None, store: Store | None = None) ->
         except ValueError as error:
             raise ConfigError([str(error)]) from None
         store.maintenance.migrate()
+        StoreKind(store).claim(settings)
     app = Flask(__name__, static_folder=None)
     app.extensions["dealpost"] = Dealpost(settings, store, Wiring(settings, store), ApiKeys(settings.api_keys))
     language.register(app, settings)

@@ -14,13 +14,14 @@ import pytest
 from cryptography.fernet import Fernet
 
 from sandbox import Sandbox, defaults
-from tests.support.processes import API_KEY, PYTHON, TRACEBACK, Process, Processes
+from tests.support.processes import API_KEY, PYTHON, TRACEBACK, Process, Processes, free_port, run
 from tests.support.waiting import eventually
 from tests.support.wire import Wire, wire
 from workshop.postgres import USER, Server
 
 pytestmark = pytest.mark.postgres
 
+KEYS = {"SECRET_KEY": "a-secret-of-the-test-41b6", "TOKEN_KEYS": Fernet.generate_key().decode()}
 KEY = {"Authorization": f"Bearer {API_KEY}"}
 STAGES = [defaults.STAGE_LESSON_1, defaults.STAGE_LESSON_2, defaults.STAGE_LESSON_3]
 TAKEN_OVER = 35.0
@@ -51,8 +52,7 @@ class House:
     ) -> None:
         self.sandbox, self.server = sandbox, server
         self.url = server.create("school")
-        keys = {"SECRET_KEY": "a-secret-of-the-test-41b6", "TOKEN_KEYS": Fernet.generate_key().decode()}
-        self.environ = {**environ, **keys, "DATABASE_URL": self.url, "ERP_FIELD_KEY": "field_1041"}
+        self.environ = {**environ, **KEYS, "DATABASE_URL": self.url, "ERP_FIELD_KEY": "field_1041"}
         self.webs = [started.web(self.environ, within=60.0) for _ in range(webs)]
         self.workers = {one.popen.pid: one for one in (started.worker(self.environ) for _ in range(workers))}
         self.events: list[str] = []
@@ -149,6 +149,47 @@ def test_workers_killed_the_server_started_anew_and_connections_cut(house: House
     alive = [process for pid, process in house.workers.items() if pid != killed]
     for process in (*house.webs, *alive):
         assert process.running and TRACEBACK not in process.output, process.output
+
+
+AT_THE_DOOR = ("intake-before-insert", "intake-before-commit", "intake-after-commit")
+
+
+def test_a_web_that_dies_at_the_door_loses_and_doubles_nothing(
+    server: Server, started: Processes, service_env: dict[str, str]
+) -> None:
+    url = server.create("door")
+    environ = {**service_env, **KEYS, "DATABASE_URL": url, "PORT": str(free_port())}
+
+    def send(web: Process, step: str) -> int:
+        body = {"name": "crm/create-deal", "id": step, "data": {"dealName": step}}
+        try:
+            return web.call("POST", "/api/events", body=body, headers=KEY)[0]
+        except OSError:
+            return 0
+
+    for step in AT_THE_DOOR:
+        web = started.web({**environ, "DEALPOST_FAILPOINT": step}, ready=False)
+        started.ready(web, "/healthz")
+        for turn in (1, 2):  # gunicorn starts another worker, which dies as well
+            assert send(web, step) == 0, "no answer may come from one that died"
+            web.says(rf"(?s)(failpoint {step}:.*){{{turn}}}")
+        web.kill()
+    web = started.web(environ)
+    assert [send(web, step) for step in AT_THE_DOOR] == [202, 202, 202]
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT data::json->>'dealName' FROM events JOIN deliveries ON event_id = events.id")
+        assert sorted(row[0] for row in rows) == sorted(AT_THE_DOOR)
+
+
+def test_a_migration_that_dies_is_done_by_the_next_one(server: Server, service_env: dict[str, str]) -> None:
+    environ = {**service_env, **KEYS, "DATABASE_URL": server.create("fresh")}
+
+    def command(*words: str, **more: str) -> int:
+        return run([PYTHON, "-m", "flask", "outbox", *words], {**environ, **more}).code
+
+    for _ in range(2):
+        assert command("migrate", DEALPOST_FAILPOINT="migration-before-commit") == 137
+    assert command("migrate") == 0 and command("verify") == 0
 
 
 @pytest.fixture

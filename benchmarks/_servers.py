@@ -49,13 +49,23 @@ def slow_disk(folder: Path) -> dict[str, str]:
 
 
 class Servers:
-    """Processes of gunicorn, ended together. environ: what they get beside what the machine needs."""
+    """Processes of gunicorn, ended together. environ: what they get beside what the machine needs. peers: the module
+    with the others' applications."""
 
-    def __init__(self, folder: Path, python: Path, environ: Mapping[str, str] | None = None) -> None:
-        self.folder, self.python = folder, python
+    def __init__(
+        self, folder: Path, python: Path, environ: Mapping[str, str] | None = None, peers: str = "_peers"
+    ) -> None:
+        self.folder, self.python, self.peers = folder, python, peers
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         self.environ = {**kept, **(environ or {})}
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._common = {
+            "DEALPOST_ENV_FILE": "/dev/null",
+            "ALLOW_EPHEMERAL": "1",
+            "DATABASE_URL": f"sqlite:///{folder}/dealpost.db",
+            "API_KEYS": f"platform:{KEY}",
+            "FOLDER": str(folder),
+        }
 
     def start(self, name: str, servers: int, workers: int, pinned: bool) -> list[int]:
         """So many servers with so many workers each, all on one store. -> their ports.
@@ -68,37 +78,45 @@ class Servers:
             cpus = sorted(os.sched_getaffinity(0))
             # A server of one worker is pinned as a whole: two of them would both take the first processor.
             cpu = {cpus[place % len(cpus)]} if pinned and workers == 1 else set(cpus)
-            environ = {**self.environ, **own, "PIN_WORKERS": "1" if pinned and workers > 1 else "0"}
-            with (self.folder / f"{name}-{port}.log").open("wb") as log:
-                process = subprocess.Popen(
-                    command,
-                    cwd=cwd,
-                    env=environ,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    preexec_fn=partial(os.sched_setaffinity, 0, cpu),
-                )
-            self.processes.append(process)
+            pins = {"PIN_WORKERS": "1" if pinned and workers > 1 else "0"}
+            self.run(f"{name}-{port}", command, cwd, {**own, **pins}, cpu)
             # The next one finds the tables made.
-            eventually(partial(_listens, port), 60)
+            try:
+                eventually(partial(_listens, port), 60)
+            except AssertionError as error:
+                said = (self.folder / f"{name}-{port}.log").read_text(errors="replace")
+                raise RuntimeError(f"{name} does not answer: {said[-2000:]}") from error
         return ports
 
+    def run(
+        self,
+        name: str,
+        command: list[str],
+        cwd: Path,
+        own: Mapping[str, str] | None = None,
+        cpus: set[int] | None = None,
+    ) -> None:
+        """Start one more process among them. cpus: that it may use."""
+        with (self.folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env={**self._common, **self.environ, **(own or {})},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=partial(os.sched_setaffinity, 0, cpus or os.sched_getaffinity(0)),
+            )
+        self.processes.append(process)
+
     def _dealpost(self, port: int, workers: int) -> tuple[list[str], Path, dict[str, str]]:
-        own = {
-            "DEALPOST_ENV_FILE": "/dev/null",
-            "ALLOW_EPHEMERAL": "1",
-            "DATABASE_URL": f"sqlite:///{self.folder}/dealpost.db",
-            "API_KEYS": f"platform:{KEY}",
-            "PORT": str(port),
-            "WEB_CONCURRENCY": str(workers),
-        }
+        own = {"PORT": str(port), "WEB_CONCURRENCY": str(workers)}
         return [sys.executable, "-m", "gunicorn", "wsgi:app"], FOLDER, own
 
     def _peer(self, name: str, port: int, workers: int) -> tuple[list[str], Path, dict[str, str]]:
-        command = [str(self.python), "-m", "gunicorn", f"_peers:{name}()", "--bind", f"127.0.0.1:{port}"]
+        command = [str(self.python), "-m", "gunicorn", f"{self.peers}:{name}()", "--bind", f"127.0.0.1:{port}"]
         command += ["--workers", str(workers), "--threads", "16", "--keep-alive", "95", "--no-control-socket"]
         command += ["--config", "_peers_gunicorn.py"]
-        return command, Path(__file__).parent, {"FOLDER": str(self.folder)}
+        return command, Path(__file__).parent, {}
 
     def stop(self) -> None:
         for process in self.processes:

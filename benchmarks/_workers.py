@@ -25,7 +25,7 @@ RPS, LIMIT = 6, 7
 class Workers:
     """The amoCRM side of a Dealpost whose worker processes are started and killed at will."""
 
-    def __init__(self, sandbox: Sandbox, folder: str) -> None:
+    def __init__(self, sandbox: Sandbox, folder: str, **settings: str) -> None:
         self.environ = {
             **{name: os.environ[name] for name in KEPT if name in os.environ},
             **sandbox.env,
@@ -35,6 +35,7 @@ class Workers:
             "DATABASE_URL": f"sqlite:///{folder}/bench.db",
             "AMOCRM_RPS": str(RPS),
             "LOG_FORMAT": "text",
+            **settings,
         }
         for erp in ("CRM_API_URL", "CRM_API_KEY", "CRM_API_USERNAME", "CRM_API_PASSWORD", "WEBHOOK_SECRET"):
             self.environ.pop(erp, None)

@@ -66,6 +66,7 @@ def running(
         "CRM_API_USERNAME": "bench",
         "CRM_API_PASSWORD": "bench-password-4711",
         "ERP_ENTITY_ID": "25",
+        "ERP_FIELD_KEY": "field_300",  # as docs/erp.md says: without it a note is committed before each insert
         "LOG_LEVEL": "WARNING",
     }
     servers = Servers(folder, python, settings, "_peers_working")

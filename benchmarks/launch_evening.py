@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 import time
+from typing import Any
 
 import requests
 
@@ -17,11 +18,26 @@ from benchmarks._workers import LIMIT, RPS, Workers
 from sandbox import Sandbox, defaults
 
 FIRST, NEXT = 0.05, 0.03
+AT_ONCE = 250
+"""Contacts or deals that amoCRM gives, and changes that it takes, in one request."""
+
+ODD: dict[str, dict[str, Any]] = {
+    "bulk_slow": {"seconds": 20.0},
+    "unauthorized": {"count": 2, "fraction": 0.1},
+    "deal_204": {"count": 8},
+    "deal_404": {"count": 8},
+    "deal_forbidden": {"count": 2, "fraction": 0.1},
+}
+"""Presets of the sandbox that each lesson begins with."""
 """The marks: amoCRM requests per event for students unknown so far, and for the same students' next lesson."""
 
 
-def round_of(workers: Workers, sandbox: Sandbox, emails: list[str], lesson: int, kill: bool) -> tuple[int, float]:
+def round_of(
+    workers: Workers, sandbox: Sandbox, emails: list[str], lesson: int, kill: bool, odd: bool
+) -> tuple[int, float]:
     """-> amoCRM requests and seconds from the first event to the last delivery."""
+    for preset, options in ODD.items() if odd else ():
+        sandbox.faults.preset(preset, **options)
     before = sandbox.log.count(part="amocrm")
     done = workers.delivered()
     start = time.monotonic()
@@ -59,18 +75,20 @@ def main() -> int:
     parser.add_argument("--students", type=int, default=10_000)
     parser.add_argument("--contacts", type=int, default=100_000)
     parser.add_argument("--sample", type=int, default=50, help="events of the three-requests way")
+    parser.add_argument("--odd", action="store_true", help="with odd answers of amoCRM mixed in")
+    parser.add_argument("--batch", type=int, default=50, help="AMOCRM_BATCH, 250 at most")
     asked = parser.parse_args()
     count = asked.students
     emails = [f"learner-{number}@example.com" for number in range(1, count + 1)]
     with tempfile.TemporaryDirectory() as folder, Sandbox(limit_rps=LIMIT) as sandbox:
         sandbox.seed(contacts=asked.contacts - count, students=count)
-        workers = Workers(sandbox, folder)
+        workers = Workers(sandbox, folder, AMOCRM_BATCH=str(asked.batch))
         try:
             workers.start()
             time.sleep(3)  # the first one has the lane, and is the one that is killed
             workers.start()
-            first, first_seconds = round_of(workers, sandbox, emails, 1, kill=True)
-            following, next_seconds = round_of(workers, sandbox, emails, 2, kill=False)
+            first, first_seconds = round_of(workers, sandbox, emails, 1, kill=True, odd=asked.odd)
+            following, next_seconds = round_of(workers, sandbox, emails, 2, kill=False, odd=asked.odd)
         finally:
             workers.stop()
         most = sandbox.log.max_in_window(1.0, part="amocrm")
@@ -81,7 +99,10 @@ def main() -> int:
     print(
         f"{asked.contacts:,} contacts, {count:,} of them students with open deals; {LIMIT} requests a second allowed,"
     )
-    print(f"AMOCRM_RPS={RPS}, two workers, the one that was sending killed after a third of lesson 1.\n")
+    print(
+        f"AMOCRM_RPS={RPS}, AMOCRM_BATCH={asked.batch}, two workers, the one that was sending killed after a third of"
+    )
+    print(f"lesson 1{', with odd answers mixed in: ' + ', '.join(ODD) if asked.odd else ''}.\n")
     print("| | amoCRM requests | per event | the mark | of the usual way | seconds |\n|---|---|---|---|---|---|")
     for name, used, mark, seconds in (
         ("lesson 1, students unknown so far", first, FIRST, first_seconds),
@@ -89,6 +110,9 @@ def main() -> int:
     ):
         part = used / count
         print(f"| {name} | {used} | {part:.4f} | {mark} | 1/{usual / part:.0f} | {seconds:.0f} |")
+    print(
+        f"| what the API allows: contacts and deals read, deals written, {AT_ONCE} at a time | | {3 / AT_ONCE} | | | |"
+    )
     sample = f"| the usual way, {asked.sample} events | {usual * asked.sample:.0f} | {usual:.1f} | | 1 | "
     print(sample + f"{count * usual / RPS:,.0f} for all {count:,} |")
     print(f"\nMost requests in any one second: {most} of {LIMIT}. Answered with 429: {refused}.")

@@ -18,10 +18,11 @@ from outbox.message import StoreUnavailable
 from outbox.sql.database import PATIENCE
 from outbox.sql.figures import speeds
 from outbox.sqlite.filelock import FileLock
-from outbox.sqlite.files import Files
+from outbox.sqlite.files import LOG, Files
+from outbox.sqlite.watch import Watch
 
-DATA_POLL = 0.025
-"""Seconds between two looks whether another process has committed."""
+WAIT_AT_ONCE = 0.5
+"""Seconds after which one who waits looks around, also if nobody rings."""
 
 LOG_CEILING = 16 * 1024 * 1024
 """Bytes of the log beyond which whoever commits moves it into the database, so that it needs no worker for that."""
@@ -131,6 +132,7 @@ class SqliteDatabase:
         self._closed = False
         self._log_at = 0.0
         self.files = Files(self.path)
+        self.watch = Watch(self.path + LOG, self._data_version, self.ring)
 
     def _own(self) -> None:
         if self._pid != os.getpid():
@@ -224,6 +226,7 @@ class SqliteDatabase:
         """For good, in this process. The last process that closes leaves one file with everything in it."""
         self._own()
         self._closed = True
+        self.watch.close()
         with self._guard:
             opened = [db for _, db in self._opened]
             self._opened.clear()
@@ -350,9 +353,10 @@ class SqliteDatabase:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
+            self.watch.go_on()
             with self._bell:
                 if self._rings == rings:
-                    self._bell.wait(min(left, DATA_POLL))
+                    self._bell.wait(min(left, WAIT_AT_ONCE))
 
     def _data_version(self) -> int:
         """A number that changes with each commit of any other connection; -1 while the file cannot be read."""

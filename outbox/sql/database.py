@@ -55,7 +55,8 @@ class Transaction(Reader, Protocol):
         """Once this is committed, lanes that wait look again. Nothing to do where they see each commit."""
 
     def index(self, name: str) -> str:
-        """To stand behind a table: take this index, whatever the statistics say. Empty where that cannot be said."""
+        """To stand behind a table: take this index, whatever the statistics say; without a name none but that of the
+        rows' own numbers. Empty where that cannot be said."""
 
     def for_update(self, table: str) -> str:
         """To stand behind a question: nobody changes these rows before this transaction is over. Empty where only one

@@ -12,7 +12,7 @@ from outbox.message import State
 from outbox.queries import Bar, CauseGroup, Filter, SourceTally, Tally
 from outbox.sql import filters
 from outbox.sql.database import Database, Row, Transaction
-from outbox.sql.rows import by_ids, earlier
+from outbox.sql.rows import by_ids, earlier, together
 
 SAMPLE = 2000
 """From how many of the newest deliveries a percentile is taken."""
@@ -157,29 +157,28 @@ def destinations(db: Transaction) -> list[str]:
 
 
 def tally(db: Transaction, destination: str, there: Sequence[tuple[str, str, str, int]], now: float) -> Tally:
-    states, waiting = dict.fromkeys(State, 0), ["SELECT NULL AS at"]
-    params: list[object] = []
+    states, waiting = dict.fromkeys(State, 0), list[tuple[str, list[object]]]()
     for name, event_name, state, n in there:
         if name == destination:
             states[State(state)] += n
             if state == State.PENDING:
-                waiting.append(
-                    f"SELECT min(created_at) FROM deliveries {db.index('deliveries_list')} "
+                first = (
+                    f"SELECT min(created_at) AS at FROM deliveries {db.index('deliveries_list')} "
                     "WHERE destination = ? AND event_name = ? AND state = ?"
                 )
-                params += [destination, event_name, state]
+                waiting.append((first, [destination, event_name, state]))
+    oldest = min((row["at"] for row in together(db, waiting) if row["at"] is not None), default=None)
     hour, day = now - HOUR, now - DAY
     sql = (
-        f"SELECT (SELECT min(at) FROM ({' UNION ALL '.join(waiting)}) AS waiting) AS oldest, "
-        f"(SELECT min(due_at) FROM deliveries {db.index('deliveries_due')} "
+        f"SELECT (SELECT min(due_at) FROM deliveries {db.index('deliveries_due')} "
         "WHERE destination = ? AND state = 'pending') AS due, "
         f"(SELECT count(*) {ended_rows(db)}) AS hour, (SELECT count(*) {ended_rows(db)}) AS day"
     )
     span = (destination, State.DELIVERED.value)
-    (row,) = db.rows(sql, (*params, destination, *span, hour, math.inf, *span, day, math.inf))
+    (row,) = db.rows(sql, (destination, *span, hour, math.inf, *span, day, math.inf))
     since = hour if row["hour"] >= ENOUGH else day
     ((usual, slow),) = db.speeds([destination], [since], math.inf, SAMPLE) if row["day"] else ((None, None),)
-    return Tally(states, row["oldest"], row["due"], row["hour"], row["day"], usual, slow, since)
+    return Tally(states, oldest, row["due"], row["hour"], row["day"], usual, slow, since)
 
 
 def counts_ended(

@@ -9,7 +9,7 @@ from typing import Any
 from outbox.message import State
 from outbox.queries import Filter
 from outbox.sql.database import Transaction
-from outbox.sql.rows import marks
+from outbox.sql.rows import marks, together
 from outbox.whole_numbers import whole_number
 
 PREFIX = 3
@@ -42,12 +42,11 @@ def matching(
         sign = ">" if oldest_first else "<"
         rest += f" AND d.created_at {sign}= ? AND (d.created_at, d.id) {sign} (?, ?)"
         rest_params += [row["created_at"], row["created_at"], after]
-    parts, values = [], list[Any]()
+    parts = []
     for source, params in sources(db, where):
         sql = f"SELECT d.created_at, d.id FROM {source}{rest} ORDER BY d.created_at {order}, d.id {order}{end}"
-        parts.append(f"SELECT created_at, id FROM ({sql}) AS part")
-        values += [*params, *rest_params]
-    rows = db.rows(" UNION ALL ".join(parts), values) if parts else ()
+        parts.append((f"SELECT created_at, id FROM ({sql}) AS part", [*params, *rest_params]))
+    rows = together(db, parts)
     found = [(row["created_at"], row["id"]) for row in rows]
     found.sort(reverse=not oldest_first)
     return [delivery_id for _, delivery_id in found[:limit]]
@@ -64,15 +63,18 @@ def by_state(db: Transaction, where: Filter) -> dict[State, int]:
         for _, _, state, n in groups(db, where):
             counts[State(state)] += n
         return counts
-    if replace(where, states=(), destination="", event_name="") == Filter(max_id=where.max_id):
-        added = db.value("SELECT max(id) FROM deliveries") - where.max_id
+    alone = replace(where, states=(), destination="", event_name="")
+    if where.max_id is not None and alone == Filter(max_id=where.max_id):
+        added = (db.value("SELECT max(id) FROM deliveries") or 0) - where.max_id
         if added < sum(group[3] for group in groups(db, where)):
             return shown(db, where)
-    parts, values = [], list[Any]()
-    for source, params in sources(db, where):
-        parts.append(f"SELECT d.state, count(*) AS n FROM {source}{rest} GROUP BY d.state")
-        values += [*params, *rest_params]
-    for row in db.rows(" UNION ALL ".join(parts), values) if parts else ():
+    if where.since is not None and alone == Filter(since=where.since):
+        return lately(db, where, where.since)
+    parts = [
+        (f"SELECT d.state, count(*) AS n FROM {source}{rest} GROUP BY d.state", [*params, *rest_params])
+        for source, params in sources(db, where)
+    ]
+    for row in together(db, parts):
         counts[State(row["state"])] += row["n"]
     return counts
 
@@ -85,6 +87,32 @@ def shown(db: Transaction, where: Filter) -> dict[State, int]:
     sql = f"SELECT d.state, count(*) AS n FROM deliveries d WHERE d.id > ?{columns(where)[0]} GROUP BY d.state"
     for row in db.rows(sql, (where.max_id, *columns(where)[1])):
         counts[State(row["state"])] -= row["n"]
+    return counts
+
+
+def lately(db: Transaction, where: Filter, since: float) -> dict[State, int]:
+    """What came since then: counted itself, or as all that there is without what came before, whichever is the
+    shorter way in each group."""
+    there = groups(db, where)
+    of_group = f"FROM deliveries d {db.index('deliveries_list')} WHERE destination = ? AND event_name = ? AND state = ?"
+    edges = f"(SELECT min(created_at) {of_group}) AS first, (SELECT max(created_at) {of_group}) AS last"
+    parts: list[tuple[str, list[Any]]]
+    parts = [(f"SELECT {place} AS place, {edges}", [*group[:3], *group[:3]]) for place, group in enumerate(there)]
+    wide = {
+        row["place"]: row["first"] is not None and since < (row["first"] + row["last"]) / 2
+        for row in together(db, parts)
+    }
+    parts = [
+        (
+            f"SELECT {place} AS place, count(*) AS n {of_group} AND created_at {'<' if wide[place] else '>='} ?",
+            [destination, event_name, state, since],
+        )
+        for place, (destination, event_name, state, _) in enumerate(there)
+    ]
+    counts = dict.fromkeys(State, 0)
+    for row in together(db, parts):
+        _, _, state, n = there[row["place"]]
+        counts[State(state)] += n - row["n"] if wide[row["place"]] else row["n"]
     return counts
 
 
@@ -158,7 +186,8 @@ def by_ids(db: Transaction, where: Filter) -> Where:
         conditions.append(f"d.id IN ({marks(list(where.ids))})")
         params += where.ids
     sql, more = columns(where)
-    return f"deliveries d WHERE {' AND '.join(conditions)}{sql}", params + more
+    # By their numbers: an index of states would be walked from end to end.
+    return f"deliveries d {db.index('')} WHERE {' AND '.join(conditions)}{sql}", params + more
 
 
 def columns(where: Filter) -> Where:

@@ -87,7 +87,7 @@ class Connection:
         """Nothing to do: whoever waits sees each commit."""
 
     def index(self, name: str) -> str:
-        return f"INDEXED BY {name}"
+        return f"INDEXED BY {name}" if name else "NOT INDEXED"
 
     def for_update(self, table: str) -> str:
         return ""

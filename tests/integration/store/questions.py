@@ -31,6 +31,9 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "a search by number": lambda store: store.reading.find(Filter(search="77"), 50),
     "a count": lambda store: store.reading.count(Filter(states=(State.DEAD,))),
     "a count of what was shown": lambda store: store.reading.count(Filter(states=(State.DEAD,), max_id=3)),
+    "a count of one's waiting ones": lambda store: store.reading.count(
+        Filter(states=(State.PENDING,), destination="amocrm", email="ann@x")
+    ),
     "the tabs": lambda store: store.reading.count_states(Filter(destination="amocrm", since=5.0)),
     "the tabs of a search": lambda store: store.reading.count_states(Filter(search="ann@x")),
     "the tallies": lambda store: store.reading.tallies(),

@@ -1,5 +1,7 @@
 """What the page, the API and the commands ask."""
 
+from collections import Counter
+
 import pytest
 
 from outbox.message import State
@@ -237,3 +239,26 @@ def test_an_e_mail_finds_the_records_of_the_student_s_deal_too(store: Store) -> 
     for text in ("ann.lee@x", "ann.", "lee@"):
         found = {row.event_id for row in store.reading.find(Filter(search=text), 10).rows}
         assert found == {lesson.id, record.id} and other.id not in found
+
+
+def test_more_kinds_of_events_than_one_question_can_name_are_listed_and_counted(store: Store, clock: Clock) -> None:
+    for start in range(0, 600, 100):
+        store.intake.accept([event(None, key=None, name=f"kind {start + n}", at=clock.now) for n in range(100)])
+    assert len(store.reading.find(Filter(), 700).rows) == 600
+    for where in (Filter(), Filter(since=clock.now - 1), Filter(until=clock.now + 1), Filter(max_id=10**9)):
+        assert store.reading.count(where) == 600
+    assert store.reading.tallies()["amocrm"].states[State.PENDING] == 600
+
+
+@pytest.mark.parametrize("minutes", [0.5, 3.5, 8.5])
+def test_counts_since_a_time_and_up_to_a_row_are_those_of_the_list(store: Store, clock: Clock, minutes: float) -> None:
+    start = clock.now
+    for n in range(10):
+        (receipt,) = store.intake.accept([event(f"s{n}@x", at=clock.now)])
+        state = (State.DEAD, State.DELIVERED, State.SKIPPED)[n % 3]
+        finish(store, state, only(store, receipt.id).id, reason="refused: no" if state == State.DEAD else "")
+        clock.forward(60)
+    middle = store.reading.find(Filter(since=start + minutes * 60), 20, oldest_first=True).rows[0].id
+    for where in (Filter(since=start + minutes * 60), Filter(max_id=middle), Filter(destination="erp", max_id=middle)):
+        listed = Counter(row.state for row in store.reading.find(where, 20).rows)
+        assert +Counter(store.reading.count_states(where)) == listed

@@ -35,6 +35,9 @@ class KeyValues(Protocol):
 
     def delete(self, namespace: str, keys: Sequence[str]) -> None: ...
 
+    def delete_old(self, namespace: str, before: float) -> int:
+        """Delete what was written the last time before then (seconds since the epoch). -> how many."""
+
     def drop(self, namespace: str, key: str, version: int) -> bool:
         """Delete this entry if that is still its version. False: somebody else was first, nothing was deleted."""
         ...

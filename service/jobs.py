@@ -220,6 +220,7 @@ class Jobs:
             count += part
         self._heartbeat.tidy()
         self._dealpost.wiring.deals.tidy()
+        self._dealpost.wiring.records.tidy()
         self._dealpost.wiring.stage_changes.changes.sweep()
         self._dealpost.wiring.stage_changes.absences.sweep()
         ConsentLinks(store.key_values, store.now).tidy()

@@ -81,6 +81,10 @@ class KeyValues:
             for part in chunks(list(keys)):
                 db.execute(f"DELETE FROM key_values WHERE namespace = ? AND key IN ({marks(part)})", (namespace, *part))
 
+    def delete_old(self, namespace: str, before: float) -> int:
+        with self.database.write() as db:
+            return db.execute("DELETE FROM key_values WHERE namespace = ? AND updated_at < ?", (namespace, before))
+
     def drop(self, namespace: str, key: str, version: int) -> bool:
         with self.database.write() as db:
             sql = "DELETE FROM key_values WHERE namespace = ? AND key = ? AND version = ?"

@@ -79,9 +79,7 @@ class OwnChanges:
 
     def tidy(self, older_than: float) -> int:
         """Forget deals that we have not moved since then (seconds since the epoch). -> how many."""
-        old = [key for key, entry in self._key_values.items(NAMESPACE).items() if entry.updated_at < older_than]
-        self._key_values.delete(NAMESPACE, old)
-        return len(old)
+        return self._key_values.delete_old(NAMESPACE, older_than)
 
     @staticmethod
     def _read(entry: Any) -> list[OwnChange]:

@@ -89,10 +89,7 @@ class Changes:
 
     def sweep(self) -> int:
         """Forget the deals that nothing was heard of for as long as an observation is kept. -> how many."""
-        old = self._now() - KEPT_SECONDS
-        keys = [key for key, entry in self._key_values.items(NAMESPACE).items() if entry.updated_at < old]
-        self._key_values.delete(NAMESPACE, keys)
-        return len(keys)
+        return self._key_values.delete_old(NAMESPACE, self._now() - KEPT_SECONDS)
 
 
 def _pruned(observations: list[Observation], now: float) -> list[Observation]:

@@ -102,9 +102,7 @@ class Directory:
 
     def tidy(self, older_than: float) -> int:
         """Forget entries that nobody has touched since then (seconds since the epoch). -> how many."""
-        old = [key for key, entry in self._key_values.items(NAMESPACE).items() if entry.updated_at < older_than]
-        self._key_values.delete(NAMESPACE, old)
-        return len(old)
+        return self._key_values.delete_old(NAMESPACE, older_than)
 
     def _remembered(self, emails: Sequence[str]) -> tuple[dict[str, Person], list[str], list[str]]:
         """(those that are believed as they are, e-mails of old entries, unknown e-mails)."""

@@ -70,10 +70,7 @@ class Absences:
 
     def sweep(self) -> int:
         """Forget the deals that nothing was heard of for two weeks. -> how many."""
-        old = self._now() - KEPT
-        keys = [key for key, entry in self._key_values.items(NAMESPACE).items() if entry.updated_at < old]
-        self._key_values.delete(NAMESPACE, keys)
-        return len(keys)
+        return self._key_values.delete_old(NAMESPACE, self._now() - KEPT)
 
     def _read(self, lead_id: int) -> dict[str, Any]:
         entry = self._key_values.get(NAMESPACE, str(lead_id))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from outbox.outcome import DeliveryContext
     from outbox.shared import KeyValues
 
+FORGOTTEN = 90 * 24 * 3600.0
 MADE = "records"
 """In the memory: deal id -> {"reference", "entity_id", "event_id", "at"} of the deal's latest record."""
 
@@ -71,6 +72,11 @@ class Records:
 
     def missing(self) -> tuple[str, ...]:
         return self._erp.missing()
+
+    def tidy(self) -> int:
+        """Forget the records of deals that none was made of for long; where ERP_ON_REPEAT asks for them none is. -> how
+        many. For a daily job."""
+        return self._key_values.delete_old(MADE, self._now() - FORGOTTEN) if self._on_repeat == "insert" else 0
 
     def deliver(self, batch: Sequence[Delivery], context: DeliveryContext) -> Mapping[int, Outcome]:
         """Outcomes by delivery id. Rows without one were not begun: the time was over, or one before them failed."""

@@ -44,6 +44,16 @@ def test_memory_drops_an_entry_only_in_the_version_that_was_read(store: Store) -
     assert store.key_values.get("pause", "erp") is None
 
 
+def test_memory_forgets_what_was_written_long_ago(store: Store, clock: Clock) -> None:
+    store.key_values.put_many("directory", {"ann": 1, "bob": 1})
+    store.key_values.put("tokens", "pair", 1)
+    clock.forward(10)
+    store.key_values.put("directory", "bob", 2)
+    assert store.key_values.delete_old("directory", clock.now) == 1
+    assert list(store.key_values.items("directory")) == ["bob"]
+    assert list(store.key_values.items("tokens")) == ["pair"]
+
+
 def test_memory_refuses_what_is_no_json(store: Store) -> None:
     with pytest.raises(ValueError):
         store.key_values.put("x", "y", {"name": "\ud800"})

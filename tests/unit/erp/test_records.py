@@ -496,6 +496,17 @@ def test_a_record_that_was_deleted_in_the_ERP_is_made_again() -> None:
     assert isinstance(outcome, Delivered) and outcome.reference == "2"
 
 
+@pytest.mark.parametrize(("on_repeat", "forgotten"), [("insert", 1), ("skip", 0), ("update", 0)])
+def test_the_record_of_a_deal_is_forgotten_after_months_unless_a_repeat_asks_for_it(
+    on_repeat: str, forgotten: int
+) -> None:
+    house = House(on_repeat=on_repeat)
+    house.deliver(change(1, at=T))
+    assert house.records.tidy() == 0
+    house.clock.now += 91 * 86400.0
+    assert house.records.tidy() == forgotten
+
+
 def test_with_skip_the_event_that_made_the_record_stays_delivered() -> None:
     house = House(on_repeat="skip")
     house.deliver(change(1, at=T))

@@ -78,8 +78,7 @@ class Recovery:
         self._open = {n: one for n, one in found.items() if n not in self._made and one.at > now - KEPT}
         if not 0 <= now - self._swept_at < DAY:
             self._swept_at = now
-            old = [name for name, one in self._key_values.items(MADE).items() if one.updated_at < now - KEPT]
-            self._key_values.delete(MADE, old)
+            self._key_values.delete_old(MADE, now - KEPT)
 
     def made(self, delivery_id: int) -> Mapping[str, Any] | None:
         """What an earlier attempt of this delivery made: {"reference", "entity"}."""

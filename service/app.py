@@ -14,6 +14,8 @@ from flask.globals import request_ctx
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.datastructures import Authorization
 
+from outbox.message import State
+from outbox.queries import Filter
 from outbox.store import Store
 from service import commands, heartbeat, logs, problem_json, proxies
 from service.authentication import ApiKeys
@@ -39,6 +41,7 @@ DRESS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
 """Of every answer: there may be people in it, also in what is no page."""
 
 BEGAN = "dealpost.began"
+UNREADABLE = Filter(states=(State.DEAD,), cause="unreadable_hook")
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -79,7 +82,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         webhook_secrets=settings.webhook_secrets,
         subdomain=settings.amocrm.subdomain,
         creations=settings.amocrm.counts_creations,
-        unreadable=Ration(),
+        unreadable=Ration(lambda: store.reading.count(UNREADABLE)),
         not_kept=lambda: _not_kept(wiring),
     )
     problem_json.register(app, _noted(wiring, keys), connect.shown)
@@ -108,7 +111,7 @@ def _nothing(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 
 def _not_kept(wiring: Wiring) -> None:
-    words = "The hook cannot be read, and as many such as are kept in an hour were kept: it was only counted."
+    words = "The hook cannot be read, and as many such as are kept were kept already: it was only counted."
     wiring.refusals.note("webhook", 429, "", words)
     wiring.counters.add(REFUSED, "webhook", "429")
 

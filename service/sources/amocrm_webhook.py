@@ -56,10 +56,10 @@ def _take(secret: str) -> Response:
         now=now,
         creations=context.creations,
     )
-    if any(event.raw is not None for event in events) and not context.unreadable.take(now):
-        events = [event for event in events if event.raw is None]
-        context.not_kept()
     try:
+        if any(event.raw is not None for event in events) and not context.unreadable.take(now):
+            events = [event for event in events if event.raw is None]
+            context.not_kept()
         if events:
             context.accept(events, TIMEOUT)
     except StoreUnavailable:

@@ -8,6 +8,7 @@ import pytest
 
 from outbox.queries import Filter
 from outbox.sql.figures import NAMES as NAMES_TOLD
+from service.app import UNREADABLE
 from service.operator.pages.panels import SOURCES
 from service.operator.people import Throttle, network
 from service.sources.context import EXTENSION, SourceContext
@@ -114,6 +115,26 @@ def test_hooks_that_cannot_be_read_are_kept_up_to_a_number_and_counted_beyond(we
     wiring = extensions["dealpost"].wiring
     wiring.figures.flush()
     assert [(run.way, run.count) for run in wiring.refusals.all()] == [("webhook", 7)]
+
+
+def test_hooks_that_cannot_be_read_never_fill_the_disk_however_many_hours_they_come(web: Any, store: Any) -> None:
+    extensions = web.application.extensions
+    context: SourceContext = extensions[EXTENSION]
+    clock = [1_800_000_000.0]
+
+    def sends(count: int) -> int:
+        """-> how many are kept then. An hour has gone by, as for a process that has just started."""
+        clock[0] += 3600.0
+        ration = Ration(lambda: store.reading.count(UNREADABLE), in_all=4)
+        extensions[EXTENSION] = replace(context, now=lambda: clock[0], unreadable=ration)
+        for number in range(count):
+            body = f"nonsense{clock[0]}-{number}"
+            assert web.post("/webhooks/amocrm/hook-secret-1", data=body, content_type="text/plain").status_code == 200
+        return int(store.reading.count(UNREADABLE))
+
+    assert [sends(3), sends(3), sends(3)] == [3, 4, 4]
+    store.operations.discard(UNREADABLE, "operator")
+    assert sends(1) == 1
 
 
 def test_an_hour_later_they_are_kept_again_also_when_the_clock_was_set_back() -> None:

@@ -18,7 +18,7 @@ from service.amocrm.errors import classify
 from service.app import _finish
 from service.heartbeat import FORGOTTEN, Heartbeat
 from service.job_results import JobResult, JobResults
-from service.jobs import JOBS, Jobs
+from service.jobs import DAY, JOBS, LEAP, Jobs
 from service.logs import AccessLog, Veil, configure, mask_emails
 from service.operator import consent_links, language
 from service.operator.consent_links import ConsentLinks
@@ -289,6 +289,23 @@ def test_each_job_runs_where_nothing_is_set_up(jobs, store, job):
     kept = store.key_values.get("jobs", job.name).value
     assert set(kept) == {"last_at", "outcome", "detail", "params", "every", "next_at", "shown"}
     assert kept["outcome"] in ("done", "")
+
+
+def test_after_a_leap_of_the_clock_nothing_is_cleared_away_for_a_day(jobs, store, monkeypatch):
+    asked = []
+    monkeypatch.setattr(store.maintenance, "prune", lambda before: asked.append(before) or 0)
+    jobs.run("prune")
+    assert len(asked) == 1
+    last = JobResults(store.key_values).get("prune")
+    assert last is not None
+    # The clock was set forward, by mistake or not: all seems old.
+    JobResults(store.key_values).put(dataclasses.replace(last, last_at=store.now() - LEAP - 60.0))
+    jobs.run("prune")
+    assert len(asked) == 1
+    kept = JobResults(store.key_values).get("prune")
+    JobResults(store.key_values).put(dataclasses.replace(kept, last_at=store.now() - DAY))
+    jobs.run("prune")
+    assert len(asked) == 2
 
 
 def outcome_of(jobs, store, monkeypatch, error):

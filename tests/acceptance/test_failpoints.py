@@ -154,7 +154,8 @@ def test_the_worker_dies_and_dies_again(broken: Broken, step: str) -> None:
         assert broken.dies(step), broken.house.log(WORKER)[-3000:]
     again = broken.dies(step)
     # Nothing has left yet, so that the next one surely comes there too; from the others it may be elsewhere.
-    assert again or not step.endswith(("after-claim", "before-begin", "before-request")), broken.house.log(WORKER)[-3000:]
+    sure = step.endswith(("after-claim", "before-begin", "before-request"))
+    assert again or not sure, broken.house.log(WORKER)[-3000:]
     broken.comes_to_rest()
 
 

@@ -130,3 +130,30 @@ def test_a_store_that_is_locked_or_broken_is_not_ready(run_web: Callable[..., Pr
     other.close()
     assert send(web, 2) == 202
     assert re.search("The store takes no events", web.output)
+
+
+def test_a_store_that_is_malformed_takes_nothing_until_somebody_mends_it(
+    run_web: Callable[..., Process], tmp_path: pathlib.Path
+) -> None:
+    file, web = tmp_path / "dealpost-sandbox.db", run_web(LOCALE="en")
+    assert send(web, 0) == 202
+    other = sqlite3.connect(file, isolation_level=None)
+    # What the web has read of it counts no more, and the log is empty: whatever it does next, it reads the file.
+    other.execute("INSERT INTO key_values VALUES ('test', 'test', '1', 1, 0)")
+    eventually(lambda: other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+    good = file.read_bytes()
+    with file.open("r+b") as broken:
+        broken.seek(4096)
+        broken.write(b"\xff" * (len(good) - 4096))
+    eventually(lambda: web.call("GET", "/readyz")[0] == 503)
+    assert send(web, 1) == 503
+    assert web.call("GET", "/healthz")[0] == 200
+    status, page = web.call("GET", "/outbox", headers=SIGN_IN)
+    assert status == 503 and "The store cannot be read." in page
+    with file.open("r+b") as mended:
+        mended.write(good)
+    eventually(lambda: web.call("GET", "/readyz")[0] == 200)
+    assert send(web, 2) == 202
+    assert web.call("GET", "/outbox", headers=SIGN_IN)[0] == 200
+    other.close()
+    assert web.stop() == 0

@@ -205,6 +205,12 @@ class SqliteDatabase:
         return db
 
     def _create(self) -> None:
+        if os.path.exists(self.path + LOG) and not os.path.exists(self.path):
+            # An empty store beside it would take over the log of the one that was moved away.
+            raise StoreUnavailable(
+                f"{self.path} is not there, though its log is. Put the file back, or move {self.path}{LOG} away, too, "
+                "to begin with an empty store"
+            )
         try:
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
             # SQLite would make it readable for all; -wal and -shm take over the rights of the file. Never open a file

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import sqlite3
 from contextlib import closing
 from typing import Any
@@ -201,3 +202,23 @@ def test_a_process_that_ends_leaves_the_log_of_the_store_that_replaced_its_own(
     assert send(second, 2)[0] == 202
     assert second.stop() == 0
     assert students(store) == {"student-1@example.com", "student-2@example.com"}
+
+
+def test_a_web_worker_that_starts_while_the_store_is_away_takes_nothing_for_a_new_one(
+    run_web: Any, store: pathlib.Path
+) -> None:
+    web = run_web(WEB_CONCURRENCY="2")
+    assert send(web, 0)[0] == 202
+    os.rename(store, f"{store}-away")
+    master = web.popen.pid
+    child = pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()[0]
+    os.kill(int(child), signal.SIGKILL)
+    # It ends, so that whoever keeps it running starts it again, and says why.
+    assert web.popen.wait(20) == 3
+    web.says("is not there, though its log is")
+    assert not store.exists()
+    os.rename(f"{store}-away", store)
+    web = run_web()
+    assert send(web, 1)[0] == 202
+    assert web.stop() == 0
+    assert students(store) == expected(2)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from outbox.message import Known
+from outbox.sql import people
 from outbox.sql.maintenance import Maintenance
 from outbox.store import Store
 
 NOW = 1_800_000_000.0
 MOMENT = 86_400.0 * 30
+STUDENTS = 50_000
 
 # Lessons of students, changes of their deals, and records that name nobody. The newest ones wait, a few are dead, some
 # were skipped; all others were delivered within seconds, as their only attempt tells.
-NUMBERS = """WITH RECURSIVE numbers (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < ?), parts AS (
-    SELECT i, i % 10 AS kind, (i * CAST(7919 AS bigint)) % 50000 AS student, (i * 37) % 100 AS took,
+NUMBERS = f"""WITH RECURSIVE numbers (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < ?), parts AS (
+    SELECT i, i % 10 AS kind, (i * CAST(7919 AS bigint)) % {STUDENTS} AS student, (i * 37) % 100 AS took,
         CAST(? AS double precision) + CAST(? AS double precision) * i / ? AS at FROM numbers)"""
 EVENTS = f"""INSERT INTO events (id, name, data, source, sender, received_at, email, lead_id) {NUMBERS}
     SELECT 'event-' || i,
@@ -40,6 +43,12 @@ ATTEMPTS = """INSERT INTO attempts (delivery_id, at, finished_at, outcome, statu
     SELECT id, changed_at - 0.2, changed_at, state, 200, cause FROM deliveries WHERE state <> 'pending' ORDER BY id"""
 
 
+def known(number: int) -> Known:
+    """Every student has a name and a telephone."""
+    phone = f"+7 (900) {number // 10_000:03}-{number // 100 % 100:02}-{number % 100:02}"
+    return Known(f"Svetlana {number}", (phone,), (f"student{number}@example.com",))
+
+
 def fill(store: Store, count: int) -> None:
     """Deliveries with the numbers 1 to `count`, a hundredth of which waits, in an empty store."""
     assert isinstance(store.maintenance, Maintenance)
@@ -47,4 +56,6 @@ def fill(store: Store, count: int) -> None:
         db.execute(EVENTS, (count, NOW - MOMENT, MOMENT, count))
         db.execute(DELIVERIES, (count - min(10_000, count // 100),))
         db.execute(ATTEMPTS)
+        for first in range(0, STUDENTS, 1000):
+            people.learn(db, [known(number) for number in range(first, first + 1000)])
     store.maintenance.checkpoint()

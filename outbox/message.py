@@ -90,6 +90,18 @@ class NewDelivery:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What somebody told of a person: of the students with these e-mails, and of these deals. phones: as they are
+    written there. is_title: the name is a deal's own; one of a person is better."""
+
+    name: str = ""
+    phones: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    lead_ids: tuple[int, ...] = ()
+    is_title: bool = False
+
+
+@dataclass(frozen=True)
 class NewEvent:
     """An event, checked and ready to be stored. Times are seconds since the epoch, UTC."""
 
@@ -105,6 +117,7 @@ class NewEvent:
     email: str | None = None  # trimmed and casefolded; what the page searches and `forget` erases
     lead_id: int | None = None
     raw: str | None = None  # the body as it came, where it could not be read
+    known: tuple[Known, ...] = ()  # what it tells of people, by the way
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,7 @@ class Delivery:
     facts: what destinations learnt (amocrm: lead_id, contact_name, pipeline_id, from_status, to_status, names;
         erp: entity_id, record name, amount; note: words for a person about a delivery that went through): for the
         page and for the next attempt.
+    person, phones: what is known by now of whom it is about, from whichever delivery.
     """
 
     id: int
@@ -181,6 +195,7 @@ class Delivery:
     person: str | None = None
     interrupted: bool = False
     facts: Mapping[str, Json] = field(default_factory=dict)
+    phones: str = ""
 
 
 @dataclass(frozen=True)

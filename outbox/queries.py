@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from outbox.message import Delivery, Json, State
 
 
 @dataclass(frozen=True)
+class People:
+    """Students and deals that a search means. cut: there are more than are looked at."""
+
+    emails: tuple[str, ...] = ()
+    lead_ids: tuple[int, ...] = ()
+    cut: bool = False
+
+
+@dataclass(frozen=True)
 class Filter:
-    """Which deliveries. Empty fields do not narrow. search: an e-mail or a name (or a part), a deal id, an ERP id
-    (reference), an event id or a delivery id. Times in seconds since the epoch: since <= created_at < until."""
+    """Which deliveries. Empty fields do not narrow. search: an e-mail or a name (or a part), a telephone (or its end),
+    a deal id, an ERP id (reference), an event id or a delivery id. Times in seconds since the epoch:
+    since <= created_at < until. people: whom the search means, where that was looked up before."""
 
     states: tuple[State, ...] = ()
     destination: str = ""
@@ -25,6 +35,7 @@ class Filter:
     overdue_at: float | None = None  # pending rows that were due before this time
     max_id: int | None = None  # none that came after this one: what was shown and counted
     ids: tuple[int, ...] = ()  # only these, of at most a thousand: those that a person ticked
+    people: People | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,21 @@ class Action:
     what: str  # retry, discard, pause, resume, correct, connect, choose_stage, subscribe, forget, ...
     count: int
     detail: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class Student:
+    """Somebody behind the deliveries: a student by e-mail, or a deal of which none is known. open: rows that wait or
+    are dead. deliveries: the newest ones. after: to go on from."""
+
+    email: str | None
+    lead_id: int | None
+    name: str | None
+    phones: str
+    last_at: float
+    open: int
+    deliveries: tuple[Delivery, ...]
+    after: int
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from outbox.message import Attempt, Delivery, Event, Json, NewEvent, Receipt, Result, State
-from outbox.queries import Action, Bar, CauseGroup, Filter, Page, SourceTally, Tally
+from outbox.message import Attempt, Delivery, Event, Json, Known, NewEvent, Receipt, Result, State
+from outbox.queries import Action, Bar, CauseGroup, Filter, Page, SourceTally, Student, Tally
 from outbox.shared import KeyValues, Lease, Leases, RateLimiter
 
 
@@ -108,8 +108,11 @@ class Reading(Protocol):
         """All events of one person or deal, newest first, each with its deliveries. email: also the events that only
         name a deal which is known to be this person's."""
 
-    def people(self, search: str, limit: int, after: str | None = None) -> list[Mapping[str, Json]]:
-        """Who there is: {"email", "lead_id", "person", "last_at", "open": waiting or dead rows}, latest first."""
+    def look_up(self, where: Filter) -> Filter:
+        """The same, with whom its search means (Filter.people), so that several questions look them up once."""
+
+    def students(self, where: Filter, limit: int, after: int | None = None) -> list[Student]:
+        """Who there is, latest first; with a search those behind the deliveries that it finds."""
 
     def actions(self, limit: int, after: int | None = None) -> list[Action]: ...
 
@@ -150,6 +153,9 @@ class Operations(Protocol):
         """Put back the rows of one's own deed, if it is no older than so many seconds, that nothing has happened to
         since: no attempt, no other deed. -> how many. A retry, a discard or a correction, of a thousand rows at most.
         """
+
+    def learn(self, known: Sequence[Known]) -> None:
+        """Keep what was found out about people that there are deliveries of."""
 
     def log_action(self, who: str, what: str, count: int = 1, detail: Mapping[str, Json] | None = None) -> None: ...
 

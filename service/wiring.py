@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 
 from outbox import pauses
-from outbox.message import State
+from outbox.message import Known, State, StoreUnavailable
 from outbox.outcome import Destination
 from outbox.queries import Filter
 from outbox.store import Store
@@ -65,8 +67,14 @@ class Wiring:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             wait=self.wait,
             on_answer=self._answered,
+            learn=self._learn,
             told=lambda status: self.counters.add(AMOCRM_REQUESTS, status),
         )
+
+    def _learn(self, known: Sequence[Known]) -> None:
+        """A name that cannot be kept holds up nothing: it is read again with the next delivery."""
+        with suppress(StoreUnavailable):
+            self.store.operations.learn(known)
 
     def _answered(self) -> None:
         """amoCRM gave somebody a good answer: what waits for that goes on, and so do records that need its deals."""

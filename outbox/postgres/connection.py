@@ -157,6 +157,9 @@ class Statements:
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
         self.execute("SELECT pg_advisory_xact_lock(?)", (key,))
 
+    def alone(self, table: str) -> None:
+        self.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+
     def wake(self) -> None:
         self.wakes = True
 

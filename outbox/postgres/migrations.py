@@ -13,6 +13,7 @@ import psycopg
 
 from outbox.failpoints import failpoint
 from outbox.postgres.connection import Connection, Statements, connect, unavailable
+from outbox.sql.people import meet_all
 
 TABLES = """
 CREATE TABLE events (
@@ -169,7 +170,44 @@ ALTER TABLE deliveries SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_an
 ALTER TABLE counter_changes SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 """
 
-STEPS: list[tuple[str, str]] = [("first_tables", TABLES + INDEXES + COUNTING + VACUUM)]
+PEOPLE = """
+CREATE TABLE students (
+    email text COLLATE "C" PRIMARY KEY,
+    name text COLLATE "C",
+    phones text COLLATE "C" NOT NULL DEFAULT '',
+    words text COLLATE "C" NOT NULL
+);
+
+CREATE TABLE deals (
+    lead_id bigint PRIMARY KEY,
+    email text COLLATE "C",
+    name text COLLATE "C",
+    phones text COLLATE "C" NOT NULL DEFAULT '',
+    words text COLLATE "C" NOT NULL DEFAULT ''
+);
+
+CREATE INDEX deals_email ON deals (email) WHERE email IS NOT NULL;
+CREATE INDEX deals_named ON deals (lead_id) WHERE words <> '';
+CREATE INDEX deliveries_deal ON deliveries (lead_id, id) WHERE email IS NULL AND lead_id IS NOT NULL;
+
+CREATE FUNCTION deliveries_people() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO students (email, words) SELECT DISTINCT email, replace(email, 'ё', 'е') || chr(10) FROM added
+        WHERE email IS NOT NULL ORDER BY email ON CONFLICT DO NOTHING;
+    INSERT INTO deals (lead_id, email) SELECT lead_id, max(email) FROM added
+        WHERE lead_id IS NOT NULL GROUP BY lead_id ORDER BY lead_id ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER deliveries_people AFTER INSERT ON deliveries REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION deliveries_people();
+"""
+
+STEPS: list[tuple[str, str]] = [
+    ("first_tables", TABLES + INDEXES + COUNTING + VACUUM),
+    ("know_the_people", PEOPLE),
+]
+FILLED = {"know_the_people": meet_all}
+"""What is done with the rows that are there, once a step has made its tables."""
 
 APPLIED = "dealpost_migrations"
 LOCK = "dealpost migrations"
@@ -207,6 +245,8 @@ def migrate(parameters: dict[str, Any]) -> None:
                 if name == STEPS[0][0]:
                     connection.execute(f"CREATE TABLE {APPLIED} (name text PRIMARY KEY)".encode())
                 connection.execute(sql.encode())
+                if name in FILLED:
+                    FILLED[name](db)
                 db.execute(f"INSERT INTO {APPLIED} (name) VALUES (?)", (name,))
             failpoint("migration-before-commit")
 

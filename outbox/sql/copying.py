@@ -37,6 +37,9 @@ TABLES = (
             "raw",
         ),
     ),
+    # Before the deliveries, whose triggers make the rows that are not there.
+    Table("students", ("email",), ("email", "name", "phones", "words")),
+    Table("deals", ("lead_id",), ("lead_id", "email", "name", "phones", "words")),
     Table(
         "deliveries",
         ("id",),

@@ -51,6 +51,10 @@ class Transaction(Reader, Protocol):
         """Until the end of this transaction no other one has passed `lock` of this name. Nothing to do where only one
         transaction writes at a time."""
 
+    def alone(self, table: str) -> None:
+        """Until the end of this transaction nobody else writes to this table, and what others wrote is committed.
+        Nothing to do where only one transaction writes at a time."""
+
     def wake(self) -> None:
         """Once this is committed, lanes that wait look again. Nothing to do where they see each commit."""
 

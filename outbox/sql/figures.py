@@ -139,7 +139,9 @@ def causes_sql(db: Transaction, where: Filter) -> tuple[str, list[object]]:
     rest, rest_params = filters.residual(where)
     narrow, narrow_params = "", list[object]()
     if filters.narrow(where):
-        person = Filter(search=where.search, email=where.email, lead_id=where.lead_id, ids=where.ids)
+        person = Filter(
+            search=where.search, people=where.people, email=where.email, lead_id=where.lead_id, ids=where.ids
+        )
         source, narrow_params = filters.by_ids(db, person)
         narrow = f" AND d.id IN (SELECT d.id FROM {source})"
     plain, plain_params = filters.columns(where)

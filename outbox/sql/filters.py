@@ -7,23 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from outbox.message import State
-from outbox.queries import Filter
+from outbox.queries import Filter, People
+from outbox.sql import people
 from outbox.sql.database import Transaction
 from outbox.sql.rows import marks, together
 from outbox.whole_numbers import whole_number
-
-PREFIX = 3
-"""How many letters a search needs before it means the beginning (or a part) of an e-mail."""
-
-FOUND = 10_000
-"""How many deliveries a beginning of an e-mail finds at most, and how many e-mails are looked through for a part."""
-
-LOOKED_THROUGH = 1_000_000
-NAMED = 50_000
-"""How many of the newest deliveries are looked through for a name."""
-
-PEOPLE = 200
-"""How many e-mails with a part in common are taken at most."""
 
 Where = tuple[str, list[Any]]
 
@@ -173,7 +161,7 @@ def by_ids(db: Transaction, where: Filter) -> Where:
     conditions: list[str] = []
     params: list[Any] = []
     if where.search.strip():
-        sql, more = search(db, where.search.strip())
+        sql, more = search(db, where)
         conditions.append(f"d.id IN ({sql})")
         params += more
     if where.email:
@@ -207,66 +195,48 @@ def columns(where: Filter) -> Where:
     return sql, params
 
 
-def search(db: Transaction, text: str) -> Where:
-    """A subquery of ids: by e-mail or its beginning, deal, record, event or delivery; else by a part of an e-mail or of
-    a name. Whoever is found by an e-mail is found with what was done to their deals, as records of an ERP are."""
-    email = text.casefold()
+def search(db: Transaction, where: Filter) -> Where:
+    """A subquery of ids: by deal, record, event or delivery, and by what `people.find` knows of students and deals.
+    Whoever is found is found with what was done to their deals, as records of an ERP are."""
+    text = where.search.strip()
+    sql, params = exact(db, text)
+    theirs, more = of_people(db, meant(db, text) if where.people is None else where.people)
+    return f"{sql}{theirs}", params + more
+
+
+def exact(db: Transaction, text: str) -> Where:
     parts = [
         f"SELECT id FROM deliveries {db.index('deliveries_reference')} WHERE reference <> '' AND reference = ?",
         f"SELECT id FROM deliveries {db.index('deliveries_event')} WHERE event_id = ?",
     ]
-    params: list[Any] = [text, email]
-    if len(email) >= PREFIX:
-        beginning = f"FROM deliveries {db.index('deliveries_email')} WHERE email >= ? AND email < ?"
-        parts.append(f"SELECT id FROM (SELECT id {beginning} LIMIT {FOUND}) AS beginning")
-        parts.append(
-            f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE email IS NULL AND lead_id IN "
-            f"(SELECT lead_id FROM (SELECT lead_id {beginning} AND lead_id IS NOT NULL LIMIT {PEOPLE}) AS theirs)"
-        )
-        params += [email, email + "\U0010ffff"] * 2
+    params: list[Any] = [text, text.lower()]
     if (number := whole_number(text)) is not None:
         parts.append(f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ?")
         parts.append("SELECT id FROM deliveries WHERE id = ?")
         params += [number, number]
-    sql = " UNION ".join(parts)
-    if len(email) < PREFIX or db.row(f"SELECT 1 FROM ({sql}) AS matching LIMIT 1", params):
-        return sql, params
-    emails, leads = containing(db, email), list[Any]()
-    if not emails:
-        emails, leads = named(db, email)
-    return of_people(db, emails, leads) if emails or leads else (sql, params)
-
-
-def named(db: Transaction, part: str) -> tuple[list[Any], list[Any]]:
-    """E-mails and deals of those whose name holds this part, among the newest deliveries."""
-    newest = db.value("SELECT max(id) FROM deliveries") or 0
-    rows = db.rows(
-        "SELECT DISTINCT person, email, lead_id FROM deliveries WHERE id > ? AND person IS NOT NULL", (newest - NAMED,)
-    )
-    # Here, since SQLite knows small and large letters of Latin alone.
-    found = [row for row in rows if part in row["person"].casefold()][:PEOPLE]
-    emails = {row["email"] for row in found} - {None}
-    leads = {row["lead_id"] for row in found} - {None}
-    return sorted(emails), sorted(leads)
-
-
-def of_people(db: Transaction, emails: list[Any], leads: list[Any]) -> Where:
-    """The rows with these e-mails, and those of the deals that are known to be theirs or were named."""
-    by_email = f"FROM deliveries {db.index('deliveries_email')} WHERE email IS NOT NULL AND email IN ({marks(emails)})"
-    by_lead = f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE email IS NULL AND lead_id IN"
-    parts, params = [], list[Any]()
-    if emails:
-        parts += [f"SELECT id {by_email}", f"{by_lead} (SELECT lead_id {by_email} AND lead_id IS NOT NULL)"]
-        params += emails * 2
-    if leads:
-        parts.append(f"{by_lead} ({marks(leads)})")
-        params += leads
     return " UNION ".join(parts), params
 
 
-def containing(db: Transaction, part: str) -> list[Any]:
-    sql = (
-        f"SELECT DISTINCT email FROM (SELECT email FROM deliveries {db.index('deliveries_email')} "
-        f"WHERE email IS NOT NULL LIMIT {LOOKED_THROUGH}) AS known WHERE {db.contains('email')} LIMIT {PEOPLE}"
-    )
-    return [row["email"] for row in db.rows(sql, (part,))]
+def meant(db: Transaction, text: str) -> People:
+    """Whom a text means. A number that is one of a deal, a record or a delivery is no part of an address."""
+    sql, params = exact(db, text)
+    return people.find(db, text, wide=db.row(f"SELECT 1 FROM ({sql}) AS found LIMIT 1", params) is None)
+
+
+def of_people(db: Transaction, found: People) -> Where:
+    """`UNION ...`: the rows with these e-mails, and those of the deals that are known to be theirs or were named."""
+    sql, params = "", list[Any]()
+    by_deal = f" UNION SELECT id FROM deliveries {db.index('deliveries_deal')} WHERE email IS NULL AND lead_id IN"
+    if found.emails:
+        given = marks(list(found.emails))
+        by_email = f"FROM deliveries {db.index('deliveries_email')} WHERE email IS NOT NULL AND email IN ({given})"
+        sql += (
+            f" UNION SELECT id {by_email}{by_deal} (SELECT lead_id {by_email} AND lead_id IS NOT NULL "
+            f"UNION SELECT lead_id FROM deals {db.index('deals_email')} WHERE email IN ({given}))"
+        )
+        params += found.emails * 3
+    if found.lead_ids:
+        by_lead = f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id IN"
+        sql += f" UNION {by_lead} ({marks(list(found.lead_ids))})"
+        params += found.lead_ids
+    return sql, params

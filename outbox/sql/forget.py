@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 from urllib.parse import unquote
 
 from outbox.failpoints import failpoint
 from outbox.masking import masked_email
 from outbox.message import Json
+from outbox.sql import people
 from outbox.sql.database import Row, Transaction
 from outbox.sql.operations import write_action
 from outbox.sql.rows import chunks, encode, marks
@@ -37,6 +39,7 @@ class Person:
         self.needle = max(re.findall("[a-z0-9]+", self.email), key=len, default="")
         """What stands in every coding of the address: where it is not, nobody needs to look closer."""
         self.names: set[str] = set()
+        self.phones: set[str] = set()
         self.deals: set[int] = set()
 
     def is_in(self, text: str) -> bool:
@@ -44,11 +47,13 @@ class Person:
         return any(self._address.search(one) for one in _decoded(text))
 
     def is_told_of(self, text: str) -> bool:
-        """Whether it bears the address, the name or a deal of theirs."""
+        """Whether it bears the address, the name, a telephone or a deal of theirs."""
         if self.is_in(text):
             return True
         plain = list(_decoded(text))
         if any(name.casefold() in one for name in self.names for one in plain):
+            return True
+        if any(phone in one for phone in self.phones for one in plain):
             return True
         return any(re.search(rf"(?<!\d){deal}(?!\d)", text) for deal in self.deals)
 
@@ -56,10 +61,18 @@ class Person:
         """What a text must bear, in lower case, to be worth a closer look; an empty one: look at all."""
         yield self.needle
         yield from map(str, self.deals)
+        yield from self.phones
         for name in self.names:
             word = max(re.findall(r"\w+", name), key=len)
             yield word.lower() if word.isascii() else word  # an engine may know no other capital letters
             yield json.dumps(word)[1:-1].replace("\\", "\\\\").lower()  # as JSON in a text of JSON has it
+
+    def know(self, rows: Sequence[Row]) -> None:
+        """What is kept of them as a student, and of their deals."""
+        for row in rows:
+            if row["name"] and len(row["name"].strip()) >= LONG_NAME:
+                self.names.add(row["name"])
+            self.phones |= {phone.casefold() for phone in row["phones"].split(", ") if len(phone) >= LONG_NAME}
 
     def learn(self, rows: Sequence[Row]) -> None:
         """What deliveries of theirs say of their name and their deals."""
@@ -79,6 +92,7 @@ def forget(db: Transaction, email: str, who: str, now: float) -> int:
     blank_events(db, person)
     blank_deliveries(db, person)
     blank_attempts(db, person)
+    blank_people(db, person)
     forget_values(db, person)
     forget_actions(db, person)
     failpoint("forget-before-commit")
@@ -96,7 +110,10 @@ def of_person(db: Transaction, person: Person) -> set[int]:
     rows = db.rows(sql, (person.email, person.email))
     person.learn(rows)
     ids = {row["id"] for row in rows}
-    for lead_id in {row["lead_id"] for row in rows} - {None}:
+    student = "SELECT name, phones FROM students WHERE email = ?"
+    deals = db.rows(f"SELECT * FROM deals {db.index('deals_email')} WHERE email = ?", (person.email,))
+    person.know([*db.rows(student, (person.email,)), *deals])
+    for lead_id in {*(row["lead_id"] for row in rows), *(row["lead_id"] for row in deals)} - {None}:
         sql = (
             f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ? AND email IS NULL "
             "AND ended_at IS NOT NULL"
@@ -146,6 +163,22 @@ def blank_attempts(db: Transaction, person: Person) -> None:
             db.execute(sql, (detail, params, exchanges, row["id"]))
 
 
+def blank_people(db: Transaction, person: Person) -> None:
+    """What is still sent of their deals says no more whose they are; nor do other people's names say it."""
+    nobody = "UPDATE deals SET email = NULL, name = NULL, phones = '', words = '' WHERE"
+    db.execute("DELETE FROM students WHERE email = ?", (person.email,))
+    db.execute(f"{nobody} email = ?", (person.email,))
+    for part in chunks(sorted(person.deals)):
+        db.execute(f"{nobody} lead_id IN ({marks(part)})", part)
+    for row in list(db.rows(f"SELECT * FROM deals WHERE {db.contains('words')}", (person.needle,))):
+        if person.is_in(row["words"]):
+            db.execute(f"{nobody} lead_id = ?", (row["lead_id"],))
+    for row in list(db.rows(f"SELECT * FROM students WHERE {db.contains('words')}", (person.needle,))):
+        if person.is_in(row["name"] or ""):
+            words = people.words_of([row["email"]], None, row["phones"])
+            db.execute("UPDATE students SET name = NULL, words = ? WHERE email = ?", (words, row["email"]))
+
+
 def without(exchange: Json, person: Person) -> Json:
     """An exchange in which nothing tells of the person."""
     if not person.is_told_of(encode(exchange)):
@@ -189,16 +222,21 @@ def blanked(value: Json, person: Person) -> Json:
 
 def delete(db: Transaction, ids: list[int]) -> int:
     """Delete deliveries and those of their events that have no other. -> how many events."""
-    count = 0
+    count, emails, leads = 0, set[Any](), set[Any]()
     for part in chunks(ids):
-        sql = f"SELECT DISTINCT event_id FROM deliveries WHERE id IN ({marks(part)})"
-        events = [row["event_id"] for row in db.rows(sql, part)]
+        sql = f"SELECT event_id, email, lead_id FROM deliveries WHERE id IN ({marks(part)})"
+        rows = db.rows(sql, part)
+        events = sorted({row["event_id"] for row in rows})
+        emails |= {row["email"] for row in rows}
+        leads |= {row["lead_id"] for row in rows}
         db.execute(f"DELETE FROM deliveries WHERE id IN ({marks(part)})", part)
         count += db.execute(
             f"DELETE FROM events WHERE id IN ({marks(events)}) "
             "AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id)",
             events,
         )
+    if ids:
+        people.drop(db, emails, leads)
     return count
 
 

@@ -13,6 +13,7 @@ from outbox.message import (
     NOWHERE,
     Conflict,
     Dedupe,
+    Known,
     NewDelivery,
     NewEvent,
     Reason,
@@ -20,6 +21,7 @@ from outbox.message import (
     State,
     StoreUnavailable,
 )
+from outbox.sql import people
 from outbox.sql.database import Database, Transaction
 from outbox.sql.rows import encode, marks
 
@@ -50,6 +52,7 @@ class Ready:
     may_go_at: float
     keys: set[tuple[str, str]]  # destination and key of those that wake others
     lead_id: int | None
+    known: tuple[Known, ...]
 
 
 class Intake:
@@ -107,7 +110,15 @@ def ready(event: NewEvent, now: float) -> Ready:
     keys = {(delivery.destination, str(delivery.key)) for delivery in pending}
     may_go_at = max(event.received_at, event.not_before or 0.0)
     return Ready(
-        event.id, row, deliveries, dedupe, event.received_at, may_go_at, set() if waits else keys, event.lead_id
+        event.id,
+        row,
+        deliveries,
+        dedupe,
+        event.received_at,
+        may_go_at,
+        set() if waits else keys,
+        event.lead_id,
+        event.known,
     )
 
 
@@ -151,6 +162,8 @@ def add_deliveries(db: Transaction, events: Sequence[Ready], now: float) -> None
         about = leads[start : start + VALUES]
         db.execute(REOPEN.format(leads=marks(about)), (now, now, *about, f"{GONE}%"))
     insert(db, DELIVERY, [row for event in events for row in event.deliveries])
+    if known := [one for event in events for one in event.known]:
+        people.learn(db, known)
     db.wake()
     keys: dict[str, set[str]] = {}
     for event in events:

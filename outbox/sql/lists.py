@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from outbox.message import BIGGEST, Attempt, Delivery, Event, Json, State
-from outbox.queries import Action, Filter, Page
+from outbox.message import BIGGEST, Attempt, Delivery, Event, State
+from outbox.queries import Action, Filter, Page, Student
 from outbox.sql import filters, undo
 from outbox.sql.database import Database, Row, Transaction
 from outbox.sql.rows import DELIVERY, attempt, by_ids, chunks, delivery, earlier, event, marks
-from outbox.whole_numbers import whole_number
 
 STEP = 500
 """How many deliveries are looked at in one go, to find the people behind them."""
@@ -20,6 +20,14 @@ STEPS = 40
 
 DEEDS = 1000
 """How many of the newest deeds are looked through for those that concern one delivery."""
+
+SHOWN = 20
+"""How many of a person's newest deliveries are listed with them."""
+
+UNFINISHED = "state IN ('pending', 'sending', 'dead')"
+
+Who = tuple[str | None, int | None]
+"""An e-mail, or a deal of which none is known."""
 
 DEALS = 20
 """How many of a person's deals are followed at most."""
@@ -82,23 +90,20 @@ class Lists:
             ids = sorted(newest, key=lambda event_id: (newest[event_id], event_id), reverse=True)[:limit]
             return events(db, ids)
 
-    def people(self, search: str, limit: int, after: str | None = None) -> list[Mapping[str, Json]]:
-        """Who there is, latest first. `after`: the "after" of the last one of the page before."""
-        found: list[Mapping[str, Json]] = []
-        last = whole_number(after)
+    def look_up(self, where: Filter) -> Filter:
+        if not where.search.strip() or where.people is not None:
+            return where
         with self.database.read() as db:
-            where = Filter(search=search) if search.strip() else None
-            for _ in range(STEPS):
-                rows = newest(db, where, last)
-                for row in rows:
-                    last = row["id"]
-                    if latest(db, row):
-                        found.append(person(db, row))
-                    if len(found) >= limit:
-                        return found
-                if len(rows) < STEP:
-                    break
-        return found
+            return replace(where, people=filters.meant(db, where.search.strip()))
+
+    def students(self, where: Filter, limit: int, after: int | None = None) -> list[Student]:
+        last = BIGGEST if after is None else after
+        with self.database.read() as db:
+            if where.search.strip():
+                found = [pair for pair in found_people(db, where) if pair[0] < last][:limit]
+            else:
+                found = walk(db, last, limit)
+            return students(db, found)
 
     def actions(self, limit: int, after: int | None = None) -> list[Action]:
         sql = "SELECT * FROM actions WHERE id < ? ORDER BY id DESC LIMIT ?"
@@ -130,67 +135,90 @@ def events(db: Transaction, ids: list[str]) -> list[Event]:
     deliveries: dict[str, list[Delivery]] = {id: [] for id in ids}
     for part in chunks(ids):
         rows.update((row["id"], row) for row in db.rows(f"SELECT * FROM events WHERE id IN ({marks(part)})", part))
-        sql = (
-            f"SELECT {DELIVERY} FROM deliveries d JOIN events e ON e.id = d.event_id "
-            f"WHERE d.event_id IN ({marks(part)}) ORDER BY d.id"
-        )
+        sql = f"SELECT {DELIVERY} WHERE d.event_id IN ({marks(part)}) ORDER BY d.id"
         for row in db.rows(sql, part):
             deliveries[row["event_id"]].append(delivery(row))
     return [event(rows[id], deliveries[id]) for id in ids if id in rows]
 
 
-NAMED = "SELECT id, email, lead_id, person, created_at FROM deliveries"
+def walk(db: Transaction, last: int, limit: int) -> list[tuple[int, Who]]:
+    """The newest deliveries before this one, each of another person."""
+    found: list[tuple[int, Who]] = []
+    for _ in range(STEPS):
+        rows = newest(db, last)
+        for row in rows:
+            last = row["id"]
+            if latest(db, who(row)) == last:
+                found.append((last, who(row)))
+            if len(found) >= limit:
+                return found
+        if len(rows) < STEP:
+            break
+    return found
 
 
-def newest(db: Transaction, where: Filter | None, before: int | None) -> Sequence[Row]:
-    """The next deliveries that belong to somebody, newest first."""
-    last = BIGGEST if before is None else before
-    if where is None:
-        sql = f"{NAMED} WHERE id < ? AND (email IS NOT NULL OR lead_id IS NOT NULL) ORDER BY id DESC LIMIT {STEP}"
-        return db.rows(sql, (last,))
-    ids, params = filters.search(db, where.search.strip())
+def newest(db: Transaction, before: int) -> Sequence[Row]:
+    """The next deliveries that belong to somebody, newest first, with the e-mail that is known of their deal."""
     sql = (
-        f"{NAMED} WHERE id IN ({ids}) AND id < ? AND (email IS NOT NULL OR lead_id IS NOT NULL) "
-        f"ORDER BY id DESC LIMIT {STEP}"
+        "SELECT d.id, coalesce(d.email, l.email) AS email, d.lead_id FROM deliveries d "
+        "LEFT JOIN deals l ON l.lead_id = d.lead_id AND d.email IS NULL "
+        f"WHERE d.id < ? AND (d.email IS NOT NULL OR d.lead_id IS NOT NULL) ORDER BY d.id DESC LIMIT {STEP}"
     )
-    return db.rows(sql, (*params, last))
+    return db.rows(sql, (before,))
 
 
-def latest(db: Transaction, row: Row) -> bool:
-    """Whether this is the newest delivery of its person. One that is known by the deal only is nobody of their own
-    when the same deal is known with an e-mail."""
-    if row["email"] is not None:
-        sql = f"SELECT 1 FROM deliveries {db.index('deliveries_email')} WHERE email = ? AND id > ? LIMIT 1"
-        return db.row(sql, (row["email"], row["id"])) is None
+def found_people(db: Transaction, where: Filter) -> list[tuple[int, Who]]:
+    """Those whom a search finds, latest first: students, and deals of whom no e-mail is known."""
+    ids, params = filters.search(db, where)
     sql = (
-        f"SELECT 1 FROM deliveries {db.index('deliveries_lead')} "
-        "WHERE lead_id = ? AND (email IS NOT NULL OR id > ?) LIMIT 1"
+        "SELECT coalesce(d.email, l.email) AS email, CASE WHEN coalesce(d.email, l.email) IS NULL THEN d.lead_id END "
+        "AS lead_id, max(d.id) AS id FROM deliveries d LEFT JOIN deals l ON l.lead_id = d.lead_id AND d.email IS NULL "
+        f"WHERE d.id IN ({ids}) AND (d.email IS NOT NULL OR d.lead_id IS NOT NULL) GROUP BY 1, 2"
     )
-    return db.row(sql, (row["lead_id"], row["id"])) is None
+    found = [who(row) for row in db.rows(sql, params)]
+    return sorted(((latest(db, one), one) for one in found), key=lambda pair: pair[0], reverse=True)
 
 
-def person(db: Transaction, row: Row) -> Mapping[str, Json]:
-    name, value = ("email", row["email"]) if row["email"] is not None else ("lead_id", row["lead_id"])
-    index = db.index("deliveries_email" if name == "email" else "deliveries_lead")
+def who(row: Row) -> Who:
+    return row["email"], None if row["email"] is not None else row["lead_id"]
+
+
+def of(db: Transaction, one: Who) -> tuple[str, list[Any]]:
+    """A subquery of ids: the deliveries of this e-mail and of the deals known to be its own; or of the deal."""
+    email, lead_id = one
+    if email is None:
+        return f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ?", [lead_id]
+    theirs = f"SELECT lead_id FROM deals {db.index('deals_email')} WHERE email = ?"
     sql = (
-        "SELECT count(CASE WHEN state IN ('pending', 'sending', 'dead') THEN 1 END) AS open, "
-        f"max(received_at) AS last_at FROM deliveries {index} WHERE {name} = ?"
+        f"SELECT id FROM deliveries {db.index('deliveries_email')} WHERE email = ? UNION ALL "
+        f"SELECT id FROM deliveries {db.index('deliveries_deal')} WHERE email IS NULL AND lead_id IN ({theirs})"
     )
-    (total,) = db.rows(sql, (value,))
-    known = {}
-    for column in ("lead_id", "person"):
-        sql = (
-            f"SELECT {column} FROM deliveries {index} WHERE {name} = ? AND {column} IS NOT NULL "
-            "ORDER BY id DESC LIMIT 1"
-        )
-        known[column] = db.value(sql, (value,))
-    return {
-        "email": row["email"],
-        **known,
-        "last_at": total["last_at"],
-        "open": total["open"],
-        "after": str(row["id"]),
-    }
+    return sql, [email, email]
+
+
+def latest(db: Transaction, one: Who) -> int:
+    ids, params = of(db, one)
+    return int(db.value(f"SELECT max(id) FROM ({ids}) AS theirs", params))
+
+
+def students(db: Transaction, found: Sequence[tuple[int, Who]]) -> list[Student]:
+    newest_of: dict[Who, list[int]] = {}
+    for _, one in found:
+        ids, params = of(db, one)
+        sql = f"SELECT id FROM ({ids}) AS theirs ORDER BY id DESC LIMIT {SHOWN}"
+        newest_of[one] = [row["id"] for row in db.rows(sql, params)]
+    rows = {row.id: row for row in by_ids(db, [one for ids in newest_of.values() for one in ids])}
+    made = []
+    for last, one in found:
+        email, lead_id = one
+        own = [rows[number] for number in newest_of[one]]
+        deal = next((row.lead_id for row in own if row.lead_id is not None), lead_id)
+        sql, params = of(db, one)
+        unfinished = db.value(f"SELECT count(*) FROM deliveries WHERE id IN ({sql}) AND {UNFINISHED}", params)
+        name = next((row.person for row in own if row.person), None)
+        phones = next((row.phones for row in own if row.phones), "")
+        made.append(Student(email, deal, name, phones, own[0].received_at, int(unfinished), tuple(own), last))
+    return made
 
 
 def deals(db: Transaction, email: str | None) -> list[int]:
@@ -199,4 +227,6 @@ def deals(db: Transaction, email: str | None) -> list[int]:
         f"SELECT lead_id, max(id) AS latest FROM deliveries {db.index('deliveries_email')} "
         "WHERE email = ? AND lead_id IS NOT NULL GROUP BY lead_id ORDER BY latest DESC LIMIT ?"
     )
-    return [row["lead_id"] for row in db.rows(sql, (email, DEALS))] if email else []
+    named = f"SELECT lead_id FROM deals {db.index('deals_email')} WHERE email = ? ORDER BY lead_id DESC LIMIT ?"
+    rows = [*db.rows(sql, (email, DEALS)), *db.rows(named, (email, DEALS))] if email else []
+    return list(dict.fromkeys(row["lead_id"] for row in rows))

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from outbox.failpoints import failpoint
-from outbox.message import DISCARDABLE, NOWHERE, RESENDABLE, Json, NewEvent, Reason, State
+from outbox.message import DISCARDABLE, NOWHERE, RESENDABLE, Json, Known, NewEvent, Reason, State
 from outbox.queries import Action, Changed, Filter
-from outbox.sql import filters, undo
+from outbox.sql import filters, people, undo
 from outbox.sql.database import Database, Transaction
 from outbox.sql.intake import add, ready
 from outbox.sql.rows import chunks, encode, marks
@@ -101,6 +101,8 @@ class Operations:
                 sql += f"CASE WHEN key IS NULL THEN NULL ELSE CAST(? AS TEXT) END WHERE id IN ({marks(part)})"
                 db.execute(sql, (key, *part))
                 change(db, SEND, part, RESENDABLE, now)
+            people.meet(db, ids)
+            people.drop(db, [old], [])
             db.wake()
             detail = {"before": old, "after": email}
             one = {"delivery": ids[0]} if len(ids) == 1 else {}
@@ -148,12 +150,22 @@ class Operations:
                 return False
             db.execute("UPDATE events SET data = ?, email = ? WHERE id = ?", (text, email, row["event_id"]))
             db.execute("UPDATE deliveries SET email = ? WHERE event_id = ?", (email, row["event_id"]))
+            people.meet(db, [delivery_id])
+            people.drop(db, [row["email"]], [])
             db.wake()
             change(db, SEND, [delivery_id], RESENDABLE, now)
             before = {"data": json.loads(row["data"]), "email": row["email"], "key": row["key"]}
             action = write_action(db, now, who, "correct", 1, {"delivery": delivery_id, "before": before})
             undo.keep(db, now, action, kept)
         return True
+
+    def learn(self, known: Sequence[Known]) -> None:
+        """Nothing is written where all is known already, as it mostly is."""
+        with self.database.read() as db:
+            if not people.is_new(db, known):
+                return
+        with self.database.write() as db:
+            people.learn(db, known)
 
     def log_action(self, who: str, what: str, count: int = 1, detail: Mapping[str, Json] | None = None) -> None:
         with self.database.write() as db:
@@ -181,6 +193,6 @@ def shown(where: Filter) -> dict[str, Any]:
     """For the action log: the one delivery, or the filter's fields that narrow."""
     if len(where.ids) == 1 and where == Filter(ids=where.ids):
         return {"delivery": where.ids[0]}
-    found = {name: value for name, value in vars(where).items() if value not in ("", None, ())}
+    found = {name: value for name, value in vars(where).items() if name != "people" and value not in ("", None, ())}
     states = {"states": [state.value for state in where.states]} if where.states else {}
     return {"filter": {**found, **states}}

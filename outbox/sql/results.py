@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from outbox.message import Result, State
+from outbox.message import Known, Result, State
 from outbox.shared import Lease
+from outbox.sql import people
 from outbox.sql.database import Row, Transaction
 from outbox.sql.rows import encode, marks
 
@@ -17,8 +18,9 @@ def record_some(db: Transaction, lease: Lease, results: Sequence[Result], now: f
     of = {result.delivery_id: result for result in reversed(results)}
     ids = sorted(of)
     sql = (
-        "SELECT d.id, d.facts, (SELECT 1 FROM attempts a WHERE a.delivery_id = d.id AND a.outcome = 'open' LIMIT 1) "
-        f"AS begun FROM deliveries d WHERE d.id IN ({marks(ids)}) AND d.state = 'sending' AND d.fence = ? "
+        "SELECT d.id, d.facts, d.email, d.lead_id, "
+        "(SELECT 1 FROM attempts a WHERE a.delivery_id = d.id AND a.outcome = 'open' LIMIT 1) AS begun "
+        f"FROM deliveries d WHERE d.id IN ({marks(ids)}) AND d.state = 'sending' AND d.fence = ? "
         f"ORDER BY d.id {db.for_update('d')}"
     )
     rows = db.rows(sql, (*ids, lease.fence))  # without those that were erased meanwhile
@@ -36,6 +38,8 @@ def record_some(db: Transaction, lease: Lease, results: Sequence[Result], now: f
             FROM ({values(changes)}) AS r WHERE deliveries.id = r.column1""",
         [now, *flat(changes)],
     )
+    people.meet(db, [row["id"] for row in rows if of[row["id"]].lead_id not in (None, row["lead_id"])])
+    people.learn(db, [told for row in rows if (told := known(of[row["id"]], row)) is not None])
     begun = [ending(of[row["id"]]) for row in rows if row["begun"]]
     if begun:
         db.execute(
@@ -77,6 +81,15 @@ def changed(result: Result, row: Row, now: float) -> tuple[Any, ...]:
         result.lead_id,
         int(result.counts),
     )
+
+
+def known(result: Result, row: Row) -> Known | None:
+    """What a result tells of the person. Of a deal that bears no e-mail it is known by the deal."""
+    lead_id = row["lead_id"] if result.lead_id is None else result.lead_id
+    if not result.person or (row["email"] is None and lead_id is None):
+        return None
+    emails, leads = ((row["email"],), ()) if row["email"] is not None else ((), (lead_id,))
+    return Known(result.person, emails=emails, lead_ids=leads)
 
 
 def ending(result: Result) -> tuple[Any, ...]:

@@ -11,9 +11,13 @@ from outbox.sql.database import Reader, Row, Transaction
 
 DELIVERY = """
     d.id, d.event_id, d.event_name, d.destination, d.key, d.state, d.reason, d.cause, d.reference, d.due_at, d.failures,
-    d.created_at, d.changed_at, d.received_at, d.email, d.lead_id, d.person, d.interrupted, d.facts, e.data, e.source
+    d.created_at, d.changed_at, d.received_at, d.email, d.lead_id, d.interrupted, d.facts, e.data, e.source,
+    coalesce(s.name, l.name, d.person) AS person, coalesce(s.phones, l.phones, '') AS phones
+    FROM deliveries d JOIN events e ON e.id = d.event_id
+    LEFT JOIN deals l ON l.lead_id = d.lead_id AND d.email IS NULL
+    LEFT JOIN students s ON s.email = coalesce(d.email, l.email)
 """
-"""The columns of a Delivery, for `FROM deliveries d JOIN events e ON e.id = d.event_id`."""
+"""The columns of a Delivery, and where they are from."""
 
 
 def encode(value: Json) -> str:
@@ -46,6 +50,7 @@ def delivery(row: Row) -> Delivery:
         person=row["person"],
         interrupted=bool(row["interrupted"]),
         facts=json.loads(row["facts"]),
+        phones=row["phones"],
     )
 
 
@@ -84,7 +89,7 @@ def by_ids(db: Reader, ids: Iterable[int]) -> list[Delivery]:
     wanted = list(ids)
     found: dict[int, Delivery] = {}
     for part in chunks(wanted):
-        sql = f"SELECT {DELIVERY} FROM deliveries d JOIN events e ON e.id = d.event_id WHERE d.id IN ({marks(part)})"
+        sql = f"SELECT {DELIVERY} WHERE d.id IN ({marks(part)})"
         found.update((row["id"], delivery(row)) for row in db.rows(sql, part))
     return [found[id] for id in wanted if id in found]
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from outbox.sql import people
 from outbox.sql.database import Row, Transaction
 from outbox.sql.rows import chunks, encode, marks
 
@@ -81,6 +82,7 @@ def take_back(db: Transaction, action: Row) -> list[int]:
             _, data, email = events[event_id]
             db.execute("UPDATE events SET data = ?, email = ? WHERE id = ?", (data, email, event_id))
             db.execute("UPDATE deliveries SET email = ? WHERE event_id = ?", (email, event_id))
+    people.meet(db, done)
     db.execute("DELETE FROM key_values WHERE namespace = ? AND key = ?", (NAMESPACE, str(action["id"])))
     return done
 

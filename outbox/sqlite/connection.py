@@ -83,6 +83,9 @@ class Connection:
     def lock(self, name: str) -> None:
         """Nothing to do: a write transaction has the whole file."""
 
+    def alone(self, table: str) -> None:
+        """Nothing to do: a write transaction has the whole file."""
+
     def wake(self) -> None:
         """Nothing to do: whoever waits sees each commit."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from outbox.failpoints import failpoint
+from outbox.sql.people import meet_all
 from outbox.sqlite.connection import Connection, SqliteDatabase, unavailable
 
 migrations = Migrations("outbox")
@@ -140,6 +141,36 @@ END;
 """
 
 
+PEOPLE = """
+CREATE TABLE students (
+    email TEXT PRIMARY KEY,
+    name TEXT,
+    phones TEXT NOT NULL DEFAULT '',
+    words TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE deals (
+    lead_id INTEGER PRIMARY KEY,
+    email TEXT,
+    name TEXT,
+    phones TEXT NOT NULL DEFAULT '',
+    words TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE INDEX deals_email ON deals (email) WHERE email IS NOT NULL;
+CREATE INDEX deals_named ON deals (words) WHERE words <> '';
+CREATE INDEX deliveries_deal ON deliveries (lead_id) WHERE email IS NULL AND lead_id IS NOT NULL;
+
+CREATE TRIGGER deliveries_students AFTER INSERT ON deliveries WHEN new.email IS NOT NULL BEGIN
+    INSERT INTO students (email, words) VALUES (new.email, replace(new.email, 'ё', 'е') || char(10))
+    ON CONFLICT DO NOTHING;
+END;
+CREATE TRIGGER deliveries_deals AFTER INSERT ON deliveries WHEN new.lead_id IS NOT NULL BEGIN
+    INSERT INTO deals (lead_id, email) VALUES (new.lead_id, new.email) ON CONFLICT DO NOTHING;
+END;
+"""
+
+
 @migrations()
 def first_tables(db: Database) -> None:
     for script in (TABLES, INDEXES, COUNTING):
@@ -149,6 +180,12 @@ def first_tables(db: Database) -> None:
 @migrations()
 def name_the_key_value_store(db: Database) -> None:
     db.execute("ALTER TABLE memory RENAME TO key_values")
+
+
+@migrations()
+def know_the_people(db: Database) -> None:
+    db.executescript(PEOPLE)
+    meet_all(Connection(db))
 
 
 def migrate(database: SqliteDatabase) -> None:

@@ -22,6 +22,7 @@ from service.config import Amocrm
 from service.network.http import Http
 
 if TYPE_CHECKING:
+    from outbox.message import Known
     from outbox.shared import KeyValues, Leases, RateLimiter
 
 
@@ -34,7 +35,7 @@ class AmocrmAccount:
 
     wait: how to rest for the pace; may raise Stopping. sleep: how to rest where stopping would lose something.
     owner: names this process, as in leases. http: for tests. told: of each answer's status, as Http's.
-    on_answer: called after each good answer, whoever asked.
+    on_answer: called after each good answer, whoever asked. learn: told what is read of people.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class AmocrmAccount:
         sleep: Callable[[float], None] = time.sleep,
         lease_seconds: float = 20.0,
         on_answer: Callable[[], object] = lambda: None,
+        learn: Callable[[Sequence[Known]], object] = lambda known: None,
     ) -> None:
         http = http or Http(connect=CONNECT, total=TOTAL, told=told)
         pace = Pace(rate_limiter, key_values, now, settings.rps, wait)
@@ -72,7 +74,7 @@ class AmocrmAccount:
         )
         self.pace = pace
         self.client = AmocrmClient(
-            http=http, tokens=self.tokens, pace=pace, key_values=key_values, now=now, on_answer=on_answer
+            http=http, tokens=self.tokens, pace=pace, key_values=key_values, now=now, on_answer=on_answer, learn=learn
         )
         self.pipelines = Pipelines(settings, self.client, key_values, now)
         self.own_changes = OwnChanges(key_values, now)

@@ -6,10 +6,11 @@ Reference: https://www.amocrm.ru/developers/content/crm_platform/api-reference
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from outbox.message import Known
 from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm import errors, payloads
 from service.amocrm.account_facts import AccountFacts
@@ -67,10 +68,13 @@ class AmocrmClient:
         key_values: KeyValues,
         now: Callable[[], float],
         on_answer: Callable[[], object] = lambda: None,
+        learn: Callable[[Sequence[Known]], object] = lambda known: None,
     ) -> None:
+        """learn: is told what each contact that is read says of a person."""
         self._api = Api(http=http, tokens=tokens, pace=pace, now=now, on_answer=on_answer)
         self._tokens = tokens
         self._facts = AccountFacts(key_values, now)
+        self.learn = learn
 
     def bound(self, record: Record | None = None, deadline: float | None = None) -> AmocrmClient:
         """A copy whose requests are given to `record` (masked, with what came of them), and whose calls together take
@@ -123,7 +127,9 @@ class AmocrmClient:
 
         Reference: https://www.amocrm.ru/developers/content/crm_platform/contacts-api
         """
-        return self._by_id("contacts", ids, payloads.contact, "leads")
+        found = self._by_id("contacts", ids, payloads.contact, "leads")
+        self._met(found.values())
+        return found
 
     def find_contacts(self, email: str) -> tuple[Contact, ...]:
         """Contacts that bear exactly this e-mail (in whatever spelling) in an EMAIL field, by id.
@@ -139,6 +145,7 @@ class AmocrmClient:
             for node, _ in islice(pages, MOST_SEARCH_PAGES):
                 people = _rows(node, "contacts", payloads.contact, "/api/v4/contacts")
                 found.update((one.id, one) for one in people if wanted in one.emails)
+        self._met(found.values())
         return tuple(found[number] for number in sorted(found))
 
     def search_contacts(self, text: str, limit: int) -> tuple[Contact, ...]:
@@ -146,8 +153,14 @@ class AmocrmClient:
         deals."""
         params = [("query", text), ("with", "leads"), ("limit", str(limit)), ("page", "1")]
         for node, _ in islice(self._api.pages("/api/v4/contacts", params, limit), 1):
-            return tuple(_rows(node, "contacts", payloads.contact, "/api/v4/contacts"))[:limit]
+            found = tuple(_rows(node, "contacts", payloads.contact, "/api/v4/contacts"))[:limit]
+            self._met(found)
+            return found
         return ()
+
+    def _met(self, contacts: Iterable[Contact]) -> None:
+        """Whoever reads them, what they tell of people is kept."""
+        self.learn([Known(one.name, one.phones, one.emails, one.lead_ids) for one in contacts])
 
     def open_leads(
         self, pipeline_id: int, status_ids: Sequence[int], page: int, limit: int = LIST_LIMIT

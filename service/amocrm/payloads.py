@@ -73,11 +73,13 @@ class Lead:
 
 @dataclass(frozen=True)
 class Contact:
-    """A person. emails: in their canonical form. lead_ids: only where the list was asked for with=leads."""
+    """A person. emails: in their canonical form. phones: as they are written there. lead_ids: only where the list was
+    asked for with=leads."""
 
     id: int
     name: str
     emails: tuple[str, ...] = ()
+    phones: tuple[str, ...] = ()
     custom_fields: tuple[Mapping[str, Any], ...] = ()
     lead_ids: tuple[int, ...] = ()
 
@@ -169,7 +171,8 @@ def contact(node: Mapping[str, Any]) -> Contact:
     return Contact(
         id=number,
         name=_text(node.get("name")),
-        emails=tuple(dict.fromkeys(filter(None, _emails(fields)))),
+        emails=tuple(dict.fromkeys(filter(None, map(canonical, _texts(fields, "EMAIL"))))),
+        phones=tuple(dict.fromkeys(filter(None, map(str.strip, _texts(fields, "PHONE"))))),
         custom_fields=fields,
         lead_ids=tuple(_ids(embedded(node, "leads"))),
     )
@@ -238,13 +241,13 @@ def _fields(node: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     return tuple(item for item in found if isinstance(item, Mapping)) if isinstance(found, list) else ()
 
 
-def _emails(fields: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+def _texts(fields: Iterable[Mapping[str, Any]], code: str) -> Iterable[str]:
     for field in fields:
         values = field.get("values")
-        if str(field.get("field_code", "")).upper() == "EMAIL" and isinstance(values, list):
+        if str(field.get("field_code", "")).upper() == code and isinstance(values, list):
             for value in values:
                 if isinstance(value, Mapping) and isinstance(value.get("value"), str):
-                    yield canonical(value["value"])
+                    yield value["value"]
 
 
 def _price(node: Mapping[str, Any]) -> Decimal:

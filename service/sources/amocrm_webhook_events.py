@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from outbox.message import NOWHERE, Dedupe, Event, Json, NewDelivery, NewEvent, State, new_id
+from outbox.message import NOWHERE, Dedupe, Event, Json, Known, NewDelivery, NewEvent, State, new_id
 from service.routing import AMOCRM, ERP, WEBHOOK
 from service.sources import amocrm_webhook_form, bracket_form
 from service.sources.amocrm_webhook_form import Hook, StageChange, UnreadableHook
@@ -105,6 +105,7 @@ def _told(data: Mapping[str, Any]) -> StageChange:
         data.get("old_pipeline_id"),
         data.get("at"),
         is_new=data.get("kind") == "add",
+        title=str(data.get("title") or ""),
     )
 
 
@@ -118,6 +119,7 @@ def change_data(change: StageChange) -> dict[str, Json]:
         "old_pipeline_id": change.old_pipeline_id,
         "at": change.at,
         "kind": "add" if change.is_new else "status",
+        **({"title": change.title} if change.title else {}),
     }
 
 
@@ -147,6 +149,7 @@ def change_event(data: Mapping[str, Json], dedupe: Dedupe | None, now: float) ->
         deliveries=(NewDelivery(ERP, key=f"lead:{lead_id}"),),
         dedupe=dedupe,
         lead_id=lead_id,
+        known=(Known(str(data["title"]), lead_ids=(lead_id,), is_title=True),) if data.get("title") else (),
     )
 
 

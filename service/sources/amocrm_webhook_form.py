@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from outbox.message import BIGGEST
@@ -13,13 +13,16 @@ from service.sources.bracket_form import Form, Value
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _HOST = re.compile(r"([a-z0-9-]+)\.(?:amocrm\.ru|amocrm\.com|kommo\.com)")
+TITLE = 255
+"""Characters of a name that are kept."""
+
 _LAST_SECOND = 253402300799  # of the year 9999
 
 
 @dataclass(frozen=True)
 class StageChange:
     """A deal came to another stage, or was created on one (is_new; there is no old one then). at: unix seconds; None
-    where the hook tells no time (digital pipeline)."""
+    where the hook tells no time (digital pipeline). title: the deal's name, where it is told."""
 
     lead_id: int
     pipeline_id: int | None
@@ -28,6 +31,7 @@ class StageChange:
     old_pipeline_id: int | None
     at: int | None
     is_new: bool = False
+    title: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ def _change(entry: Value) -> StageChange:
         old_status_id=_number(fields.get("old_status_id")),
         old_pipeline_id=_number(fields.get("old_pipeline_id")),
         at=_time(fields, "last_modified", "updated_at"),
+        title=_text(fields.get("name"))[:TITLE],
     )
 
 
@@ -140,7 +145,8 @@ def _creation(entry: Value) -> StageChange | None:
     if lead_id is None or status_id is None:
         return None
     at = _time(fields, "created_at", "date_create", "last_modified", "updated_at")
-    return StageChange(lead_id, _number(fields.get("pipeline_id")), status_id, None, None, at, is_new=True)
+    title = _text(fields.get("name"))[:TITLE]
+    return StageChange(lead_id, _number(fields.get("pipeline_id")), status_id, None, None, at, True, title)
 
 
 def _time(fields: Mapping[str, Value], *names: str) -> int | None:

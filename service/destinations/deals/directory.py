@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from outbox.message import Known
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.client import AmocrmClient
 from service.amocrm.payloads import Contact
@@ -62,6 +63,7 @@ class Directory:
         """What is known or can be found of these e-mails (trimmed, casefolded). One that is missing in the answer has
         to wait for the next pass; one without contacts is in the answer, with none."""
         found, old, unknown = self._remembered(emails)
+        self._client.learn([Known(one.name(), one.phones, (email,)) for email, one in found.items()])
         if pipeline_id is not None and len(emails) > 1 and 0 < len(unknown) < MANY:  # one alone is not kept waiting
             unknown = self._by_pages(pipeline_id, unknown, min(self._earned(), A_FEW_PAGES), found)
         if len(old) + len(unknown) <= FEW:
@@ -88,13 +90,14 @@ class Directory:
         values = {}
         for person, open_ids, inactive_lead_ids in people:
             if open_ids and (person.searched or set(open_ids) != set(person.lead_ids)):
-                values[person.email] = as_value(person.contacts, open_ids, inactive_lead_ids)
+                values[person.email] = as_value(person.contacts, open_ids, inactive_lead_ids, phones=person.phones)
         self._key_values.put_many(NAMESPACE, values)
 
     def miss(self, person: Person, missing: Mapping[int, float]) -> None:
         """Remember which deals amoCRM did not find, and since when. Until they are found or their end is proven, the
         e-mail is searched for each time."""
-        self._key_values.put(NAMESPACE, person.email, as_value(person.contacts, (), missing=missing))
+        value = as_value(person.contacts, (), missing=missing, phones=person.phones)
+        self._key_values.put(NAMESPACE, person.email, value)
 
     def forget(self, emails: Sequence[str]) -> None:
         """What was remembered turned out to be wrong."""
@@ -162,8 +165,8 @@ class Directory:
             inactive = tuple(number for number in before.inactive_lead_ids if number in person.lead_ids)
             live = tuple(number for number in person.lead_ids if number not in inactive)
             if bearers and live and all(number in rows for number in before.contacts):
-                good[email] = Person(email, person.contacts, live, inactive)
-                values[email] = as_value(person.contacts, live, inactive)
+                good[email] = replace(person, lead_ids=live, inactive_lead_ids=inactive)
+                values[email] = as_value(person.contacts, live, inactive, phones=person.phones)
         self.forget([email for email in emails if email not in good])
         self._key_values.put_many(NAMESPACE, values)
         return good
@@ -171,4 +174,6 @@ class Directory:
 
 def _person(email: str, contacts: Sequence[Contact], searched: bool = False) -> Person:
     lead_ids = dict.fromkeys(number for one in contacts for number in one.lead_ids)
-    return Person(email, {one.id: one.name for one in contacts}, tuple(lead_ids), searched=searched)
+    phones = dict.fromkeys(phone for one in contacts for phone in one.phones)
+    names = {one.id: one.name for one in contacts}
+    return Person(email, names, tuple(lead_ids), searched=searched, phones=tuple(phones))

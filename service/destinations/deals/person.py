@@ -14,7 +14,7 @@ NAMESPACE = "directory"
 
 @dataclass(frozen=True)
 class Person:
-    """What is known of an e-mail. contacts: names by id. lead_ids: the deals to look at; inactive_lead_ids: those that
+    """What is known of an e-mail. contacts: names by id. phones: theirs, as they are written there. lead_ids: the deals to look at; inactive_lead_ids: those that
     were closed or in other pipelines when they were last read. searched: amoCRM's own search was asked in this pass.
     missing: deals that are looked for, since amoCRM did not find them when it was asked; and since when."""
 
@@ -24,6 +24,7 @@ class Person:
     inactive_lead_ids: tuple[int, ...] = ()
     searched: bool = False
     missing: Mapping[int, float] = field(default_factory=dict)
+    phones: tuple[str, ...] = ()
 
     @property
     def watched(self) -> tuple[int, ...]:
@@ -42,6 +43,7 @@ def as_value(
     inactive_lead_ids: Iterable[int] = (),
     scan: str = "",
     missing: Mapping[int, float] | None = None,
+    phones: Sequence[str] = (),
 ) -> Any:
     """An entry as the memory keeps it. scan: the reading by pages that it came from, which may not be whole yet."""
     value: dict[str, Any] = {"contacts": {str(number): name for number, name in contacts.items()}}
@@ -50,6 +52,8 @@ def as_value(
         value["dull"] = dull
     if scan:
         value["scan"] = scan
+    if phones:
+        value["phones"] = list(phones)
     if missing:
         value["missing"] = {str(number): at for number, at in missing.items()}
     return value
@@ -59,4 +63,12 @@ def from_entry(email: str, entry: Entry) -> Person:
     value = entry.value
     contacts = {int(number): str(name) for number, name in value["contacts"].items()}
     missing = {int(number): float(at) for number, at in value.get("missing", {}).items()}
-    return Person(email, contacts, tuple(value["leads"]), tuple(value.get("dull", ())), missing=missing)
+    return Person(
+        email,
+        contacts,
+        tuple(value["leads"]),
+        tuple(value.get("dull", ())),
+        False,
+        missing,
+        tuple(value.get("phones", ())),
+    )

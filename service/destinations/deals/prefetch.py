@@ -136,6 +136,7 @@ class Prefetch:
         values = {}
         for email, people in bearers.items():
             contacts = {one.id: one.name for one in people}
+            phones = [phone for one in people for phone in one.phones]
             # A contact's other deals are on other pages; those that are open come by with them, the rest is dull.
             deals = {lead.id for lead in leads if set(lead.contact_ids) & set(contacts)}
             dull = {number for one in people for number in one.lead_ids} - ours
@@ -146,7 +147,8 @@ class Prefetch:
                 contacts = {**{int(number): name for number, name in entry.value["contacts"].items()}, **contacts}
                 dull |= set(entry.value.get("dull", ()))
                 deals |= set(entry.value["leads"])
-            values[email] = as_value(contacts, deals, dull - deals, scan)
+                phones = [*entry.value.get("phones", ()), *phones]
+            values[email] = as_value(contacts, deals, dull - deals, scan, phones=list(dict.fromkeys(phones)))
         self._key_values.put_many(NAMESPACE, values)
 
     def _state(self, pipeline_id: int) -> dict[str, Any] | None:

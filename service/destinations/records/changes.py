@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from outbox.message import Known
 from outbox.outcome import DeliveryError, Later, PauseKind, Skipped
 from outbox.whole_numbers import whole_number
 from service.amocrm import AmocrmAccount
@@ -249,6 +250,8 @@ class StageChanges:
         leads = client.leads(sorted({int(row.data["lead_id"]) for row in rows}))
         for lead_id in self.absences.are_there([one.id for one in leads.values() if not one.is_deleted]):
             self._reopen(lead_id)
+        titles = [Known(one.name, lead_ids=(one.id,), is_title=True) for one in leads.values() if one.name.strip()]
+        client.learn(titles)
         people: Mapping[int, Contact] = {}
         if any(place.startswith(("contact.", "custom:")) for place in places):
             people = client.contacts(sorted({i for lead in leads.values() if (i := lead.main_contact_id) is not None}))

@@ -44,6 +44,7 @@ def deliveries() -> Response:
     dealpost = current()
     now = dealpost.store.now()
     query = filters.read(request.args, now)
+    query = replace(query, where=dealpost.store.reading.look_up(query.where))
     page = dealpost.store.reading.find(query.where, PAGE, whole_number(request.args.get("after")))
     counts = dealpost.store.reading.count_states(replace(query.where, cause=""))
     meant = query.where.states or tuple(State)
@@ -78,6 +79,7 @@ def deliveries() -> Response:
         frozen=query.frozen(first[0].id).values if first and acts else {},
         can_discard=query.state != State.DISCARDED,
         head=_head(query, total),
+        cut=bool(query.where.people and query.where.people.cut),
     )
 
 

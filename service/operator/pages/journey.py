@@ -84,6 +84,7 @@ def journey() -> Response:
         live=True,
         name=name,
         email=email,
+        phones=next((delivery.phones for delivery in deliveries if delivery.phones), ""),
         lead=lead,
         deal_url=links.deal_url(dealpost, lead),
         crm=destinations.title(AMOCRM, dealpost),
@@ -225,7 +226,9 @@ def track(dealpost: Dealpost, deliveries: Sequence[Delivery], now: float) -> lis
 
 
 def days(dealpost: Dealpost, events: Sequence[Event], now: float) -> list[Day]:
-    """The events by day, newest first. A hook that only tells of a move of ours is shown with that move."""
+    """The events by day, newest first. A hook that only tells of a move of ours is shown with that move, and one that
+    tells of the same change as another not at all."""
+    events = [event for event in events if not repeats(event, events)]
     told = echoes(events)
     standing = of_rows(dealpost, [delivery for event in events for delivery in event.deliveries])
     found: list[Day] = []
@@ -238,6 +241,15 @@ def days(dealpost: Dealpost, events: Sequence[Event], now: float) -> list[Day]:
         echo = next((one for one in events if one.id == told.get(event.id)), None)
         found[-1].ways.append(_way(dealpost, event, echo, standing, now))
     return found
+
+
+def repeats(event: Event, events: Sequence[Event]) -> bool:
+    """Whether it came to nothing since another of these events tells of the same change."""
+    ids = {one.id for one in events} - {event.id}
+    return bool(event.deliveries) and all(
+        one.state == State.SKIPPED and one.reason.code == "superseded" and one.reason.words.rpartition(" ")[2] in ids
+        for one in event.deliveries
+    )
 
 
 def echoes(events: Sequence[Event]) -> dict[str, str]:

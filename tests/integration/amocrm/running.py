@@ -63,6 +63,7 @@ class Running:
             random=lambda: 0.0,
             wait=lambda seconds: time.sleep(min(seconds, 0.05)),
             on_answer=lambda: pauses.disprove(self.store.key_values, self.store.lanes, "amocrm", self.store.now()),
+            learn=self.store.operations.learn,
         )
 
     def deals_of(self, account: AmocrmAccount) -> Deals:

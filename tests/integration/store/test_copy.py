@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from outbox.engines import open_store
-from outbox.message import Dedupe, State
+from outbox.message import Dedupe, Known, State
 from outbox.queries import Filter
 from outbox.sql import copying
 from outbox.sql.copying import CopyRefused, copy_store
@@ -35,6 +35,7 @@ def full(store: Store, clock: Clock) -> Store:
     first = only(store, store.intake.accept([event("done@x", not_before=clock.now + 0.1234567890123)])[0].id)
     clock.forward(1)
     finish(store, State.DELIVERED, first.id, reference="77", person="Анна", exchanges=({"status": 200},))
+    store.operations.learn([Known("Анна Ли", ("+7 912 345-67-89",), ("done@x",)), Known("Курс", (), (), (2**62,))])
     store.key_values.put("tokens", "pair", {"sealed": "gAAAA"})
     store.key_values.put("tokens", "pair", {"sealed": "gAAAB"})
     store.rate_limiter.reserve("amocrm", 7.0)

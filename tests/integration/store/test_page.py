@@ -200,16 +200,16 @@ def test_people_are_listed_by_their_latest_delivery(store: Store, clock: Clock) 
     store.intake.accept(
         [event(None, at=clock.now + 3, key=None, lead_id=5), event(None, at=clock.now + 4, key=None, lead_id=6)]
     )
-    people = store.reading.people("", 10)
-    assert [(one["email"], one["lead_id"], one["person"], one["open"]) for one in people] == [
+    people = store.reading.students(Filter(search=""), 10)
+    assert [(one.email, one.lead_id, one.name, one.open) for one in people] == [
         (None, 6, None, 1),
-        ("ann@x", 5, "Ann", 1),
+        ("ann@x", 5, "Ann", 2),
         ("bob@x", None, None, 1),
     ]
-    (first_page,) = store.reading.people("", 1)
-    assert [one["email"] for one in store.reading.people("", 10, first_page["after"])] == ["ann@x", "bob@x"]
-    assert [one["email"] for one in store.reading.people("bob", 10)] == ["bob@x"]
-    assert store.reading.people("nobody@x", 10) == []
+    (first_page,) = store.reading.students(Filter(search=""), 1)
+    assert [one.email for one in store.reading.students(Filter(search=""), 10, first_page.after)] == ["ann@x", "bob@x"]
+    assert [one.email for one in store.reading.students(Filter(search="bob"), 10)] == ["bob@x"]
+    assert store.reading.students(Filter(search="nobody@x"), 10) == []
 
 
 def test_an_unknown_delivery_is_none(store: Store) -> None:

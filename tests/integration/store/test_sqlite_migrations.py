@@ -29,6 +29,7 @@ def test_a_database_of_0_1_0_keeps_its_rows_and_values(address: str, opened: Cal
         "bob@example.com": State.PENDING,
         "cid@example.com": State.DISCARDED,
     }
+    assert [row.email for row in store.reading.find(Filter(search="bob@ex"), 10).rows] == ["bob@example.com"]
     choice = store.key_values.get("choices", "stage:1")
     assert choice is not None and (choice.value, choice.version) == ({"id": 6}, 2)
     assert store.key_values.put("choices", "stage:1", {"id": 7}, 2) == 3

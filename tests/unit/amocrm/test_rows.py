@@ -128,3 +128,9 @@ def test_changes_of_stage_out_of_the_log_of_events() -> None:
     assert made is not None and made.is_new and made.lead_id == 9
     assert payloads.status_change({**row, "type": "lead_deleted"}) is None
     assert payloads.status_change({"id": "x"}) is None
+
+
+def test_a_contacts_telephones_are_those_of_its_phone_fields_as_they_are_written() -> None:
+    phones = [{"value": " +7 912 345-67-89 "}, {"value": ""}, {"value": None}, {"value": "+7 912 345-67-89"}]
+    fields = [{"field_code": "PHONE", "values": phones}, {"field_code": "EMAIL", "values": [{"value": "a@x"}]}]
+    assert payloads.contact({"id": 1, "custom_fields_values": fields}).phones == ("+7 912 345-67-89",)

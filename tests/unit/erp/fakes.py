@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from outbox.message import Delivery, State
+from outbox.message import Delivery, Known, State
 from outbox.outcome import DeliveryError, Stopping
 from service.amocrm.client import Found
 
@@ -61,6 +61,7 @@ class Amocrm:
 
     deals: dict[int, Lead] = field(default_factory=dict)
     people: dict[int, Contact] = field(default_factory=dict)
+    told: list[Known] = field(default_factory=list)
     stages: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
     error: Exception | None = None
     unread: dict[int, DeliveryError] = field(default_factory=dict)
@@ -74,6 +75,9 @@ class Amocrm:
 
     def bound(self, record: Any = None, deadline: Any = None) -> "Amocrm":
         return self
+
+    def learn(self, known: Sequence[Known]) -> None:
+        self.told += known
 
     def is_set_up(self) -> bool:
         return self.set_up

@@ -14,9 +14,10 @@ NAMESPACE = "directory"
 
 @dataclass(frozen=True)
 class Person:
-    """What is known of an e-mail. contacts: names by id. phones: theirs, as they are written there. lead_ids: the deals to look at; inactive_lead_ids: those that
-    were closed or in other pipelines when they were last read. searched: amoCRM's own search was asked in this pass.
-    missing: deals that are looked for, since amoCRM did not find them when it was asked; and since when."""
+    """What is known of an e-mail. contacts: names by id. phones: theirs, as they are written there. lead_ids: the deals
+    to look at; inactive_lead_ids: those that were closed or in other pipelines when they were last read. searched:
+    amoCRM's own search was asked in this pass. missing: deals that are looked for, since amoCRM did not find them when
+    it was asked; and since when."""
 
     email: str
     contacts: Mapping[int, str]

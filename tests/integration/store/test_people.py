@@ -36,7 +36,7 @@ def test_a_student_is_found_however_one_asks(store: Store, ann: str, text: str) 
     assert [one.email for one in store.reading.students(Filter(search=text), 10)] == ["ann@x.example"]
 
 
-@pytest.mark.parametrize("text", ["345-67", "789", "+7 912", "8 912 345 67 80", "Анна Белова", "%", "_", "n@x.exampl3"])
+@pytest.mark.parametrize("text", ["345-67", "+7 912", "8 912 345 67 80", "Анна Белова", "%", "_", "n@x.exampl3"])
 def test_what_fits_nobody_finds_nobody(store: Store, ann: str, text: str) -> None:
     assert found(store, text) == set()
 
@@ -118,7 +118,7 @@ def test_a_corrected_address_is_another_student_and_the_wrong_one_is_gone(store:
 
 
 def test_pruning_takes_those_whom_no_row_refers_to(store: Store, clock: Clock) -> None:
-    (old, young) = store.intake.accept([event("ann@x.example"), event("bob@x.example")])
+    (old, _) = store.intake.accept([event("ann@x.example"), event("bob@x.example")])
     store.operations.learn([ANN, Known("Боб", (), ("bob@x.example",))])
     finish(store, State.DELIVERED, only(store, old.id).id, lead_id=77)
     clock.forward(10)

@@ -61,7 +61,7 @@ class Amocrm:
 
     deals: dict[int, Lead] = field(default_factory=dict)
     people: dict[int, Contact] = field(default_factory=dict)
-    told: list[Known] = field(default_factory=list)
+    known: list[Known] = field(default_factory=list)
     stages: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
     error: Exception | None = None
     unread: dict[int, DeliveryError] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Amocrm:
         return self
 
     def learn(self, known: Sequence[Known]) -> None:
-        self.told += known
+        self.known += known
 
     def is_set_up(self) -> bool:
         return self.set_up

@@ -61,7 +61,6 @@ class Amocrm:
 
     deals: dict[int, Lead] = field(default_factory=dict)
     people: dict[int, Contact] = field(default_factory=dict)
-    known: list[Known] = field(default_factory=list)
     stages: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
     error: Exception | None = None
     unread: dict[int, DeliveryError] = field(default_factory=dict)
@@ -73,11 +72,13 @@ class Amocrm:
     def __post_init__(self) -> None:
         self.client = self.pipelines = self.tokens = self
 
+    learned: list[Known] = field(default_factory=list)
+
     def bound(self, record: Any = None, deadline: Any = None) -> "Amocrm":
         return self
 
     def learn(self, known: Sequence[Known]) -> None:
-        self.known += known
+        self.learned += known
 
     def is_set_up(self) -> bool:
         return self.set_up

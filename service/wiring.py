@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cached_property
 
 from outbox import pauses
-from outbox.message import Known, State, StoreUnavailable
+from outbox.drain import describe
+from outbox.message import Known, State
 from outbox.outcome import Destination
 from outbox.queries import Filter
 from outbox.store import Store
@@ -34,6 +35,8 @@ from service.proxies import Unexpected
 from service.refusals import Refusals
 from service.routing import AMOCRM, ERP
 from service.sandbox_control import SandboxControl
+
+log = logging.getLogger(__name__)
 
 
 class Wiring:
@@ -72,9 +75,11 @@ class Wiring:
         )
 
     def _learn(self, known: Sequence[Known]) -> None:
-        """A name that cannot be kept holds up nothing: it is read again with the next delivery."""
-        with suppress(StoreUnavailable):
+        """A name that cannot be kept holds up nothing: it is read again with a later delivery."""
+        try:
             self.store.operations.learn(known)
+        except Exception as error:
+            log.warning("What amoCRM tells of people could not be kept: %s", describe(error))
 
     def _answered(self) -> None:
         """amoCRM gave somebody a good answer: what waits for that goes on, and so do records that need its deals."""

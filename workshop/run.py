@@ -20,6 +20,7 @@ from service.characters import printable
 from service.config import ConfigError, Settings
 from service.environment import read_environ, read_settings
 from service.log_writer import STDERR, LogWriter
+from service.operator import greeting
 from workshop.calls import answers, call
 from workshop.processes import FOLDER, Crew, next_free_port
 from workshop.storyteller import Storyteller
@@ -57,11 +58,7 @@ def main() -> int:
         played = sandbox.settings(settings)
         environ |= played
         write_private(sandbox.env, {**made, **played})
-        print(
-            "\nNo account is configured: this is practice, with SANDBOX=1. The amoCRM account and the ERP are only\n"
-            "played by a sandbox on this machine, and nothing leaves it. Real ones: see .env.example.\n",
-            flush=True,
-        )
+        print(f"\n{greeting.practice(settings)}\n", flush=True)
     return run(environ, replace(settings, web=web), sandbox)
 
 
@@ -156,7 +153,7 @@ def run(environ: Mapping[str, str], settings: Settings, sandbox: Practice | None
     try:
         dead = start(crew, environ, here(settings), sandbox, wish)
         if not dead and not wish.to_stop:
-            OUT.write(greeting(environ, settings, sandbox))
+            OUT.write(greeted(environ, settings, sandbox))
             story.start()
         while not dead and not wish.to_stop:
             time.sleep(0.2)
@@ -259,28 +256,11 @@ def here(settings: Settings) -> str:
     return "http://" + (replace(web, host="::1") if web.host == "::" else web).bind
 
 
-def greeting(environ: Mapping[str, str], settings: Settings, sandbox: Practice | None) -> str:
+def greeted(environ: Mapping[str, str], settings: Settings, sandbox: Practice | None) -> str:
     """What a person needs to know once everything runs."""
-    url = here(settings)
-    made_password, made_key = environ["ADMIN_PASSWORD"] if not settings.admin_password else "", ""
-    if not settings.api_keys:
-        made_key = environ["API_KEYS"].partition(":")[2]
-    rows = [
-        ("Status page", f"{url}/outbox"),
-        ("Sign-in", f"{settings.admin_username} / {made_password or 'ADMIN_PASSWORD as configured'}"),
-        ("API key", made_key or "those in API_KEYS"),
-    ]
-    if sandbox:
-        rows.append(("Sandbox", f"{sandbox.url}/  (deals on their stages, ERP records)"))
-        rows.append(("Commands", ".venv/bin/flask check  (while this runs, commands act on this sandbox)"))
-    lines = [f"  {title:12} {text}" for title, text in rows]
-    example = [
-        "  Try it:",
-        f"    curl {url}/api/tripwire/complete \\",
-        f"      -H 'Authorization: Bearer {made_key or '<API key>'}' -H 'Content-Type: application/json' \\",
-        """      -d '{"email": "student-2@example.com", "lesson": 1}'""",
-    ]
-    return "\n".join(["", "Dealpost runs.", "", *lines, "", *example, "", "Ctrl-C stops everything.", ""])
+    password = environ["ADMIN_PASSWORD"] if not settings.admin_password else ""
+    key = environ["API_KEYS"].partition(":")[2] if not settings.api_keys else ""
+    return greeting.greeting(settings, here(settings), password, key, sandbox.url if sandbox else "")
 
 
 def shown(file: pathlib.Path) -> pathlib.Path:

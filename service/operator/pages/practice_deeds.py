@@ -93,17 +93,17 @@ def _delete(dealpost: Dealpost, control: SandboxControl) -> str:
 
 def _withdraw(dealpost: Dealpost, control: SandboxControl) -> str:
     control.withdraw()
-    return f"{_('The access is withdrawn.')} {_lesson(dealpost, control)}"
+    return _("The access is withdrawn.") + " " + _lesson(dealpost, control)
 
 
 def _unpaid(dealpost: Dealpost, control: SandboxControl) -> str:
     control.pay(False)
-    return f"{_('The paid time is over.')} {_lesson(dealpost, control)}"
+    return _("The paid time is over.") + " " + _lesson(dealpost, control)
 
 
 def _refuse(dealpost: Dealpost, control: SandboxControl) -> str:
     control.refuse()
-    return f"{_('The ERP refuses our key.')} {_move(dealpost, control)}"
+    return _("The ERP refuses our key.") + " " + _move(dealpost, control)
 
 
 def _hook_off(dealpost: Dealpost, control: SandboxControl) -> str:

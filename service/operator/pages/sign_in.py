@@ -23,7 +23,11 @@ from service.operator.pages.blueprint import back_to, bp
 
 @bp.get("/sign-in")
 def ask_sign_in() -> Response:
-    return sign_in_page(200, _closed(), own_path(request.args.get("back", "")))
+    """The form; whoever has a session is led on, so that a link to it serves both."""
+    back = own_path(request.args.get("back", ""))
+    if request.authorization is None and sessions.signed_in(people(), signed_out):
+        return Response("", 303, {"Location": request.script_root + back})
+    return sign_in_page(200, _closed(), back)
 
 
 @bp.post("/sign-in")

@@ -36,6 +36,7 @@ def main() -> int:
             )
         )
         trying = stack.enter_context(site(lambda w: w.trying(), lambda w: w.house()))
+        new = stack.enter_context(site(lambda w: w.house(), beginning))
         browser = stack.enter_context(sync_playwright()).chromium.launch(
             executable_path=chromium, args=["--no-sandbox"]
         )
@@ -47,8 +48,14 @@ def main() -> int:
             shoot(browser, language, WIDE, f"list-{language}", f"{trouble[0]}/outbox/deliveries")
             shoot(browser, language, WIDE, f"delivery-{language}", f"{trying[0]}/outbox/{waits}")
             shoot(browser, language, WIDE, f"connections-{language}", f"{well[0]}/outbox/connections")
+            shoot(browser, language, WIDE, f"setup-{language}", f"{new[0]}/outbox/setup")
             shoot(browser, language, PHONE, f"trouble-phone-{language}", f"{trouble[0]}/outbox")
     return 0
+
+
+def beginning(world: seeded.World) -> None:
+    """The set-up is not finished yet."""
+    world.store.key_values.delete("setup", ["finished"])
 
 
 @contextlib.contextmanager

@@ -99,7 +99,7 @@ def _row(dealpost: Dealpost, number: int, one: Step, now: float, first: str) -> 
         state=words.step_state(one),
         css=css,
         control=one.control,
-        main=one.name == first,
+        main=one.name == first and one.said != "hook_unheard",  # that one waits for a deal to move
         may_skip=one.state is StepState.NOW and one.name in OPTIONAL,
         skipped=one.said == "without",
         trial=delivery_row.present(dealpost, [delivery], now)[0] if delivery else None,

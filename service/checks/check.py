@@ -11,8 +11,9 @@ from flask_babel import gettext as _
 from outbox.message import Json
 from outbox.outcome import DeliveryError
 from service.causes import CAUSES
-
-OK, NOTE, FAULT = "ok", "note", "fault"
+from service.check_results import FAULT as FAULT
+from service.check_results import NOTE as NOTE
+from service.check_results import OK as OK
 
 DEADLINE = 8.0
 """Seconds that all questions to one system may take together."""

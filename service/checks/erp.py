@@ -11,9 +11,8 @@ from typing import Any
 from flask_babel import gettext as _
 
 from outbox.outcome import DeliveryError
-from service.causes import N_
+from service.check_results import SAID, KeptCheck, KeptResults
 from service.checks.check import FAULT, NOTE, OK, Check, Remaining, failed, not_set_up
-from service.checks.kept import KeptResults
 from service.config import Erp
 from service.current import Dealpost
 from service.destinations.records.rukovoditel import fields
@@ -26,42 +25,14 @@ from service.routing import ERP
 ERP_FAULTS = (Refused, Garbled, NoAnswer)
 
 
-SAID: Mapping[str, tuple[str, str]] = {
-    "erp_noisy": (
-        N_("its PHP writes before its answers: %(words)s"),
-        N_("Switch display_errors off in the ERP's PHP."),
-    ),
-    "erp_no_right": (
-        N_("the ERP's user may not create records in entity %(id)s"),
-        N_("Give this user the right to create and to see records there."),
-    ),
-    "erp_fields_unread": (
-        N_("the fields of entity %(id)s cannot be read"),
-        N_("Look whether these fields are there."),
-    ),
-    "erp_fields_lacking": (
-        N_("entity %(id)s has no %(fields)s"),
-        N_("Correct the names of the fields, or make these fields."),
-    ),
-    "erp_key_repeats": (
-        N_("%(field)s is not unique: after a lost answer a record could be made twice"),
-        N_('Switch "unique" on for this field in the ERP.'),
-    ),
-    "erp_key_unset": (
-        N_("not set: after a broken connection a record may need a person's look"),
-        N_("Name a unique text field, and no record is ever made twice."),
-    ),
-}
-"""What is so, and the mend, by the code that is kept of a check."""
-
-
 def checks(dealpost: Dealpost) -> Iterator[Check]:
     """What was found is kept for the page, once all was asked."""
     found: list[Check] = []
     for check in _checks(dealpost):
         found.append(check)
         yield check
-    KeptResults(dealpost.store.key_values).put(ERP, mark(dealpost.settings.erp), dealpost.store.now(), found)
+    kept = [KeptCheck(one.state, one.code, one.params) for one in found]
+    KeptResults(dealpost.store.key_values).put(ERP, mark(dealpost.settings.erp), dealpost.store.now(), kept)
 
 
 def mark(erp: Erp) -> str:

@@ -8,8 +8,8 @@ from outbox.message import Delivery, State
 from outbox.queries import Filter
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.choices import ON_PAGE, StageChoices
+from service.check_results import KeptResults
 from service.checks.erp import mark
-from service.checks.kept import KeptResults
 from service.job_results import JobResults
 from service.routing import AMOCRM, ERP, LESSON, WEBHOOK
 from service.setup.notes import SetupNotes

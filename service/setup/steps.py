@@ -9,7 +9,7 @@ from enum import StrEnum
 from outbox.message import Delivery, Json, State
 from service.amocrm.lesson_stages import LessonStage
 from service.amocrm.payloads import Pipeline
-from service.checks.kept import KeptChecks
+from service.check_results import KeptChecks
 
 OPTIONAL = ("stages", "webhook", "erp", "trial", "alert")
 """What a school may do without, and say so."""

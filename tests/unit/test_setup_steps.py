@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from outbox.message import Delivery, Reason, State
 from service.amocrm.lesson_stages import LessonStage
 from service.amocrm.payloads import Pipeline, Stage
-from service.checks.kept import KeptCheck, KeptChecks
+from service.check_results import KeptCheck, KeptChecks
 from service.operator import words
 from service.operator.words.setup import known_codes
 from service.setup.steps import OPTIONAL, AlertTry, SetupFacts, Step, StepState, is_finished, steps

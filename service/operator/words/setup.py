@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import pgettext
 
 from service.causes import CAUSES, N_
-from service.checks import erp
+from service.check_results import SAID as CHECKED
 from service.operator.words.causes import cause_means, cause_title, cause_todo, fill
 from service.operator.words.numbers import ngettext
 from service.operator.words.states import sentence
@@ -108,8 +108,8 @@ def step_words(one: Step, now: float) -> str:
         )
     if one.said in SAID:
         return fill(SAID[one.said], params)
-    if one.said in erp.SAID:
-        words, mend = (fill(text, params) for text in erp.SAID[one.said])
+    if one.said in CHECKED:
+        words, mend = (fill(text, params) for text in CHECKED[one.said])
         return f"{sentence(words[:1].upper() + words[1:])} {mend}"
     told = (cause_title(one.said, params), cause_todo(one.said, params) or cause_means(one.said, params))
     return " ".join(sentence(part) for part in told if part)
@@ -128,4 +128,4 @@ def step_state(one: Step) -> tuple[str, str, str]:
 
 def known_codes() -> set[str]:
     """Every code that has its sentence."""
-    return {*SAID, *erp.SAID, *CAUSES, "erp_wanted"}
+    return {*SAID, *CHECKED, *CAUSES, "erp_wanted"}

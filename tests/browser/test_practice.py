@@ -133,7 +133,7 @@ def test_a_silent_amocrm_passes_by_itself_and_answers_again(school: School) -> N
 
 def test_a_deleted_stage_is_named_and_comes_back_as_it_was(school: School) -> None:
     school.press("Delete a stage")
-    school.sees("The stage “Урок 3 пройден” is gone")
+    school.sees("is gone from the funnel")
     school.press("Bring the stage back")
     stages = [one for pipeline in school.control("GET", "pipelines")["pipelines"] for one in pipeline["stages"]]
     assert [one["name"] for one in stages if one["id"] == STAGE_LESSON_3] == ["Урок 3 пройден"]
@@ -142,45 +142,20 @@ def test_a_deleted_stage_is_named_and_comes_back_as_it_was(school: School) -> No
     page.get_by_role("link", name="“Send 1…”").click()
     asked = page.get_by_role("dialog") if school.scripts else page.locator("#main")
     asked.get_by_role("button", name="Send 1", exact=True).click()
-    eventually(lambda: not school.stored("amocrm")["states"].get("dead"), 40)
+    eventually(
+        lambda: not any(school.stored("amocrm")["states"].get(one) for one in ("dead", "pending", "sending")), 40
+    )
 
 
 def test_access_that_is_withdrawn_is_given_again_by_connect(school: School) -> None:
     school.press("Withdraw the access")
-    school.sees("Needs your decision")
-    expect(school.page.get_by_role("link", name="Connect again").first).to_be_visible()
+    school.sees("Connect again")
     assert school.stored("amocrm")["states"].get("pending")
     school.page.goto(f"{school.url}/outbox/practice")
     school.page.get_by_role("link", name="Give access again").click()
     school.page.get_by_role("button").first.click()
     school.page.wait_for_url(re.compile(re.escape(school.url)))
     eventually(lambda: not school.stored("amocrm")["states"].get("pending"), 40)
-
-
-def test_an_unpaid_account_is_told_and_goes_on_after_one_that_was_tried(school: School) -> None:
-    school.press("Let the paid time end")
-    eventually(lambda: school.stored("amocrm")["pause"] is not None, 40)
-    school.sees("Needs your decision")
-    school.press("Pay for amoCRM")
-    school.press("Try one", "/outbox")
-    eventually(lambda: not school.stored("amocrm")["states"].get("pending"), 40)
-
-
-def test_an_erp_that_refuses_keeps_records_waiting_until_one_is_tried(school: School) -> None:
-    school.press("Let the ERP refuse")
-    eventually(lambda: school.stored("erp")["pause"] is not None, 40)
-    school.sees("The ERP does not accept our key, user or fields")
-    school.press("The ERP takes records again")
-    school.press("Try one", "/outbox")
-    eventually(lambda: not school.stored("erp")["states"].get("pending"), 40)
-
-
-def test_a_webhook_that_is_off_is_told_at_once_and_switched_on(school: School) -> None:
-    school.press("Switch the webhook off")
-    school.sees("amoCRM has switched")
-    school.press("Switch the webhook on")
-    assert [one["disabled"] for one in school.control("GET", "hooks")["hooks"]] == [False]
-    eventually(lambda: "Off" not in school.page.goto(f"{school.url}/outbox/practice").text(), 10)  # type: ignore[union-attr]
 
 
 def test_a_strangers_lesson_can_be_corrected(school: School) -> None:

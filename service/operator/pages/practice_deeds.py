@@ -82,7 +82,7 @@ def _silence(dealpost: Dealpost, control: SandboxControl) -> str:
 
 
 def _delete(dealpost: Dealpost, control: SandboxControl) -> str:
-    lessons = [one for one in stages.lessons(dealpost) if one.state == "there" and one.status_id is not None]
+    lessons = [one for one in stages.lessons(dealpost) if one.status_id is not None]
     for one in reversed(lessons):  # the last ones first, so that the earlier lessons can still be played
         name = control.delete_stage(_funnel(dealpost), int(one.status_id or 0))
         if name:

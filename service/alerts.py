@@ -107,7 +107,7 @@ class Alerts:
             now = self._store.now()
             parts = [words.situation_means(one, now), words.who_mends(one), words.situation_todo(one, now)]
             if self._settings.public_url:
-                parts.append(f"{self._settings.public_url}/outbox/sign-in")
+                parts.append(f"{self._settings.public_url}/outbox/sign-in?back=/outbox")
             return words.situation_title(one, now), " ".join(filter(None, parts))
 
     def _situation(self, cause: str, shown: Mapping[str, Any]) -> Situation:

@@ -23,9 +23,9 @@ from service.operator.pages.blueprint import back_to, bp
 
 @bp.get("/sign-in")
 def ask_sign_in() -> Response:
-    """The form; whoever has a session is led on, so that a link to it serves both."""
+    """The form. A link that names where it leads takes whoever has a session there at once."""
     back = own_path(request.args.get("back", ""))
-    if request.authorization is None and sessions.signed_in(people(), signed_out):
+    if "back" in request.args and request.authorization is None and sessions.signed_in(people(), signed_out):
         return Response("", 303, {"Location": request.script_root + back})
     return sign_in_page(200, _closed(), back)
 

@@ -162,6 +162,13 @@ def resume(store: Store, destination: str, who: str) -> int:
     return count
 
 
+def reconnected(store: Store, destination: str) -> None:
+    """Access was given anew: what waited for that goes out."""
+    paused = read(store.key_values, destination)
+    if paused is not None and paused.kind is PauseKind.RECONNECT and lift(store.key_values, destination, paused):
+        store.lanes.make_due(destination)
+
+
 def heed_settings(key_values: KeyValues, lanes: Lanes, destination: str, fingerprint: str) -> bool:
     """Lift the pauses that new settings or tokens may have mended. -> whether they were new."""
     entry = key_values.get(FINGERPRINT, destination)

@@ -80,6 +80,10 @@ class Bar:
     seconds_p99: float | None
 
 
+EVENT_NAMES = 50
+"""Event names that are told of each source: a sender may make up as many as it likes."""
+
+
 @dataclass(frozen=True)
 class SourceTally:
     """What comes in from one source, under one event name."""

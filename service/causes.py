@@ -213,7 +213,7 @@ CAUSES: dict[str, Cause] = {
             "words: %(detail)s"
         ),
         DEVELOPER,
-        N_("Check the ERP's key, user, password, entity and fields (`flask check`)."),
+        N_("Correct what is wrong of %(settings)s; `flask check` looks at each."),
     ),
     "erp_moved": Cause(
         N_("The ERP's address leads elsewhere"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from outbox.message import State
-from outbox.queries import Bar, CauseGroup, Filter, SourceTally, Tally
+from outbox.queries import EVENT_NAMES, Bar, CauseGroup, Filter, SourceTally, Tally
 from outbox.sql import filters
 from outbox.sql.database import Database, Row, Transaction
 from outbox.sql.rows import by_ids, earlier, together
@@ -98,17 +98,13 @@ class Figures:
         return found
 
 
-NAMES = 50
-"""Event names that are told of each source: a sender may make up as many as it likes."""
-
-
 def pairs(db: Transaction, known: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """Each source with its event names, by leaps along the index: the first NAMES of each, and those that are known."""
+    """Each source with its event names, by leaps along the index: the first ones, and those that are known."""
     source, name, told = "", "", 0
     leap = f"FROM events {db.index('events_source')} WHERE"
     while True:
         sql = f"SELECT source, name {leap} source = ? AND name > ? ORDER BY name LIMIT 1"
-        row = db.row(sql, (source, name)) if told < NAMES else None
+        row = db.row(sql, (source, name)) if told < EVENT_NAMES else None
         if row is None:
             for other in sorted(set(known)):
                 there = f"SELECT 1 AS found {leap} source = ? AND name = ? LIMIT 1"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "account"
 DAY = 24 * 3600.0
+NAMES_KEPT = 2000
 
 
 class AccountFacts:
@@ -40,6 +41,19 @@ class AccountFacts:
 
     def keep_pipelines(self, pipelines: Sequence[Pipeline]) -> None:
         self._key_values.put(NAMESPACE, "pipelines", [asdict(pipeline) for pipeline in pipelines])
+        before = self._stage_names()
+        # The newest last: of too many the oldest go.
+        names = {**before, **{str(stage.id): stage.name for one in pipelines for stage in one.stages}}
+        if names != before:
+            self._key_values.put(NAMESPACE, "stage_names", dict(list(names.items())[-NAMES_KEPT:]))
+
+    def stage_name(self, status_id: int) -> str:
+        """As it was called when it was last seen, also of a stage that is gone since; "": never seen."""
+        return str(self._stage_names().get(str(status_id), ""))
+
+    def _stage_names(self) -> dict[str, str]:
+        entry = self._key_values.get(NAMESPACE, "stage_names")
+        return dict(entry.value) if entry is not None else {}
 
     def forget_pipelines(self) -> None:
         self._key_values.delete(NAMESPACE, ["pipelines"])

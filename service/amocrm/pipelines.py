@@ -129,7 +129,8 @@ class Pipelines:
                 lesson=lesson,
             )
         # Only amoCRM's answer to a row's own write kills it, so an id is tried even though the list lacks it.
-        return Target(lesson, pipeline.id, pipeline.name, status_id, f"stage {status_id}", known=False, by=wish.by)
+        name = self._facts.stage_name(status_id) or f"stage {status_id}"
+        return Target(lesson, pipeline.id, pipeline.name, status_id, name, known=False, by=wish.by)
 
     def pipeline(self, pipeline_id: int, status_id: int | None = None, max_age: float = QUIET) -> Pipeline | None:
         """The pipeline, read again when it, or this status of it, is unknown. None: amoCRM has none of this id."""

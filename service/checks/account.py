@@ -61,7 +61,7 @@ def _access(status: TokenStatus, now: float) -> Iterator[Check]:
     name = _("amoCRM, access")
     if not status.usable:
         mend = _("Open /outbox and press Connect, or put new tokens in with `flask tokens import`.")
-        yield Check(name, FAULT, ": ".join(filter(None, (status.state, status.detail))), mend)
+        yield Check(name, FAULT, _no_access(status), mend)
         return
     long_lived = status.state == "long_lived"
     kind = _("a long-lived token") if long_lived else _("a pair of tokens that renews itself")
@@ -74,6 +74,13 @@ def _access(status: TokenStatus, now: float) -> Iterator[Check]:
         yield Check(name, NOTE, words, _("It ends soon: make another in the integration, then `flask tokens import`."))
     else:
         yield Check(name, OK, words)
+
+
+def _no_access(status: TokenStatus) -> str:
+    if status.state not in ("reconnect", "expired"):
+        return ": ".join(filter(None, (status.state, status.detail)))
+    known = CAUSES["amocrm_reconnect"]
+    return " ".join(filter(None, (_(known.title), f"({status.detail})" if status.detail else "")))
 
 
 def _account(dealpost: Dealpost, told: dict[str, str], host: str) -> Check:

@@ -54,6 +54,13 @@ def not_set_up(name: str, missing: tuple[str, ...], any_set: bool) -> Check:
 def failed(name: str, error: DeliveryError, mend: str = "") -> Check:
     """A question that got no good answer."""
     todo = CAUSES[error.cause].todo if error.cause in CAUSES else ""
-    params = {**dict.fromkeys(("missing", "detail", "account", "address", "since", "lesson"), "…"), **error.params}
+    params = {
+        **dict.fromkeys(
+            ("missing", "detail", "account", "address", "since", "lesson", "host", "stages", "settings"), "…"
+        ),
+        **error.params,
+    }
+    words = _(CAUSES[error.cause].title) % params if error.cause in CAUSES else ""
+    words = f"{words} ({error.message})" if words else error.message
     mend = (_(todo) % params if todo else "") or mend or _("Try again in a minute.")
-    return Check(name, FAULT, error.message, mend, code=error.cause, params=error.params)
+    return Check(name, FAULT, words, mend, code=error.cause, params=error.params)

@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from service.checks.check import FAULT, NOTE, Check
 from service.current import Dealpost
 from service.operator import words
+from service.operator.pages.destinations import title
 from service.situations.gather import gather
 from service.situations.rules import find
 
@@ -23,7 +24,7 @@ def checks(dealpost: Dealpost) -> Iterator[Check]:
         return  # the store's own line has told
     for one in find(signals):
         if one.code not in LOOKED_UP:
-            told = words.as_sentence(words.situation_title(one, signals.now, one.destination))
+            told = words.as_sentence(words.situation_title(one, signals.now, title(one.destination, dealpost)))
             mend = words.situation_todo(one, signals.now)
             state = FAULT if one.code == "stopped" else NOTE
             yield Check(_("deliveries"), state, f"{told} {words.what_next(one, signals.now)}", mend)

@@ -14,6 +14,7 @@ from flask_wtf.csrf import generate_csrf
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
+from outbox import pauses
 from outbox.outcome import DeliveryError
 from outbox.store import Store
 from service.amocrm.connect import ConnectError
@@ -22,6 +23,8 @@ from service.current import current
 from service.operator.auth import csrf, operator_required, user_now
 from service.operator.consent_links import ConsentLinks
 from service.operator.turns import Busy, waits_for_others
+from service.operator.words.causes import cause_means, cause_title
+from service.routing import AMOCRM
 
 bp = Blueprint("connect", __name__, url_prefix="/oauth")
 logger = logging.getLogger(__name__)
@@ -94,8 +97,9 @@ def exchange(code: str, referer: str, who: str) -> AnyResponse:
     except (ConnectError, DeliveryError, NoKeys) as error:
         logger.warning("amoCRM was not connected: %s", error)
         status = 400 if isinstance(error, ConnectError) else 502 if isinstance(error, DeliveryError) else 500
-        return page(status, _("amoCRM was not connected"), str(error))
+        return page(status, _("amoCRM was not connected"), why(error), reason=str(error))
     dealpost.wiring.account_id.forget()
+    pauses.reconnected(dealpost.store, AMOCRM)
     account = connected.account_name or connected.host
     dealpost.store.operations.log_action(who, "connect", 1, {"account": account})
     logger.info("amoCRM is connected: %s", account)
@@ -124,13 +128,37 @@ def links(store: Store) -> ConsentLinks:
     return ConsentLinks(store.key_values, store.now)
 
 
-def page(status: int, head: str, words: str, form: str = "", code: str = "", referer: str = "") -> Response:
+def why(error: Exception) -> str:
+    """What it means, and what to do, in the reader's language."""
+    if isinstance(error, DeliveryError):
+        return f"{cause_title(error.cause, error.params)}. {cause_means(error.cause, error.params)}"
+    return {
+        "grant": _("amoCRM's permission was used before or is too old. Press Connect to get a new one."),
+        "client": _(
+            "amoCRM does not accept the integration's settings. The school's developer compares client id, secret and"
+            " redirect address with the integration's page in amoCRM."
+        ),
+        "place": _("There is no such account at this address. The school's developer looks at AMOCRM_SUBDOMAIN."),
+        "referer": _(
+            "Access was given for another account than the one that is set. Choose the right account in amoCRM; if it"
+            " was renamed, the school's developer sets AMOCRM_SUBDOMAIN anew."
+        ),
+    }.get(
+        getattr(error, "code", ""),
+        _("The access could not be stored. The school's developer looks at TOKEN_KEYS and at the log."),
+    )
+
+
+def page(
+    status: int, head: str, words: str, form: str = "", code: str = "", referer: str = "", reason: str = ""
+) -> Response:
     """A small page of our own: the pages of the outbox need a sign-in, this one may not."""
     body = render_template(
         "quiet.html",
         lang=str(get_locale()),
         head=head,
         words=words,
+        reason=reason,
         form=form,
         code=code,
         referer=referer,

@@ -10,6 +10,10 @@ from outbox.pauses import Paused
 from service.situations.rules import needs_person, pause_need
 from service.situations.signals import Need
 
+BROKEN_OFF = 60.0
+"""Seconds in hand, longer than any lease and any request, after which a delivery of a destination that rests is no
+longer being sent: whoever had it has died."""
+
 
 @dataclass(frozen=True)
 class Lane:
@@ -27,6 +31,7 @@ class Standing:
     """How a waiting delivery stands.
 
     code: silent, bare, paused, stopped, pause (it passes by itself), behind, retry, next; "" while it does not wait.
+    One that a dead process left in hand stands as if it waited.
     at: when the next thing happens to it, None: not before somebody acts, or not to be told.
     behind: the earlier delivery of its key that has to end first. need: None while nobody has to do anything.
     """
@@ -40,6 +45,8 @@ class Standing:
 
 def stand(row: Delivery, lane: Lane, now: float, ahead: Delivery | None = None) -> Standing:
     """ahead: the first open delivery of its key that came before it, if there is one."""
+    if row.state == State.SENDING and now - row.changed_at > BROKEN_OFF and (lane.silent or lane.pause is not None):
+        row = replace(row, state=State.PENDING, due_at=row.changed_at)  # nobody sends it, and whoever goes on will
     if row.state != State.PENDING:
         return Standing("")
     own = Need.PERSON if row.failures and row.cause and needs_person(row.cause) else None

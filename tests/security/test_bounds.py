@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from outbox.queries import EVENT_NAMES as NAMES_TOLD
 from outbox.queries import Filter
-from outbox.sql.figures import NAMES as NAMES_TOLD
 from service.app import UNREADABLE
 from service.operator.pages.panels import SOURCES
 from service.operator.people import Throttle, network

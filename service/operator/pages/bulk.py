@@ -11,13 +11,14 @@ from flask import flash, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from outbox.message import DISCARDABLE, RESENDABLE, Delivery
-from outbox.queries import Changed
+from outbox.message import DISCARDABLE, RESENDABLE, Delivery, State
+from outbox.queries import Changed, Filter
 from outbox.whole_numbers import whole_number
 from service.current import Dealpost, current
 from service.operator import words
 from service.operator.pages import delivery_row, destinations, filters, links, stages
 from service.operator.pages.blueprint import back_to, bp, show, who
+from service.operator.pages.progress import goes_out
 from service.operator.resends import Resends
 from service.operator.words.numbers import ngettext
 from service.rerouting import send_again
@@ -165,13 +166,9 @@ def do_many() -> Response:
     if len(ids) < LOOKED_AT and count:
         key = Resends(dealpost.store.key_values, dealpost.store.now).begin(ids, who())
         return back_to("pages.progress", key=key)
-    flash(
-        ngettext(
-            "%(count)s delivery is sent again.",
-            "%(count)s deliveries are sent again.",
-            count,
-            count=words.number(count),
-        ),
-        "ok",
+    said = ngettext(
+        "%(count)s delivery is sent again.", "%(count)s deliveries are sent again.", count, count=words.number(count)
     )
+    waiting = dealpost.store.reading.find(Filter(ids=ids, states=(State.PENDING,)), 50, oldest_first=True).rows
+    flash(" ".join(filter(None, (said, goes_out(dealpost, waiting, dealpost.store.now())))), "ok")
     return back_to("pages.deliveries", state="pending")

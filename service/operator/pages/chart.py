@@ -41,6 +41,8 @@ def chart(dealpost: Dealpost, now: float, span: str) -> Chart:
     # An hour and a day as the cards count them: the last 24 hours, not those of the clock.
     since = words.day_start(now - 6 * 86400) if span == "week" else now - count * width
     found = dealpost.store.reading.bars(since, width, count)
+    # What part arrived within which time cannot be told from the bars' own figures.
+    whole = dealpost.store.reading.bars(since, width * count, 1)[0]
     names = destinations.NAMES
     stacks = [tuple(bar.delivered.get(name, 0) for name in names) for bar in found]
     lost = [bar.dead for bar in found]
@@ -65,8 +67,8 @@ def chart(dealpost: Dealpost, now: float, span: str) -> Chart:
         top=top,
         curves=charts.curves(slow, usual, slow_top),
         slow_top=slow_top,
-        slow=_weighted(found, [bar.seconds_p99 for bar in found], worst=True),
-        usual=_weighted(found, [bar.seconds_p50 for bar in found]),
+        slow=whole.seconds_p99,
+        usual=whole.seconds_p50,
         ticks=_ticks(span, since),
         finding=_finding(found, stacks, span, now),
         table=tuple(
@@ -80,19 +82,6 @@ def chart(dealpost: Dealpost, now: float, span: str) -> Chart:
             if sum(stack) + bar.dead
         ),
     )
-
-
-def _weighted(found: Sequence[Bar], values: Sequence[float | None], worst: bool = False) -> float | None:
-    """One figure for the whole chart: the usual time weighted by how many arrived, the slow one the worst bar's."""
-    pairs = [
-        (value, sum(bar.delivered.values())) for bar, value in zip(found, values, strict=True) if value is not None
-    ]
-    if not pairs:
-        return None
-    if worst:
-        return max(value for value, _count in pairs)
-    total = sum(count for _value, count in pairs) or 1
-    return sum(value * count for value, count in pairs) / total
 
 
 def _ticks(span: str, since: float) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ def _headline(dealpost: Dealpost, delivery: Delivery, title: str, now: float, st
         return headline.Headline(tone, icon, head, "", "", "discarded")
     cause = words.cause_title(delivery.cause, delivery.facts) if delivery.cause else ""
     head = _("%(who)s: %(what)s, %(destination)s does not know yet.", who=who_, what=what, destination=title)
-    if delivery.state == State.SENDING:
+    if delivery.state == State.SENDING and not standing.code:
         return headline.Headline("blue", icon, head, _("It is being sent right now."), "", "sending")
     if delivery.state == State.DEAD:
         if delivery.destination == NOWHERE:
@@ -108,6 +108,8 @@ def _headline(dealpost: Dealpost, delivery: Delivery, title: str, now: float, st
         todo = words.cause_todo(delivery.cause, delivery.facts) if delivery.cause else ""
         return headline.Headline(tone, icon, head, then, todo, "dead")
     then, support = _waiting(dealpost, delivery, standing, title, now)
+    if delivery.state == State.SENDING:
+        then = _("Sending broke off in the middle; it is looked into before it is sent again.") + " " + then
     meaning = f"{standing.code}:{standing.behind.id if standing.behind else ''}"
     return headline.Headline("warn" if tone == "warn" else "quiet", icon, head, then, support, meaning)
 

@@ -121,7 +121,7 @@ def _headline(dealpost: Dealpost, name: str, deliveries: Sequence[Delivery], now
     moved_nothing = sum(delivery.state == State.SKIPPED and bool(delivery.cause) for delivery in deliveries)
     if dead:
         then = ngettext("%(num)s delivery did not arrive.", "%(num)s deliveries did not arrive.", dead)
-        return Headline("bad", "alert", name, f"{then} {_('Somebody has to decide.')}", "", f"dead:{dead}")
+        return Headline("bad", "alert", name, then + " " + _("Somebody has to decide."), "", f"dead:{dead}")
     if waiting:
         then, needs = _waiting(dealpost, waiting, now)
         return Headline("warn", "clock", name, then, "", f"waits:{len(waiting)}:{needs}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from flask_babel import gettext as _
@@ -9,6 +10,7 @@ from flask_babel import pgettext
 
 from outbox.message import Reason
 from outbox.outcome import PauseKind
+from outbox.queries import EVENT_NAMES
 from service.current import Dealpost
 from service.heartbeat import FORGOTTEN, SILENT, Processes
 from service.job_results import JobResult, JobResults
@@ -105,10 +107,16 @@ KNOWN = (*NAMES, WEBHOOK)
 def sources(dealpost: Dealpost, now: float) -> list[Source]:
     """Each way in with the age of its last event, latest first: silence shows."""
     ways: dict[str, tuple[float, int]] = {}
+    names: Counter[str] = Counter()
     for tally in dealpost.store.reading.sources(words.day_start(now), known=KNOWN):
+        names[tally.source] += 1
         title = words.source_title(tally.source, tally.event_name)
         last, count = ways.get(title, (0.0, 0))
         ways[title] = (max(last, tally.last_at), count + tally.count)
+    told = sorted(ways.items(), key=lambda item: -item[1][0])
+    # Of a source with too many names the store tells the first ones.
+    more = [Source(_("Others, under further names"), 0.0, "", "")]
+    cut = len(told) > SOURCES or any(count >= EVENT_NAMES for count in names.values())
     return [
         Source(
             title,
@@ -118,8 +126,8 @@ def sources(dealpost: Dealpost, now: float) -> list[Source]:
             if count
             else _("nothing today"),
         )
-        for title, (last, count) in sorted(ways.items(), key=lambda item: -item[1][0])[:SOURCES]
-    ]
+        for title, (last, count) in told[:SOURCES]
+    ] + (more if cut else [])
 
 
 # --- by the clock -----------------------------------------------------------------------------------------------------

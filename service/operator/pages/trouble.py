@@ -13,11 +13,13 @@ from outbox.message import RESENDABLE, Delivery, State
 from outbox.outcome import PauseKind
 from outbox.queries import Filter
 from outbox.whole_numbers import whole_number
+from service.checks.settings import source_words
 from service.current import Dealpost
 from service.operator import words
 from service.operator.pages import delivery_row
 from service.operator.pages.links import list_url
 from service.operator.words.numbers import ngettext
+from service.settings_reader import Origin
 from service.situations.gather import UNMAPPED
 from service.situations.signals import Mend, Need, Situation
 
@@ -48,6 +50,8 @@ class Needed:
     all: str = ""
     tone: str = "bad"
     dead: bool = False
+    moved_nothing: bool = False
+    settings: tuple[tuple[str, str], ...] = ()
     by_itself: str = ""
     went: tuple[str, str, int] | None = None
 
@@ -105,9 +109,22 @@ def _needed(dealpost: Dealpost, one: Situation, titles: Mapping[str, str], now: 
         all=_all(one),
         tone="warn" if one.code == "paused" else "bad",
         dead=one.code == "dead",
+        moved_nothing=one.code == "unmapped",
+        settings=_settings(dealpost, one),
         by_itself=words.next_try(one, now),
         went=_went(dealpost, one),
     )
+
+
+def _settings(dealpost: Dealpost, one: Situation) -> tuple[tuple[str, str], ...]:
+    """(name, where it is set) of the settings that a refusal speaks of, by the names under which they are given."""
+    found = []
+    for name in filter(None, str(one.params.get("settings") or "").split(", ")):
+        also = name.replace("CRM_API_", "ERP_API_")
+        origins = {other: dealpost.settings.origins.get(other, Origin()) for other in (name, also)}
+        given = next((other for other, origin in origins.items() if origin.key), name)
+        found.append((origins[given].key or given, source_words(origins[given])))
+    return tuple(found)
 
 
 def _after(one: Situation) -> str:

@@ -27,7 +27,15 @@ from service.operator.words.situations import (
     what_next,
     who_mends,
 )
-from service.operator.words.standing import behind_words, goes_out, next_words, rest_words, row_chip
+from service.operator.words.standing import (
+    HELD,
+    all_go_out,
+    behind_words,
+    goes_out,
+    next_words,
+    rest_words,
+    row_chip,
+)
 from service.operator.words.states import (
     ICONS,
     LATE,
@@ -61,6 +69,7 @@ from service.operator.words.times import (
 )
 
 __all__ = [
+    "HELD",
     "ICONS",
     "LATE",
     "NBSP",
@@ -68,6 +77,7 @@ __all__ = [
     "action_words",
     "ago",
     "ago_words",
+    "all_go_out",
     "as_sentence",
     "at_when",
     "behind_words",

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from outbox.outcome import PauseKind
 from service.operator.words.causes import cause_means, cause_title, cause_todo, cause_who, fill
 from service.operator.words.events import source_title
 from service.operator.words.jobs import job_title
@@ -102,9 +103,13 @@ def what_next(one: Situation, now: float) -> str:
         return _("One went through; the others wait for your word.")
     if one.code == "stopped" and one.mend is Mend.NONE:
         return _("One is being tried right now.")
+    if one.code == "stopped" and one.pause is not None and one.pause.kind is PauseKind.CAUSE and one.count:
+        return ngettext(
+            "%(num)s delivery waits until it is mended.", "%(num)s deliveries wait until it is mended.", one.count
+        )
     if one.code in ("stopped", "bare"):
         if not one.count:
-            return f"{_('Nothing waits so far.')} {who_mends(one)}"
+            return _("Nothing waits so far.") + " " + who_mends(one)
         return ngettext(
             "%(num)s delivery waits and goes out by itself after that.",
             "%(num)s deliveries wait and go out by themselves after that.",

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from outbox import pauses
-from outbox.message import State
+from outbox.message import NewDelivery, NewEvent, State
 from outbox.outcome import PauseKind
 from outbox.queries import Filter
 from service.amocrm.oauth.tokens import TokenStatus
+from service.destinations.records.rukovoditel.refusals import settings_refused
+from service.destinations.records.rukovoditel.replies import Refused
 from service.operator.words.numbers import ngettext
 from tests.integration.pages.conftest import Visitor
 from tests.support import seeded
@@ -337,3 +339,86 @@ def test_a_process_that_died_shows_once(lively: seeded.World, visitor: Visitor) 
     text = visitor.text("/outbox")
     assert text.count("died, another runs") == 1 and "worker.2" in text and "worker.4" not in text
     assert "All delivered." in text
+
+
+def test_what_the_erp_refuses_names_the_settings_and_where_they_are_set(world: seeded.World) -> None:
+    world.day(scale=0.05)
+    world.house()
+    app = application(world, CRM_API_KEY="", ERP_API_KEY="erp-key-1")
+    visitor = Visitor(app.test_client())
+    one = world.accept("crm/create-deal", PEOPLE[5], NOON - 400, "erp")
+    error = settings_refused(Refused("API Key mismatch", "key_mismatch", 500))
+    pause(world, PauseKind.SETTINGS, "erp_settings", NOON + 3600, at="erp", **error.params)
+    world.clock.now = NOON
+    text = never_calm(visitor)
+    assert "Correct what is wrong of CRM_API_KEY;" in text and "Where it is set ERP_API_KEY (environment)" in text
+    assert "CRM_API_USERNAME" not in text
+    assert "Correct what is wrong of CRM_API_KEY;" in visitor.text(f"/outbox/{one}")
+    visitor.language = "ru"
+    assert "Исправьте, что неверно в CRM_API_KEY" in visitor.text("/outbox")
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("No match for Username and/or Password.", "CRM_API_USERNAME, CRM_API_PASSWORD"),
+        ("Entity 71 not found", "ERP_ENTITY_ID"),
+        ("Field field_9 is unknown", "ERP_FIELD_NAME, ERP_FIELD_AMOUNT, ERP_FIELD_KEY, ERP_FIELDS"),
+    ],
+)
+def test_a_refusal_of_the_erp_means_the_settings_that_it_speaks_of(said: str, meant: str) -> None:
+    assert settings_refused(Refused(said, "", 500)).params["settings"] == meant
+
+
+def test_many_that_are_sent_in_a_pause_are_told_when_they_go(trouble: seeded.World, visitor: Visitor) -> None:
+    dead = trouble.store.reading.find(Filter(states=(State.DEAD,), cause="stage_deleted"), 50).rows
+    answer = visitor.press(
+        "/outbox/do", act="retry", state="dead", cause="stage_deleted", max_id=str(dead[0].id), expected="14"
+    )
+    said = visitor.text(answer.headers["Location"])
+    assert "0 of 14 They go out after the pause of amoCRM, in 40 seconds." in said and "one after another" not in said
+    pause_by_person = pauses.Paused(PauseKind.OPERATOR, None, "operator", "operator", NOON, who="Irina")
+    trouble.store.key_values.put("pause", "amocrm", pauses.stored(pause_by_person))
+    assert "They go out when somebody resumes sending to amoCRM." in visitor.text(answer.headers["Location"])
+    pauses.resume(trouble.store, "amocrm", "Irina")
+    assert "The others go out one after another." in visitor.text(answer.headers["Location"])
+
+
+@pytest.mark.parametrize("kind", [PauseKind.OPERATOR, PauseKind.RECONNECT])
+def test_what_a_dead_process_left_in_hand_is_not_called_sending_while_its_destination_rests(
+    lively: seeded.World, visitor: Visitor, kind: PauseKind
+) -> None:
+    one = waiting(lively)
+    lease = lively.store.leases.acquire("lane:amocrm", "worker", 30.0)
+    assert lease is not None
+    lively.store.lanes.claim(lease, "amocrm", 10, whole_keys=True, newest_first=False)
+    assert "It is being sent right now." in visitor.text(f"/outbox/{one}")
+    lively.clock.now = NOON + 120
+    lively.house()
+    pause(lively, kind, "operator" if kind is PauseKind.OPERATOR else "amocrm_reconnect")
+    own = visitor.text(f"/outbox/{one}")
+    assert "Sending broke off in the middle" in own and "It is being sent right now." not in own
+    assert "Sending broke off" in visitor.text("/outbox/deliveries?state=sending")
+
+
+def test_names_beyond_those_that_are_told_have_a_line_of_their_own(lively: seeded.World, visitor: Visitor) -> None:
+    assert "Others, under further names" not in visitor.text("/outbox")
+    for number in range(60):
+        event = NewEvent(
+            id=f"01936a2f-1111-7000-8000-{number:012d}", name=f"made/up-{number:02d}", data={}, source="inngest",
+            sender="platform", received_at=NOON,
+            deliveries=(NewDelivery("-", None, state=State.SKIPPED, reason="not_routed"),),
+        )  # fmt: skip
+        lively.store.intake.accept([event])
+    assert "Others, under further names" in visitor.text("/outbox")
+
+
+def test_the_chart_says_what_is_so_of_all_that_arrived(world: seeded.World, visitor: Visitor) -> None:
+    """99 quick ones in some hours, a slow one in another: 99 % within the quick time, whatever the worst hour was."""
+    for place in range(99):
+        world.deliver(PEOPLE[place % 40], NOON - 7200 + place * 5, 1, after=1.5)
+    world.deliver(PEOPLE[41], NOON - 1800, 1, after=25)
+    world.clock.now = NOON
+    text = visitor.text("/outbox")
+    told = text[text.index("Time to arrive") :]
+    assert "99% within 1.5 s" in told[:80] and "50% within 1.5 s" in told[:80]

@@ -73,15 +73,31 @@ def error_of(fault: Refused | Garbled | NoAnswer, *, entity: str = "") -> Delive
     return settings_refused(fault)
 
 
+BY_WORD = (
+    (r"\bkey\b", ("CRM_API_KEY",)),
+    (r"log\s?in|passw|user", ("CRM_API_USERNAME", "CRM_API_PASSWORD")),
+    (r"entity", ("ERP_ENTITY_ID",)),
+    (r"field", ("ERP_FIELD_NAME", "ERP_FIELD_AMOUNT", "ERP_FIELD_KEY", "ERP_FIELDS")),
+)
+"""Which settings a refusal may mean, by what it speaks of."""
+
+
+def settings_meant(fault: Refused) -> str:
+    """Their names; where it speaks of none, all that go into a request."""
+    text = f"{fault.code} {fault.words}"
+    named = [name for word, names in BY_WORD if re.search(word, text, re.IGNORECASE) for name in names]
+    return ", ".join(named or [name for _word, names in BY_WORD for name in names])
+
+
 def settings_refused(fault: Refused) -> DeliveryError:
     """All records wait."""
     return DeliveryError(
-        f"The ERP does not accept our settings: {fault.words}. All records wait; check the ERP's key, user, "
-        "password, entity and fields (`flask check`)",
+        f"The ERP does not accept our settings: {fault.words}. All records wait; check {settings_meant(fault)} "
+        "(`flask check`)",
         cause="erp_settings",
         pause=PauseKind.SETTINGS,
         status=fault.status,
-        params={"status": fault.status, "detail": fault.words},
+        params={"status": fault.status, "detail": fault.words, "settings": settings_meant(fault)},
     )
 
 
@@ -111,5 +127,5 @@ def unclear(fault: Refused) -> DeliveryError:
         "look at the record's fields and at `flask check`",
         cause="erp_settings",
         status=fault.status,
-        params={"status": fault.status, "detail": fault.words},
+        params={"status": fault.status, "detail": fault.words, "settings": settings_meant(fault)},
     )

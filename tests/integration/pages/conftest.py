@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from flask import Flask
 
 from tests.support import seeded
 from tests.support.site import OPERATOR, application
+from tests.support.text import plain
 
 
 @dataclass
@@ -43,11 +43,6 @@ class Visitor:
             path, data=fields, auth=self.auth, headers={"Accept-Language": self.language},
             environ_overrides={"SCRIPT_NAME": self.prefix},
         )  # fmt: skip
-
-
-def plain(html: str) -> str:
-    html = re.sub(r"<(script|style|head).*?</\1>", " ", html, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html))).strip()
 
 
 @pytest.fixture

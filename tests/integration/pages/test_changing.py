@@ -12,9 +12,10 @@ from outbox.message import State
 from outbox.outcome import DeliveryError
 from outbox.queries import Filter
 from service.operator.pages import people_search, trial
-from tests.integration.pages.conftest import Visitor, plain
+from tests.integration.pages.conftest import Visitor
 from tests.support import seeded
 from tests.support.site import VIEWER
+from tests.support.text import plain
 
 DEAD = Filter(states=(State.DEAD,), cause="stage_deleted")
 

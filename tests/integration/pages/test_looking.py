@@ -11,9 +11,10 @@ from outbox.message import State
 from outbox.queries import Filter
 from service.operator.pages.blueprint import TEMPLATES
 from service.refusals import Refusals
-from tests.integration.pages.conftest import Visitor, plain
+from tests.integration.pages.conftest import Visitor
 from tests.support import seeded
 from tests.support.site import OPERATOR, VIEWER, Broken, application
+from tests.support.text import plain
 
 PAGES = (
     "/outbox", "/outbox/deliveries", "/outbox/deliveries?state=dead&cause=stage_deleted", "/outbox/students",

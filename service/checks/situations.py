@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from service.checks.check import FAULT, NOTE, Check
 from service.current import Dealpost
 from service.operator import words
-from service.operator.pages.destinations import title
+from service.operator.titles import title
 from service.situations.gather import gather
 from service.situations.rules import find
 

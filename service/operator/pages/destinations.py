@@ -15,6 +15,7 @@ from service.amocrm.choices import ON_PAGE
 from service.current import Dealpost
 from service.operator import words
 from service.operator.pages.standing import signals, situations
+from service.operator.titles import title as title
 from service.routing import AMOCRM, ERP
 from service.situations.rules import pause_need
 from service.situations.signals import Need
@@ -70,13 +71,6 @@ class DestinationStatus:
         if self.rest.until is None or self.rest.until <= now:
             return "pause", "warn", _("Paused, trying now")
         return "pause", "warn", _("Paused, %(time)s left", time=words.duration(int(self.rest.until - now)))
-
-
-def title(name: str, dealpost: Dealpost) -> str:
-    """The destination's own name, as people call it."""
-    if name == AMOCRM:
-        return "Kommo" if dealpost.settings.amocrm.domain == "kommo.com" else "amoCRM"
-    return {ERP: "ERP", "-": _("nowhere")}.get(name, name)
 
 
 def look(dealpost: Dealpost) -> list[DestinationStatus]:

@@ -81,7 +81,7 @@ def test_five_alike_name_the_stage_and_the_deals_and_offer_a_choice(lively: seed
     pause(lively, PauseKind.CAUSE, "same_cause", cause="stage_deleted", params=inner, rows=rows[:5])
     text = never_calm(visitor, "/outbox/connections", f"/outbox/{rows[0]}")
     assert "The stage “Урок 2 пройден” is gone from the funnel “Продажи”." in text
-    assert PEOPLE[0][1] in text and "and 9 more" in text
+    assert any(name in text for name in PEOPLE[0][:2]) and "and 9 more" in text  # by name, once that is known
     assert "Save and try one" in text and "a manager or an administrator of amoCRM" in text
     assert "five" not in text.lower() and "for one cause" not in text
     one = visitor.text(f"/outbox/{rows[0]}")

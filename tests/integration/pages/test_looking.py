@@ -318,6 +318,29 @@ def test_a_students_way_holds_also_what_only_names_the_deal(world: seeded.World,
     assert "Finished lesson 1" in text and "Record 4791 was made" in text
 
 
+def test_a_students_way_shows_a_change_once_that_two_hooks_tell_of(world: seeded.World, visitor: Visitor) -> None:
+    person = seeded.PEOPLE[0]
+    first = world.record(person, seeded.NOON - 60, 4791)
+    row = world.store.reading.delivery(first)
+    assert row is not None
+    again = world.accept("amocrm/webhook", person, seeded.NOON - 50, "erp")
+    world.end(again, "erp", State.SKIPPED, reason=f"superseded: the same change as event {row.event_id}")
+    text = visitor.text(f"/outbox/students/journey?deal={person[2]}")
+    assert text.count("Deal moved to “Оплатил”") == 1 and "Record 4791 was made" in text
+    world.accept("amocrm/webhook", person, seeded.NOON - 10, "erp")
+    text = visitor.text(f"/outbox/students/journey?deal={person[2]}")
+    assert text.count("Deal moved to “Оплатил”") == 2, "one that nothing is known of yet is another change"
+
+
+def test_the_students_list_says_that_not_all_who_fit_are_shown(world: seeded.World, visitor: Visitor) -> None:
+    for number in range(201):
+        world.accept("lesson.completed", ("", f"many{number}@example.com", 0), seeded.NOON)
+    for path in ("/outbox/students?q=many", "/outbox/deliveries?q=many"):
+        assert "So many fit that only some of them are shown." in visitor.text(path)
+    for path in ("/outbox/students?q=many20", "/outbox/deliveries?q=many20", "/outbox/students"):
+        assert "So many fit" not in visitor.text(path)
+
+
 def test_what_failed_a_moment_ago_is_on_its_way_and_no_trouble(world: seeded.World, visitor: Visitor) -> None:
     one = world.accept("lesson.completed", seeded.PEOPLE[0], seeded.NOON - 9)
     world.end(one, "amocrm", State.PENDING, cause="contact_not_found", reason="not_found: no", due_at=seeded.NOON + 20)

@@ -169,14 +169,38 @@ def newest(db: Transaction, before: int) -> Sequence[Row]:
 
 def found_people(db: Transaction, where: Filter) -> list[tuple[int, Who]]:
     """Those whom a search finds, latest first: students, and deals of whom no e-mail is known."""
-    ids, params = filters.search(db, where)
+    text = where.search.strip()
+    known = filters.meant(db, text) if where.people is None else where.people
+    ids, params = filters.exact(db, text)
     sql = (
-        "SELECT coalesce(d.email, l.email) AS email, CASE WHEN coalesce(d.email, l.email) IS NULL THEN d.lead_id END "
-        "AS lead_id, max(d.id) AS id FROM deliveries d LEFT JOIN deals l ON l.lead_id = d.lead_id AND d.email IS NULL "
-        f"WHERE d.id IN ({ids}) AND (d.email IS NOT NULL OR d.lead_id IS NOT NULL) GROUP BY 1, 2"
+        "SELECT d.email, d.lead_id FROM deliveries d "
+        f"WHERE d.id IN ({ids}) AND (d.email IS NOT NULL OR d.lead_id IS NOT NULL) LIMIT {STEP}"
     )
-    found = [who(row) for row in db.rows(sql, params)]
-    return sorted(((latest(db, one), one) for one in found), key=lambda pair: pair[0], reverse=True)
+    rows_named = db.rows(sql, params)
+    emails = {*known.emails, *(row["email"] for row in rows_named if row["email"] is not None)}
+    leads = {*known.lead_ids, *(row["lead_id"] for row in rows_named if row["email"] is None)}
+    for part in chunks(sorted(leads)):
+        rows = db.rows(f"SELECT lead_id, email FROM deals WHERE email IS NOT NULL AND lead_id IN ({marks(part)})", part)
+        emails |= {row["email"] for row in rows}
+        leads -= {row["lead_id"] for row in rows}
+    last: dict[Who, int] = {}
+    for part in chunks(sorted(emails)):
+        given = f"email IN ({marks(part)})"
+        by_email = f"SELECT email, max(id) AS id FROM deliveries {db.index('deliveries_email')} WHERE {given}"
+        for row in db.rows(f"{by_email} AND email IS NOT NULL GROUP BY email", part):
+            last[row["email"], None] = row["id"]
+        sql = (
+            f"SELECT l.email, max(d.id) AS id FROM deals l {db.index('deals_email')} "
+            f"CROSS JOIN deliveries d {db.index('deliveries_deal')} "
+            f"WHERE l.{given} AND d.lead_id = l.lead_id AND d.email IS NULL GROUP BY l.email"
+        )
+        for row in db.rows(sql, part):
+            last[row["email"], None] = max(row["id"], last.get((row["email"], None), 0))
+    for part in chunks(sorted(leads)):
+        by_lead = f"SELECT lead_id, max(id) AS id FROM deliveries {db.index('deliveries_lead')}"
+        for row in db.rows(f"{by_lead} WHERE lead_id IN ({marks(part)}) GROUP BY lead_id", part):
+            last[None, row["lead_id"]] = row["id"]
+    return sorted(((number, one) for one, number in last.items()), key=lambda pair: pair[0], reverse=True)
 
 
 def who(row: Row) -> Who:

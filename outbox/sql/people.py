@@ -21,7 +21,7 @@ SHORTEST = 2
 DIGITS = 4
 """Of the end of a telephone, at least."""
 
-PEOPLE = 200
+PEOPLE = 100
 """How many students, and how many deals, a search takes at most."""
 
 LONGEST, MOST = 255, 10

@@ -149,7 +149,7 @@ def test_a_search_that_fits_very_many_shows_some_and_says_so(store: Store) -> No
     store.intake.accept([event(f"student{number:03}@x.example", key=None) for number in range(250)])
     where = store.reading.look_up(Filter(search="student"))
     assert where.people is not None and where.people.cut
-    assert store.reading.count(where) == len(store.reading.students(where, 1000)) == 200
+    assert store.reading.count(where) == len(store.reading.students(where, 1000)) == 100
     few = store.reading.look_up(Filter(search="student00"))
     assert few.people is not None and not few.people.cut and store.reading.count(few) == 10
 

@@ -57,7 +57,7 @@ def test_a_part_of_an_e_mail_or_a_name_is_looked_for_among_people_and_not_among_
         ["SELECT", "email", "FROM", "students"],
         ["SELECT", "lead_id", "FROM", "deals"],
     ]
-    assert all(sql.endswith(" LIMIT 200") for sql in looked)
+    assert all(sql.endswith(" LIMIT 100") for sql in looked)
 
 
 def test_a_whole_e_mail_is_not_looked_for_in_parts(filled: SqliteStore) -> None:

@@ -158,6 +158,32 @@ def test_access_that_is_withdrawn_is_given_again_by_connect(school: School) -> N
     eventually(lambda: not school.stored("amocrm")["states"].get("pending"), 40)
 
 
+def test_an_unpaid_account_is_told_and_goes_on_after_one_that_was_tried(school: School) -> None:
+    school.press("Let the paid time end")
+    eventually(lambda: school.stored("amocrm")["pause"] is not None, 40)
+    school.sees("Needs your decision")
+    school.press("Pay for amoCRM")
+    school.press("Try one", "/outbox")
+    eventually(lambda: not school.stored("amocrm")["states"].get("pending"), 40)
+
+
+def test_an_erp_that_refuses_keeps_records_waiting_until_one_is_tried(school: School) -> None:
+    school.press("Let the ERP refuse")
+    eventually(lambda: school.stored("erp")["pause"] is not None, 40)
+    school.sees("The ERP does not accept our key, user or fields")
+    school.press("The ERP takes records again")
+    school.press("Try one", "/outbox")
+    eventually(lambda: not school.stored("erp")["states"].get("pending"), 40)
+
+
+def test_a_webhook_that_is_off_is_told_at_once_and_switched_on(school: School) -> None:
+    school.press("Switch the webhook off")
+    school.sees("amoCRM has switched")
+    school.press("Switch the webhook on")
+    assert [one["disabled"] for one in school.control("GET", "hooks")["hooks"]] == [False]
+    eventually(lambda: "Off" not in school.page.goto(f"{school.url}/outbox/practice").text(), 10)  # type: ignore[union-attr]
+
+
 def test_a_strangers_lesson_can_be_corrected(school: School) -> None:
     school.press("Finish a stranger's lesson")
     school.sees("stranger-", "/outbox/deliveries?state=pending")

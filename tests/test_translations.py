@@ -11,12 +11,14 @@ import pytest
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 from jinja2 import Environment, FileSystemLoader
+from jinja2.ext import extract_from_ast
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
 OPERATOR = FOLDER / "service" / "operator"
 RUSSIAN = OPERATOR / "translations" / "ru" / "LC_MESSAGES" / "messages.po"
 TEMPLATES = sorted((OPERATOR / "templates").glob("*.html"))
 FOLDERS = (OPERATOR / "pages", OPERATOR / "words", FOLDER / "service" / "commands")
+SERVICE = sorted((FOLDER / "service").rglob("*.py"))
 CODE = sorted(path for folder in FOLDERS for path in folder.glob("*.py"))
 
 NAMES = {"Dealpost", "amoCRM", "ERP", "Esc", "r", "AMOCRM_STAGE_LESSON_"}
@@ -50,6 +52,54 @@ def key(message: Message) -> str:
 
 def forms(message: Message) -> tuple[str, ...]:
     return (message.string,) if isinstance(message.string, str) else tuple(message.string)
+
+
+MARKS = {"_": 0, "N_": 0, "gettext": 0, "ngettext": 0, "pgettext": 1, "npgettext": 1}
+"""The functions that take a text to be translated, and which of their arguments it is; before it stands its context."""
+
+
+def marked_in_code(source: str) -> Iterator[tuple[str | None, str]]:
+    """(context, text) of all texts that code marks, those within f-strings too: Babel's own reader misses them."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name in MARKS:
+            told = [str(one.value) if isinstance(one, ast.Constant) else None for one in node.args]
+            text = told[MARKS[name]] if len(told) > MARKS[name] else None
+            if text:
+                yield told[0] if MARKS[name] else None, text
+
+
+def marked_in_template(source: str) -> Iterator[tuple[str | None, str]]:
+    environment = Environment(loader=FileSystemLoader(OPERATOR / "templates"), extensions=["jinja2.ext.i18n"])
+    for _line, name, told in extract_from_ast(environment.parse(source), tuple(MARKS)):
+        parts = (told,) if isinstance(told, str) else told or ()
+        text = parts[MARKS[name]] if len(parts) > MARKS[name] else None
+        if text:
+            yield parts[0] if MARKS[name] else None, text
+
+
+def untranslated(texts: Iterator[tuple[str | None, str]], russian) -> list[tuple[str | None, str]]:
+    return [text for text in texts if text not in russian or not all(forms(russian[text]))]
+
+
+def test_every_text_of_the_code_is_translated(russian) -> None:
+    found = {path.name: untranslated(marked_in_code(path.read_text()), russian) for path in SERVICE}
+    assert {name: texts for name, texts in found.items() if texts} == {}
+
+
+def test_every_text_of_the_templates_is_translated(russian) -> None:
+    found = {path.name: untranslated(marked_in_template(path.read_text()), russian) for path in TEMPLATES}
+    assert {name: texts for name, texts in found.items() if texts} == {}
+
+
+def test_a_text_within_an_f_string_or_a_template_is_read(russian) -> None:
+    code = "f\"{_('Never said')}: {ngettext('One', 'Many', 2)}\", pgettext(\"context\", \"Said\")"
+    assert set(marked_in_code(code)) == {(None, "Never said"), (None, "One"), ("context", "Said")}
+    template = '<p title="{{ _("Never said") }}">{% if x %}{{ pgettext("context", "Said") }}{% endif %}</p>'
+    assert set(marked_in_template(template)) == {(None, "Never said"), ("context", "Said")}
+    assert set(untranslated(marked_in_code(code), russian)) == set(marked_in_code(code))
 
 
 def test_every_text_is_translated(wanted, russian) -> None:

@@ -135,7 +135,7 @@ def _hook(dealpost: Dealpost, left: Remaining) -> Iterator[Check]:
             return
         yield failed(name, error)
         return
-    mend = "flask webhook subscribe"
+    mend = _("Press Subscribe on the page, or run `flask webhook subscribe`.")
     if not hooks:
         yield Check(name, FAULT, _("amoCRM has no webhook with our secret"), mend)
     elif all(hook.get("disabled") for hook in hooks):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from outbox.message import Json
@@ -61,6 +62,9 @@ def failed(name: str, error: DeliveryError, mend: str = "") -> Check:
         **error.params,
     }
     words = _(CAUSES[error.cause].title) % params if error.cause in CAUSES else ""
-    words = f"{words} ({error.message})" if words else error.message
+    more = (
+        error.message if not words or str(get_locale()).startswith("en") else error.status
+    )  # our messages are in English
+    words = f"{words} ({more})" if words and more and more != words else words or error.message
     mend = (_(todo) % params if todo else "") or mend or _("Try again in a minute.")
     return Check(name, FAULT, words, mend, code=error.cause, params=error.params)

@@ -27,7 +27,8 @@ def checks(dealpost: Dealpost) -> Iterator[Check]:
     yield Check(name, OK, _("events can be stored"))
     if dead:
         words = ngettext("%(num)s delivery did not arrive", "%(num)s deliveries did not arrive", dead)
-        yield Check(name, NOTE, words, "flask outbox list --state dead")
+        mend = _("They are on the page, under Deliveries, and in `flask outbox list --state dead`.")
+        yield Check(name, NOTE, words, mend)
     age = Processes(dealpost.store.key_values).worker_age(dealpost.store.now())
     if age is not None and age <= SILENT:
         yield Check(_("worker"), OK, _("heard %(seconds)s s ago", seconds=round(age)))

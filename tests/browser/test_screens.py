@@ -116,6 +116,25 @@ def test_the_header_stays_one_row_with_a_wide_font_and_a_long_name(
     assert max(one["x"] + one["width"] for one in edges if one) <= width - 39
 
 
+@pytest.mark.parametrize("name", ["trouble", "stopped", "list"])
+def test_no_address_is_broken_and_no_figure_touches_its_neighbour(look: Open, sites: Sites, name: str) -> None:
+    page = look(address(sites, name))
+    for width in (1180, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        broken = (
+            "all => all.filter(one => { const r = document.createRange(); r.selectNodeContents(one); "
+            "return new Set([...r.getClientRects()].map(b => Math.round(b.top))).size > 1 })"
+            ".map(one => one.textContent)"
+        )
+        assert page.locator(".rows .name a").evaluate_all(broken) == [], width
+        gaps = (
+            "all => all.map(one => [...one.children].map(div => div.querySelector('dd')).map(dd => "
+            "{ const r = document.createRange(); r.selectNodeContents(dd); return r.getBoundingClientRect() }))"
+            ".flatMap(row => row.slice(1).map((box, place) => box.left - row[place].right))"
+        )
+        assert all(gap >= 12 for gap in page.locator(".figures").evaluate_all(gaps)), width
+
+
 def test_large_text_does_not_stick_out_either(look: Open, sites: Sites) -> None:
     page = look(sites.trouble + "/outbox", width=640)
     page.evaluate("document.documentElement.style.fontSize = '200%'")

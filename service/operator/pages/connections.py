@@ -57,6 +57,7 @@ def connections() -> Response:
         token=token,
         access=_access(token, now),
         permission=_permission(token, now),
+        token_note=_token_note(token),
         connected_by=_connected_by(token),
         lacking=dealpost.wiring.amocrm.connect.missing(),
         lessons=lessons,
@@ -133,6 +134,17 @@ def _permission(token: TokenStatus, now: float) -> tuple[str, float, str] | None
     left = until - now
     note = _("Renewed with each access. It can only lapse if nothing runs for 3 months")
     return _("%(time)s left", time=words.rough_words(left)), left / (90 * 86400.0), note
+
+
+def _token_note(token: TokenStatus) -> str:
+    """Why there is no permission to show, and what to do about it."""
+    if token.unreadable:
+        return _("Bring the old TOKEN_KEYS back, or press Connect.")
+    return {
+        "not_connected": _("amoCRM was never connected"),
+        "expired": _("The access has run out: connect again"),
+        "reconnect": _("amoCRM accepts this access no longer: connect again"),
+    }.get(token.state, "")
 
 
 def _connected_by(token: TokenStatus) -> str:

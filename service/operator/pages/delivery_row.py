@@ -113,11 +113,9 @@ def done(delivery: Delivery) -> str:
         if delivery.reason.code == "already_further" and stage:
             return _("already on “%(stage)s”", stage=stage)
         return words.reason_words(delivery.reason)
-    if delivery.state == State.DEAD:
-        return (
-            words.cause_title(delivery.cause, delivery.facts) if delivery.cause else words.reason_words(delivery.reason)
-        )
-    if delivery.state == State.DISCARDED:
+    if delivery.state in (State.DEAD, State.DISCARDED):
+        if delivery.cause:
+            return words.cause_title(delivery.cause, delivery.facts)
         return words.reason_words(delivery.reason) if delivery.reason else ""
     if delivery.state == State.PENDING:
         return words.cause_title(delivery.cause, delivery.facts) if delivery.failures and delivery.cause else ""

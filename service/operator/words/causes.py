@@ -37,6 +37,8 @@ def cause_title(code: str, params: Mapping[str, Any]) -> str:
         if funnel:
             return _("The stage “%(stage)s” is gone from the funnel “%(funnel)s”", stage=params["stage"], funnel=funnel)
         return _("The stage “%(stage)s” is gone from the funnel", stage=params["stage"])
+    if code == "stage_deleted" and not params.get("lesson"):
+        return _("A lesson's stage is gone from the funnel")
     return fill(cause_of(code).title, params)
 
 

@@ -401,3 +401,42 @@ def test_it_is_told_in_russian_and_not_at_all_when_nothing_was_refused(world: se
     assert "Отказано на входе" not in visitor.text("/outbox")
     refused(world, 2)
     assert re.search(r"Платформа шлёт неверный ключ или не шлёт его, с \d\d:\d\d, 2 раза", visitor.text("/outbox"))
+
+
+# --- in the reader's language -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("not_connected", "amoCRM ещё не подключали"),
+        ("expired", "Срок доступа истёк: подключите заново"),
+        ("reconnect", "amoCRM больше не принимает этот доступ: подключите заново"),
+    ],
+)
+def test_connections_says_in_the_readers_language_why_there_is_no_access(
+    world: seeded.World, state: str, said: str
+) -> None:
+    world.house()
+    wired = seeded.Wired(world.store)
+    wired.token = replace(wired.token, state=state, refresh_expires_at=None, detail="the grant was withdrawn")
+    visitor = Visitor(application(world, wired).test_client(), language="ru")
+    text = visitor.text("/outbox/connections")
+    assert said in text and "the grant was withdrawn" not in text
+
+
+def test_a_reason_and_a_failed_check_are_in_the_readers_language(trouble: seeded.World, visitor: Visitor) -> None:
+    visitor.language = "ru"
+    row = trouble.store.reading.find(Filter(cause="contact_not_found"), 1).rows[0]
+    text = visitor.text(f"/outbox/{row.id}")
+    details = text.partition("Подробности")[2]
+    assert "не нашли" in details and "not_found" in details and "no contact" not in text
+    text = visitor.text("/outbox/connections?look=1")
+    assert "amoCRM не отвечает" in text and "does not answer" not in text
+
+
+def test_what_was_cancelled_keeps_its_cause_in_the_list_and_in_the_log(trouble: seeded.World, visitor: Visitor) -> None:
+    trouble.store.operations.discard(Filter(cause="stage_deleted", states=(State.DEAD,)), "operator")
+    assert "The stage for lesson 2 is gone from the funnel" in visitor.text("/outbox/deliveries?state=discarded")
+    visitor.language = "ru"
+    assert "Этап урока удалён из воронки" in visitor.text("/outbox/log")

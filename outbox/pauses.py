@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from outbox import clock
-from outbox.message import Json, Reason
+from outbox.message import Json, Reason, State
 from outbox.outcome import DeliveryError, PauseKind
+from outbox.queries import Filter
 from outbox.retry import pause_seconds
 from outbox.shared import KeyValues
 from outbox.store import Lanes, Store
@@ -15,6 +16,7 @@ from outbox.store import Lanes, Store
 PAUSE = "pause"  # namespaces of the key-value store, each with one entry per destination
 RUN = "run"
 FINGERPRINT = "fingerprint"
+MOST_DUE = 1000
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,24 @@ def pause(store: Store, destination: str, who: str, reason: str = "") -> None:
         who=who,
         params={"who": who},
     )
+    before = as_before(store, destination, stored(paused))
     store.key_values.put(PAUSE, destination, stored(paused))
-    store.operations.log_action(who, "pause", 1, {"destination": destination, "reason": reason})
+    store.operations.log_action(who, "pause", 1, {"destination": destination, "reason": reason}, before)
+
+
+def as_before(store: Store, destination: str, left: Json) -> dict[str, Json]:
+    """What taking a pause, or the end of one, back needs. left: the pause that the deed leaves, or None. due: of what
+    waits for a later time; of more than a thousand that is not kept, and they go as soon as sending goes on."""
+    pause, run = (store.key_values.get(name, destination) for name in (PAUSE, RUN))
+    waits = store.reading.find(Filter(states=(State.PENDING,), destination=destination), MOST_DUE + 1).rows
+    due: list[Json] = [[one.id, one.due_at] for one in waits if one.due_at > store.now()]
+    return {
+        "destination": destination,
+        "pause": pause.value if pause else None,
+        "run": run.value if run else None,
+        "due": due if len(waits) <= MOST_DUE else [],
+        "left": left,
+    }
 
 
 def hold(store: Store, destination: str) -> Paused | None:
@@ -155,10 +173,11 @@ def tried(paused: Paused, delivery_id: int | None, error: DeliveryError | None) 
 
 def resume(store: Store, destination: str, who: str) -> int:
     """End whatever pause there is; all that waits is due now. -> how many deliveries that made due."""
+    before = as_before(store, destination, None)
     store.key_values.delete(RUN, [destination])
     store.key_values.delete(PAUSE, [destination])
     count = store.lanes.make_due(destination)
-    store.operations.log_action(who, "resume", 1, {"destination": destination, "deliveries": count})
+    store.operations.log_action(who, "resume", 1, {"destination": destination, "deliveries": count}, before)
     return count
 
 

@@ -151,13 +151,21 @@ class Operations(Protocol):
 
     def undo(self, action_id: int, who: str, within: float) -> int:
         """Put back the rows of one's own deed, if it is no older than so many seconds, that nothing has happened to
-        since: no attempt, no other deed. -> how many. A retry, a discard or a correction, of a thousand rows at most.
-        """
+        since: no attempt, no other deed. -> how many. A retry, a discard or a correction, of a thousand rows at most;
+        or a pause, or the end of one while nothing has begun to leave there (1)."""
 
     def learn(self, known: Sequence[Known]) -> None:
         """Keep what was found out about people that there are deliveries of."""
 
-    def log_action(self, who: str, what: str, count: int = 1, detail: Mapping[str, Json] | None = None) -> None: ...
+    def log_action(
+        self,
+        who: str,
+        what: str,
+        count: int = 1,
+        detail: Mapping[str, Json] | None = None,
+        before: Mapping[str, Json] | None = None,
+    ) -> None:
+        """before: how a destination rested before its pause was begun or ended, so that it can be taken back."""
 
 
 class Maintenance(Protocol):

@@ -126,7 +126,16 @@ class Operations:
             row = db.row("SELECT * FROM actions WHERE id = ?", (action_id,))
             if row is None or row["who"] != who or now - row["at"] > within:
                 return 0
-            ids = undo.take_back(db, row)
+            before = undo.kept(db, action_id)
+            if before is None:
+                return 0
+            if "pause" in before:
+                done = undo.take_back_pause(db, row, before, now)
+                if done:
+                    detail = {"what": row["what"], "destination": before["destination"]}
+                    write_action(db, now, who, "undo", 1, detail)
+                return int(done)
+            ids = undo.take_back(db, row, before)
             if ids:
                 write_action(db, now, who, "undo", len(ids), concerned({"what": row["what"]}, ids))
         return len(ids)
@@ -167,9 +176,18 @@ class Operations:
         with self.database.write() as db:
             people.learn(db, known)
 
-    def log_action(self, who: str, what: str, count: int = 1, detail: Mapping[str, Json] | None = None) -> None:
+    def log_action(
+        self,
+        who: str,
+        what: str,
+        count: int = 1,
+        detail: Mapping[str, Json] | None = None,
+        before: Mapping[str, Json] | None = None,
+    ) -> None:
         with self.database.write() as db:
-            write_action(db, self.database.now(), who, what, count, detail or {})
+            now = self.database.now()
+            action = write_action(db, now, who, what, count, detail or {})
+            undo.keep(db, now, action, {**before, "attempt": undo.last_attempt(db)} if before else None)
 
 
 def change(db: Transaction, sql: str, ids: list[int], states: Sequence[State], now: float) -> int:

@@ -21,6 +21,7 @@ ROW = (
     "state", "reason", "cause", "failures", "due_at", "not_before", "changed_at", "ended_at", "key", "email", "person",
     "lead_id", "facts",
 )  # fmt: skip
+ENTRY = "WHERE namespace = ? AND key = ?"
 RESTORE = f"UPDATE deliveries SET {', '.join(f'{name} = ?' for name in ROW)}"
 
 
@@ -61,12 +62,52 @@ def can(db: Transaction, action_id: int) -> bool:
     return db.row(sql, (NAMESPACE, str(action_id))) is not None
 
 
-def take_back(db: Transaction, action: Row) -> list[int]:
+def kept(db: Transaction, action_id: int) -> dict[str, Any] | None:
+    """What was kept beside this action; it is given once."""
+    key = (NAMESPACE, str(action_id))
+    found = db.value("SELECT value FROM key_values WHERE namespace = ? AND key = ?", key)
+    if found is None:
+        return None
+    db.execute("DELETE FROM key_values WHERE namespace = ? AND key = ?", key)
+    return dict(json.loads(found))
+
+
+def last_attempt(db: Transaction) -> int:
+    return int(db.value("SELECT max(id) FROM attempts") or 0)
+
+
+def take_back_pause(db: Transaction, action: Row, before: Mapping[str, Any], now: float) -> bool:
+    """Puts a destination's pause and the times of what waits there back, unless somebody has changed the pause since,
+    or something has begun to leave. before: see outbox.pauses."""
+    destination = before["destination"]
+    found = db.value(f"SELECT value FROM key_values {ENTRY}", ("pause", destination))
+    if (None if found is None else json.loads(found)) != before["left"]:
+        return False
+    if before["pause"] is not None and before["left"] is None:  # a pause comes back that was ended
+        sql = "SELECT 1 FROM deliveries WHERE destination = ? AND state = 'sending' LIMIT 1"
+        begun = (
+            "SELECT 1 FROM attempts a JOIN deliveries d ON d.id = a.delivery_id WHERE a.id > ? AND d.destination = ?"
+        )
+        if db.row(sql, (destination,)) or db.row(f"{begun} LIMIT 1", (before["attempt"], destination)):
+            return False
+    for namespace in ("pause", "run"):
+        if before[namespace] is None:
+            db.execute(f"DELETE FROM key_values {ENTRY}", (namespace, destination))
+            continue
+        value = encode(before[namespace])
+        sql = f"UPDATE key_values SET value = ?, version = version + 1, updated_at = ? {ENTRY}"
+        if not db.execute(sql, (value, now, namespace, destination)):
+            sql = "INSERT INTO key_values (namespace, key, value, version, updated_at) VALUES (?, ?, ?, 1, ?)"
+            db.execute(sql, (namespace, destination, value, now))
+    for delivery_id, due_at in before["due"]:
+        sql = "UPDATE deliveries SET due_at = ? WHERE id = ? AND state = 'pending' AND due_at <= ?"
+        db.execute(sql, (due_at, delivery_id, action["at"]))
+    db.wake()
+    return True
+
+
+def take_back(db: Transaction, action: Row, before: Mapping[str, Any]) -> list[int]:
     """Puts back the rows that nothing has happened to since the deed. -> their ids."""
-    kept = db.value("SELECT value FROM key_values WHERE namespace = ? AND key = ?", (NAMESPACE, str(action["id"])))
-    if kept is None:
-        return []
-    before = json.loads(kept)
     events = {event[0]: event for event in before["events"]}
     done = []
     for delivery_id, event_id, *columns in before["rows"]:
@@ -83,7 +124,6 @@ def take_back(db: Transaction, action: Row) -> list[int]:
             db.execute("UPDATE events SET data = ?, email = ? WHERE id = ?", (data, email, event_id))
             db.execute("UPDATE deliveries SET email = ? WHERE event_id = ?", (email, event_id))
     people.meet(db, done)
-    db.execute("DELETE FROM key_values WHERE namespace = ? AND key = ?", (NAMESPACE, str(action["id"])))
     return done
 
 

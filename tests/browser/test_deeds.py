@@ -181,6 +181,25 @@ def test_a_destination_is_paused_and_resumed(school: School, look: Open, scripts
     assert pauses.read(school.store.key_values, "amocrm") is None
 
 
+def test_a_pause_and_its_end_are_taken_back(school: School, look: Open, scripts: bool) -> None:
+    page = look(school.address + "/outbox/connections", "en", scripts=scripts)
+    page.get_by_role("link", name="Pause sending…").first.click()
+    answer(page, scripts, "Pause sending to amoCRM?", "Pause")
+    expect(page.get_by_text("amoCRM: paused")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Taken back: sending is as it was before.")).to_be_visible()
+    assert pauses.read(school.store.key_values, "amocrm") is None
+    pauses.pause(school.store, "amocrm", "olga", "the account is being cleaned")
+    before = pauses.read(school.store.key_values, "amocrm")
+    page.goto(school.address + "/outbox/connections")
+    page.get_by_role("button", name="Resume").first.click()
+    expect(page.get_by_text("amoCRM: resumed")).to_be_visible()
+    assert pauses.read(school.store.key_values, "amocrm") is None
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Taken back: sending is as it was before.")).to_be_visible()
+    assert before is not None and pauses.read(school.store.key_values, "amocrm") == before
+
+
 def test_a_stage_is_chosen_one_is_tried_and_the_other_thirteen_follow(
     tmp_path: pathlib.Path, look: Open, scripts: bool
 ) -> None:

@@ -13,9 +13,12 @@ from outbox.message import StoreUnavailable
 from service.current import current
 from service.operator import words
 from service.operator.pages.blueprint import back_to, bp, may_change, who
+from service.operator.titles import title
 
 SHOWN, TAKEN = 10.0, 15.0
 """Seconds for which it is offered; and for which the press is taken, since a press takes its time too."""
+
+PAUSES = ("pause", "resume")
 
 
 @bp.app_context_processor
@@ -33,6 +36,8 @@ def undoable() -> tuple[int, str] | None:
         return None
     if action is None:
         return None
+    if action.what in PAUSES:
+        return action.id, f"{title(str(action.detail['destination']), current())}: {words.action_words(action.what)}"
     counted = words.counted(action.count, "")
     return action.id, f"{counted}: {words.action_words(action.what)}"
 
@@ -40,8 +45,13 @@ def undoable() -> tuple[int, str] | None:
 @bp.post("/undo/<int:action_id>")
 def undo(action_id: int) -> Response:
     """Puts back what nothing has happened to since."""
-    count = current().store.operations.undo(action_id, who(), TAKEN) if action_id < 2**63 else 0
-    if count:
+    operations = current().store.operations
+    action = operations.undoable(who(), TAKEN)
+    pause = action is not None and action.id == action_id and action.what in PAUSES
+    count = operations.undo(action_id, who(), TAKEN) if action_id < 2**63 else 0
+    if count and pause:
+        flash(_("Taken back: sending is as it was before."), "ok")
+    elif count:
         flash(
             ngettext(
                 "Taken back: %(count)s delivery is as it was.",
@@ -53,4 +63,4 @@ def undo(action_id: int) -> Response:
         )
     else:
         flash(_("There is nothing to take back any more: it has left, or more than ten seconds have passed."), "warn")
-    return back_to("pages.deliveries")
+    return back_to("pages.connections" if pause else "pages.deliveries")

@@ -9,7 +9,7 @@ from outbox.message import State
 from outbox.outcome import Delivered, DeliveryError, PauseKind
 from outbox.queries import Filter
 from outbox.store import Store
-from tests.integration.store.make import Clock, event, only
+from tests.integration.store.make import Clock, claim, event, lane, only
 from tests.integration.store.test_drain import GONE_STAGE, House
 
 
@@ -126,3 +126,72 @@ def test_a_group_tells_when_its_first_free_row_is_due(house: House) -> None:
     house.run()
     (found,) = house.store.reading.causes(Filter(states=(State.PENDING,)))
     assert found.due_at == min(row.due_at for row in found.sample)
+
+
+# --- a pause, or its end, taken back ----------------------------------------------------------------------------------
+
+
+def undo(house: House, who: str = "olga") -> int:
+    action = house.store.operations.undoable(who, 15.0)
+    return house.store.operations.undo(action.id, who, 15.0) if action else 0
+
+
+def test_a_pause_is_taken_back_and_sending_goes_on_as_before(house: House) -> None:
+    one = house.add("a")[0]
+    pauses.pause(house.store, "amocrm", "olga")
+    assert house.drain() == 0
+    assert undo(house, "ivan") == 0 and undo(house) == 1
+    assert pauses.read(house.store.key_values, "amocrm") is None
+    assert house.drain() == 1 and house.row(one).state == State.DELIVERED
+    assert [action.what for action in house.store.reading.actions(5)] == ["undo", "pause"]
+    assert undo(house) == 0
+
+
+def test_the_pause_that_a_person_s_took_the_place_of_comes_back(stopped: Any) -> None:
+    house, _five = stopped
+    before = house.paused()
+    pauses.pause(house.store, "amocrm", "olga")
+    assert house.paused().kind is PauseKind.OPERATOR
+    assert undo(house) == 1
+    assert pauses.stored(house.paused()) == pauses.stored(before)
+
+
+def test_an_ended_pause_comes_back_with_its_cause_and_what_waits_keeps_its_time(stopped: Any, clock: Clock) -> None:
+    house, five = stopped
+    before, due_at = house.paused(), {one: house.row(one).due_at for one in five}
+    clock.forward(5)
+    pauses.resume(house.store, "amocrm", "olga")
+    assert undo(house) == 1
+    assert pauses.stored(house.paused()) == pauses.stored(before)
+    assert {one: house.row(one).due_at for one in five} == due_at
+    assert house.drain() == 0
+    assert house.store.maintenance.verify() == []
+
+
+def test_an_ended_pause_does_not_come_back_once_something_has_begun_to_leave(stopped: Any, clock: Clock) -> None:
+    house, _five = stopped
+    pauses.resume(house.store, "amocrm", "olga")
+    clock.forward(1)
+    house.destination.answer = lambda row: Delivered("7")
+    assert house.drain() > 0
+    assert undo(house) == 0
+    assert pauses.read(house.store.key_values, "amocrm") is None
+
+
+def test_an_ended_pause_does_not_come_back_while_something_is_in_a_worker_s_hands(house: House, clock: Clock) -> None:
+    house.add("a")
+    clock.forward(60)  # the house's own worker has lost its lane
+    pauses.pause(house.store, "amocrm", "ivan")
+    pauses.resume(house.store, "amocrm", "olga")
+    claim(house.store, lane(house.store, "another"))
+    assert undo(house) == 0
+    assert pauses.read(house.store.key_values, "amocrm") is None
+
+
+def test_what_another_person_did_with_the_pause_meanwhile_counts(house: House, clock: Clock) -> None:
+    pauses.pause(house.store, "amocrm", "olga")
+    clock.forward(1)
+    pauses.resume(house.store, "amocrm", "ivan")
+    pauses.pause(house.store, "amocrm", "ivan")
+    assert undo(house) == 0
+    assert house.paused().who == "ivan"

@@ -134,6 +134,14 @@ def test_russian_is_written_as_on_the_page(russian) -> None:
             assert not re.search(r"[“”]|\s$|  |успешно|!", form), form
 
 
+def test_a_button_that_a_text_names_bears_that_name(russian) -> None:
+    texts = [form for one in russian.values() for form in forms(one)]
+    named = {name for text in texts for name in re.findall(r"[Нн]ажмите «([^»%]+)»", text)}
+    begins = {text.removesuffix("…") for text in texts} | {"Разрешить"}  # which is amoCRM's own
+    assert len(named) > 3
+    assert {name for name in named if not any(text == name or text.startswith(f"{name} ") for text in begins)} == set()
+
+
 # --- nothing bypasses the catalogue -----------------------------------------------------------------------------------
 
 

@@ -1,7 +1,5 @@
-"""Runs all tests, or those that the arguments name: two at a time, and then those of real processes one by one.
-
-Processes that are killed and clocks that jump want the machine for themselves.
-"""
+"""Runs all tests, or those that the arguments name: two at a time, and then one by one those that want the machine for
+themselves, since processes are killed, clocks jump or speeds are compared in them."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import subprocess
 import sys
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
-PROCESSES = "tests/acceptance"
+ALONE = tuple(f"tests/acceptance/test_{name}.py" for name in ("benchmarks", "chaos", "failpoints", "clock_set_back"))
 TWO = ("-n", "2", "--dist", "loadfile")
 NONE_COLLECTED = 5
 
@@ -19,7 +17,8 @@ def main(arguments: list[str]) -> int:
     """-> pytest's exit code: of the first run that failed, or 5 when no run found any test."""
     if any((FOLDER / argument.partition("::")[0]).exists() for argument in arguments):
         return pytest(arguments)
-    codes = [pytest([*TWO, "--ignore", PROCESSES, *arguments]), pytest([PROCESSES, *appended(arguments)])]
+    ignored = [word for file in ALONE for word in ("--ignore", file)]
+    codes = [pytest([*TWO, *ignored, *arguments]), pytest([*ALONE, *appended(arguments)])]
     failed = [code for code in codes if code not in (0, NONE_COLLECTED)]
     return failed[0] if failed else min(codes)
 

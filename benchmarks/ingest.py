@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks._chart import bars
 from benchmarks._load import Load, load, post
 from benchmarks._servers import KEY, PEERS, Servers, install, slow_disk
 
@@ -153,11 +154,16 @@ def missed(cells: Sequence[Cell]) -> Iterator[str]:
         yield f"arrays {found:.1f} times the bare Flask, mark 10"
 
 
+def plain(words: str) -> str:
+    return words.replace("*", "").partition(",")[0]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", nargs="*", default=list(SETTINGS), help=", ".join(SETTINGS))
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=1.5, help="of each round of each server")
+    parser.add_argument("--svg", help="write the first table here as a chart")
     parser.add_argument("--folder", help="keep the peers' environment here for the next time")
     asked = parser.parse_args()
     failed: list[str] = []
@@ -181,6 +187,9 @@ def main() -> int:
             print("\n".join(table(cells, names)), flush=True)
             if key == "two":
                 failed += missed(cells)
+                if asked.svg:
+                    rows = [(plain(names[cell.name]), cell.rate, cell.name == "dealpost") for cell in cells[:-1]]
+                    Path(asked.svg).write_text(bars("Lessons a second, one a request", rows))
     if failed:
         print(f"\nMissed: {'; '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--engine", choices=("sqlite", "postgres"), default=os.environ.get("ENGINE") or "sqlite")
     parser.add_argument("--break", dest="broken", choices=tuple(BROKEN), default="", help="leave out a safeguard")
     parser.add_argument("--long-stop", action="store_true", help="at the end stop a worker for 35 real seconds")
+    parser.add_argument("--folder", help="leave the store and all logs here, to be looked at")
     asked = parser.parse_args()
     if not available():
         parser.error("gcc was not found: the clock that jumps is built with it (apt install gcc libc6-dev)")
@@ -33,10 +34,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     print(f"seed {asked.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="dealpost-chaos-") as folder:
+    with tempfile.TemporaryDirectory(prefix="dealpost-chaos-") as own:
+        folder = pathlib.Path(asked.folder or own)
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             report = run(
-                pathlib.Path(folder),
+                folder,
                 asked.seconds,
                 asked.seed,
                 engine=asked.engine,

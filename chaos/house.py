@@ -38,6 +38,7 @@ class House:
         self.folder = folder
         self.worker = tuple(worker)
         self.shim = Shim(folder)
+        self.denial = threading.Lock()  # held: amoCRM denies what it has, or time makes a leap
         self.peace = threading.Lock()  # held: the other side is (or shall be) as its holder wants it
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.sandbox = f"http://127.0.0.1:{free_port()}"

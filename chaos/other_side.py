@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import nullcontext
 
 from chaos.house import House
 
@@ -55,6 +56,11 @@ ODDITIES: tuple[Fault, ...] = (
 """As sandbox/presets.py has them, changes of its settings, and the end of all access tokens."""
 
 
+DENIALS = ("account_gone", "deal_", "row_", "lists_cut", "bulk_empty")
+"""How those begin that deny a deal which is there. What is denied again minutes later counts as gone, and rightly: so
+no leap of the clock makes two minutes of these seconds."""
+
+
 class OtherSide:
     """Misbehaves now and then until told to stop. done: how many faults were put in force."""
 
@@ -87,7 +93,8 @@ class OtherSide:
                 faults = kinds[self.done % 2]
                 fault = faults.pop(0)
                 faults.append(fault)
-                with self.house.peace:
+                denies = str(fault.get("preset", "")).startswith(DENIALS)
+                with self.house.denial if denies else nullcontext(), self.house.peace:
                     self._begin(fault)
                     self.done += 1
                     self._over.wait(self._chance.uniform(0.5, 4.0))

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from chaos.house import LEASE, WORKERS, House
 from chaos.producers import LESSONS, Producers
@@ -25,6 +25,9 @@ LATE = "late"
 
 PAUSES = 700.0
 """Seconds after which the pauses that a few faults began are over."""
+
+AWAY, SETTLES = 60.0, 3.0
+"""Seconds of a leap that could make a deal look gone that amoCRM denied just before; real seconds until it was seen."""
 
 FORWARD = (5.0, 45.0, 400.0)
 BACK = (-2.0, -20.0, -120.0, -7200.0, -400 * 86400.0)
@@ -236,5 +239,7 @@ class Trouble:
 
     def jump(self) -> None:
         seconds = self._chance.choice(self._chance.choice((FORWARD, BACK)))
-        self.house.shim.jump(seconds)
+        with self.house.denial if seconds > AWAY else nullcontext():
+            self.house.shim.jump(seconds)
+            self._over.wait(SETTLES if seconds > AWAY else 0.0)
         self.done["clock forward" if seconds > 0 else "clock back"] += 1

@@ -21,7 +21,7 @@ from outbox.sqlite.filelock import FileLock
 from outbox.sqlite.files import LOG, Files
 from outbox.sqlite.watch import Watch
 
-WAIT_AT_ONCE = 0.5
+WAIT_AT_ONCE = 1.0
 """Seconds after which one who waits looks around, also if nobody rings."""
 
 LOG_CEILING = 16 * 1024 * 1024

@@ -235,4 +235,7 @@ class Store(Protocol):
     def now(self) -> float:
         """Seconds since the epoch, UTC, by the clock that all processes of this store share."""
 
+    def now_at_once(self) -> float | None:
+        """The same for one who must not wait; None: it has to be asked for."""
+
     def close(self) -> None: ...

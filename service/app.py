@@ -75,6 +75,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
             lambda requests, timeout=5.0: store.intake.accept_each(requests, timeout), wiring.counters
         ),
         now=lambda: store.now(),
+        now_at_once=lambda: store.now_at_once(),
         keys=keys,
         account_id=wiring.account_id,
         name_longest=wiring.name_longest,

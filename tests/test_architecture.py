@@ -496,6 +496,7 @@ def test_the_type_of_what_a_way_in_is_given_names_nobody_who_reaches_another_mac
         "Callable[[], None]",
         "Callable[[], float]",
         "Ration",
+        "Callable[[], float | None]",
         "Callable[[], int | None]",
         "Callable[[], int]",
         "bool",

@@ -205,6 +205,13 @@ class PostgresDatabase:
             known = self._clock.now(time.monotonic())
         return known
 
+    def now_at_once(self) -> float | None:
+        """See outbox.store.Store."""
+        if self._given is not None:
+            return self._given()
+        self._own()
+        return self._clock.now(time.monotonic())
+
     # -- waking
 
     def ring(self) -> None:

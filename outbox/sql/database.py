@@ -96,6 +96,9 @@ class Database(Reader, Protocol):
     def now(self) -> float:
         """Seconds since the epoch, UTC, by the clock that all processes of this database share."""
 
+    def now_at_once(self) -> float | None:
+        """See outbox.store.Store."""
+
     def wait(self, seconds: float, woken: Callable[[], bool]) -> bool:
         """See outbox.store.Lanes.wait."""
 

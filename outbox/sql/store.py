@@ -24,4 +24,5 @@ class SqlStore:
         self.leases = Leases(database)
         self.rate_limiter = RateLimiter(database)
         self.now = database.now
+        self.now_at_once = database.now_at_once
         self.close = database.close

@@ -336,6 +336,10 @@ class SqliteDatabase:
         with unavailable(self.path):
             return self.connection().value(sql, params)
 
+    def now_at_once(self) -> float | None:
+        """See outbox.store.Store."""
+        return self.now()
+
     def notified(self) -> bool:
         return True
 

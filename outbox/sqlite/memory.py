@@ -38,6 +38,10 @@ class MemoryDatabase:
         self._commits = 0
         self._seen = threading.local()
 
+    def now_at_once(self) -> float | None:
+        """See outbox.store.Store."""
+        return self.now()
+
     def close(self) -> None:
         with self._turn:
             self.db.close()

@@ -17,15 +17,16 @@ EXTENSION = "dealpost.sources"
 
 @dataclass(frozen=True)
 class SourceContext:
-    """accept, accept_each: as in outbox.store.Intake. now: seconds since the epoch. account_id: of the connected
-    amoCRM account, as it is stored; None while unknown. name_longest: characters that the ERP keeps of a record's name.
-    lesson_map, webhook_secrets, subdomain: of the settings. creations: whether a deal made on a stage may count as a
-    change.
-    unreadable: how many hooks that cannot be read are kept. not_kept: counts one that was not."""
+    """accept, accept_each: as in outbox.store.Intake. now, now_at_once: as in outbox.store.Store. account_id: of the
+    connected amoCRM account, as it is stored; None while unknown. name_longest: characters that the ERP keeps of a
+    record's name. lesson_map, webhook_secrets, subdomain: of the settings. creations: whether a deal made on a stage
+    may count as a change. unreadable: how many hooks that cannot be read are kept. not_kept: counts one that was
+    not."""
 
     accept: Callable[[Sequence[NewEvent], float], list[Receipt]]
     accept_each: Callable[[Sequence[Sequence[NewEvent]], float], list[list[Receipt] | Exception]]
     now: Callable[[], float]
+    now_at_once: Callable[[], float | None]
     keys: ApiKeys
     account_id: Callable[[], int | None]
     name_longest: Callable[[], int]

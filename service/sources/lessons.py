@@ -37,12 +37,14 @@ def complete() -> Response:
         return ping_answer()
     if isinstance(body, dict):
         intake.refuse_big(request, [body])
-    event, named = read_lesson(context, key, body, request.environ)
+    event, named = read_lesson(context, key, body, request.environ, context.now())
     receipt = intake.commit([event], [named])[0]
     return Response(accepted(receipt), STATUS, content_type=KIND)
 
 
-def read_lesson(context: SourceContext, key: ApiKey, body: Any, environ: Mapping[str, Any]) -> tuple[NewEvent, str]:
+def read_lesson(
+    context: SourceContext, key: ApiKey, body: Any, environ: Mapping[str, Any], now: float
+) -> tuple[NewEvent, str]:
     """-> the event, and where the id stood by which it is known. Raises Refusal 422."""
     if not isinstance(body, dict):
         raise Refusal(422, "The body is no lesson.", [Fault("$", f"got {got(body)}, expected an object")])
@@ -57,7 +59,7 @@ def read_lesson(context: SourceContext, key: ApiKey, body: Any, environ: Mapping
         raise Refusal(422, "Nothing was stored: the lesson's data are not right.", faults)
     known = sent_id or sent_key
     dedupe = known_by_id(key.name, LESSON, known, body) if known else None
-    event = intake.make_event(LESSON, routed, source="lessons", sender=key.name, dedupe=dedupe, now=context.now())
+    event = intake.make_event(LESSON, routed, source="lessons", sender=key.name, dedupe=dedupe, now=now)
     return event, "id" if sent_id else "Idempotency-Key"
 
 

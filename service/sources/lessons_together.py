@@ -53,14 +53,14 @@ class Together:
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers)
 
     def read(self, environ: Environ, body: bytes) -> Lesson | None:
-        """environ: as by WSGI, at least its headers and REMOTE_ADDR. None: its route has to see it."""
+        """environ: as by WSGI, at least its headers and REMOTE_ADDR. Never waits. None: its route has to see it."""
         began = perf_counter()
-        key = self._context.keys.of(environ)
+        key, now = self._context.keys.of(environ), self._context.now_at_once()
         kind = environ.get("CONTENT_TYPE", "").partition(";")[0].rstrip().lower()
-        if key is None or kind != KIND or len(body) > intake.EVENT_MAX:
+        if key is None or now is None or kind != KIND or len(body) > intake.EVENT_MAX:
             return None
         try:
-            event, named = read_lesson(self._context, key, intake.parse_json(body), environ)
+            event, named = read_lesson(self._context, key, intake.parse_json(body), environ, now)
         except Refusal:
             return None
         self._believing(environ, None)

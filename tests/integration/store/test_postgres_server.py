@@ -315,3 +315,12 @@ def test_behind_a_transaction_pooler_all_works_and_waiting_rows_are_looked_for(
         assert len(rows) == 51 and behind.leases.renew(lease, 30.0) is not None
         behind.close()
     assert caplog.text.count("passes on no notifications") == 1
+
+
+def test_the_clock_that_nobody_asked_yet_is_not_asked_by_one_who_must_not_wait(own_server: Server) -> None:
+    with new_database(own_server.url()) as url:
+        store = PostgresStore(url)
+        assert store.now_at_once() is None
+        asked, told = store.now(), store.now_at_once()
+        assert told is not None and 0 <= told - asked < 60
+        store.close()

@@ -4,12 +4,14 @@ import io
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from outbox.message import StoreUnavailable
 from outbox.queries import Filter
 from service import create_app
+from service.sources.lessons_together import EXTENSION
 from tests.integration.web.conftest import INGEST, KEY
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -483,3 +485,15 @@ def test_a_long_name_is_taken_where_the_ERPs_field_is_known_to_keep_it(post, web
     assert other.post("/e/platform-key-1", json=event).status_code == 200
     event["data"] = {**data, "entityId": 80}
     assert other.post("/api/events", json=event, headers=headers).status_code == 422
+
+
+# --- lessons that are taken in together -------------------------------------------------------------------------------
+
+
+def test_a_lesson_that_would_have_to_wait_for_the_clock_is_left_to_its_route(app):
+    environ = {"HTTP_AUTHORIZATION": KEY["Authorization"], "CONTENT_TYPE": "application/json", "REMOTE_ADDR": "::1"}
+    body = json.dumps({"email": "student@example.com", "lesson": 1}).encode()
+    together = app.extensions[EXTENSION]
+    assert together.read(dict(environ), body) is not None
+    together._context = replace(together._context, now=lambda: pytest.fail("it waited"), now_at_once=lambda: None)
+    assert together.read(dict(environ), body) is None

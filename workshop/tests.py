@@ -8,7 +8,10 @@ import subprocess
 import sys
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
-ALONE = tuple(f"tests/acceptance/test_{name}.py" for name in ("benchmarks", "chaos", "failpoints", "clock_set_back"))
+ALONE = (
+    "tests/browser/test_practice.py",
+    *(f"tests/acceptance/test_{name}.py" for name in ("benchmarks", "chaos", "failpoints", "clock_set_back")),
+)
 TWO = ("-n", "2", "--dist", "loadfile")
 NONE_COLLECTED = 5
 

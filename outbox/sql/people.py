@@ -14,6 +14,7 @@ from outbox.message import Known
 from outbox.queries import People
 from outbox.sql.database import Row, Transaction
 from outbox.sql.rows import chunks, marks
+from outbox.whole_numbers import whole_number
 
 SHORTEST = 2
 """Letters that a part of a name or of an e-mail has at least."""
@@ -141,9 +142,9 @@ def find(db: Transaction, text: str, *, wide: bool = True) -> People:
         return People((text.casefold(),), ())
     if len(number) >= DIGITS:
         found = _containing(db, [f"{number}\n"])
-        if found.emails or found.lead_ids or not folded.isdigit():
+        if found.emails or found.lead_ids or whole_number(folded) is None:
             return found
-    if len(folded) < SHORTEST or (folded.isdigit() and not wide):
+    if len(folded) < SHORTEST or (whole_number(folded) is not None and not wide):
         return People()
     return _containing(db, folded.split())
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not available(), reason="needs gcc, which builds
 
 
 def test_nothing_is_lost_doubled_or_moved_backwards_whatever_is_killed(tmp_path: pathlib.Path) -> None:
-    report = run(tmp_path, 50.0, seed=3)
+    report = run(tmp_path, 35.0, seed=3)
     assert report.good, report.table()
     assert report.deeds["killed"] > 3 and report.takeovers and report.ambiguous, report.table()
 

@@ -10,7 +10,10 @@ import sys
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
 ALONE = (
     "tests/browser/test_practice.py",
-    *(f"tests/acceptance/test_{name}.py" for name in ("benchmarks", "chaos", "failpoints", "clock_set_back")),
+    *(
+        f"tests/acceptance/test_{name}.py"
+        for name in ("benchmarks", "chaos", "clock_set_back", "failpoints", "ledger", "situations")
+    ),
 )
 TWO = ("-n", "2", "--dist", "loadfile")
 NONE_COLLECTED = 5

@@ -169,7 +169,8 @@ def test_an_unpaid_account_is_told_and_goes_on_after_one_that_was_tried(school: 
 
 def test_an_erp_that_refuses_keeps_records_waiting_until_one_is_tried(school: School) -> None:
     school.press("Let the ERP refuse")
-    eventually(lambda: school.stored("erp")["pause"] is not None, 40)
+    # A record that met the unpaid account waits half a minute before it looks again.
+    eventually(lambda: school.stored("erp")["pause"] is not None, 60)
     school.sees("The ERP does not accept our key, user or fields")
     school.press("The ERP takes records again")
     school.press("Try one", "/outbox")

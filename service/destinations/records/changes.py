@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from outbox.message import Known
@@ -27,7 +27,6 @@ ECHO_SECONDS = 60.0
 ECHO_SECONDS_UNTIMED = 2 * 3600.0
 WAITS: dict[PauseKind | None, float] = {
     PauseKind.FORBIDDEN: 3600.0,
-    PauseKind.UNPAID: 3600.0,
     PauseKind.SETTINGS: 600.0,
     PauseKind.RATE: 5.0,
 }
@@ -35,7 +34,7 @@ WAITS: dict[PauseKind | None, float] = {
 
 QUIET: dict[PauseKind | None, float] = {
     PauseKind.FORBIDDEN: 3600.0,
-    PauseKind.UNPAID: 600.0,
+    PauseKind.UNPAID: 30.0,
     PauseKind.RECONNECT: 30.0,
     PauseKind.SETTINGS: 60.0,
     PauseKind.RATE: 5.0,
@@ -116,8 +115,13 @@ class StageChanges:
         if not left:
             return found
         if (rest := self._rest()) is not None:
-            later = Later(max(rest.seconds, 1.0), rest.reason, rest.cause)
-            return found | {row.id: replace(later, lead_id=row.lead_id) for row in left}
+            # A person may end the rest at any time, and to look costs amoCRM nothing.
+            return found | {
+                row.id: Later(
+                    max(min(rest.seconds, self._patience(row)), 1.0), rest.reason, rest.cause, lead_id=row.lead_id
+                )
+                for row in left
+            }
         if (error := self._trouble) is None or self._now() >= self._asked_again_at:
             error = self._try_to_read(left, places, context, found)
         if error is not None:
@@ -295,11 +299,13 @@ class StageChanges:
         reason = f"The deal has to be read from amoCRM, which rests: {paused.reason}"
         return Rest(left, paused.cause, reason) if left > 0 else None
 
+    def _patience(self, row: Delivery) -> float:
+        """Young rows ask soon again, old ones seldom: a long outage shall not fill the history with attempts."""
+        return min(max(30.0, (self._now() - row.received_at) / 10), 600.0)
+
     def _later(self, row: Delivery, error: DeliveryError) -> Later:
         """amoCRM's trouble is no fault of the row, nor of the ERP."""
-        # Young rows ask soon again, old ones seldom: a long outage shall not fill the history with attempts.
-        age = self._now() - row.received_at
-        seconds = WAITS.get(error.pause) or min(max(30.0, age / 10), 600.0)
+        seconds = WAITS.get(error.pause) or self._patience(row)
         return Later(
             max(seconds, error.retry_after or 0.0),
             f"{error.cause}: the deal could not be read. {error.message}",

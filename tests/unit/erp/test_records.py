@@ -406,7 +406,7 @@ def test_an_old_row_asks_a_silent_amocrm_seldom() -> None:
 def test_while_amocrm_rests_it_is_not_asked() -> None:
     house = House(paused=Paused(PauseKind.FORBIDDEN, T + 40, "amocrm_forbidden: blocked", "amocrm_forbidden", T))
     reason = "The deal has to be read from amoCRM, which rests: amocrm_forbidden: blocked"
-    assert house.deliver(change(1, at=T))[1] == Later(40, reason, "amocrm_forbidden", lead_id=1)
+    assert house.deliver(change(1, at=T))[1] == Later(30, reason, "amocrm_forbidden", lead_id=1)
     assert house.amocrm.asked == []
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import venv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,17 +22,19 @@ SHOWN = ("huey", "persist-queue", "dbos", "procrastinate")
 SLOW_US = 2000
 
 
-def install(folder: Path) -> tuple[Path, dict[str, str]]:
-    """-> the Python of an environment with the peers in it, and Flask and gunicorn as ours; their versions."""
+def install(
+    folder: Path, packages: Sequence[str] = PACKAGES, shown: Sequence[str] = SHOWN
+) -> tuple[Path, dict[str, str]]:
+    """-> the Python of an environment with the peers in it, and Flask and gunicorn as ours; versions of those shown."""
     python = folder / "bin" / "python"
     if not python.exists():
         print("Installing the peers into an environment of their own ...", file=sys.stderr, flush=True)
         venv.create(folder, with_pip=True)
         same = [line for line in _freeze(Path(sys.executable)) if line.lower().startswith(("flask==", "gunicorn=="))]
-        command = [str(python), "-m", "pip", "install", "--quiet", *PACKAGES, *same]
+        command = [str(python), "-m", "pip", "install", "--quiet", *packages, *same]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     versions = dict(line.split("==") for line in _freeze(python) if "==" in line)
-    return python, {name: versions[name] for name in SHOWN}
+    return python, {name: versions[name] for name in shown}
 
 
 def _freeze(python: Path) -> list[str]:

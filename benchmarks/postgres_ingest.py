@@ -12,11 +12,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
+from benchmarks._servers import install
 from outbox.message import NewDelivery, NewEvent, Receipt, new_id
 from outbox.postgres import PostgresStore
 from outbox.postgres.connection import Statements
@@ -98,23 +98,13 @@ def rival(python: pathlib.Path, name: str, address: str, clients: int, events: i
     return float(done.stdout)
 
 
-def install(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, str]]:
-    """-> the Python of an environment with the others in it, and their versions."""
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True, stderr=subprocess.DEVNULL)
-    text = subprocess.run([str(python), "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout
-    versions = dict(line.split("==") for line in text.splitlines() if "==" in line)
-    return python, {name: versions[name] for name in RIVALS}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=4000, help="in each round of each way")
     parser.add_argument("--clients", type=int, default=64)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, Server(durable=True) as server:
-        python, versions = install(pathlib.Path(folder))
+        python, versions = install(pathlib.Path(folder), PACKAGES, RIVALS)
         found: dict[str, list[float]] = {}
         for _ in range(ROUNDS):
             for name in ("single", "grouped", "pipeline", *RIVALS):

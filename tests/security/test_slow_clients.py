@@ -140,6 +140,8 @@ def test_a_connection_that_says_nothing_ends_without_a_word(quick: Process) -> N
 
 def test_an_answer_that_is_not_read_is_given_up(quick: Process) -> None:
     with connect(quick.url, b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
+        # Its answer begins, so it was accepted: before that no process has it either.
+        assert connection.recv(1, socket.MSG_PEEK)
         time_enough = eventually(lambda: closed_by(quick, connection), within=10)
         assert time_enough
         got = 0

@@ -16,6 +16,7 @@ from sandbox import Sandbox, control, defaults
 from sandbox.presets import PRESETS
 from sandbox.settings import Settings
 from tests.support.processes import bare_environ
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
 DOCS = [ROOT / "docs" / "sandbox.md", ROOT / "docs" / "ru" / "sandbox.md"]
@@ -152,6 +153,8 @@ def test_as_a_process_it_keeps_tokens_deals_and_records_over_a_kill(tmp_path: An
     requests.post(f"{control_url}/deals/{deal['id']}/move", json={"stage": "Оплатил"}, timeout=10)
     requests.post(f"{control_url}/erp/records", json={"items": {"field_1041": "k"}}, timeout=10)
     requests.post(f"{control_url}/hooks", json={"destination": "http://127.0.0.1:9/hook"}, timeout=10)
+    # On a slow disk the books are written within half a second.
+    eventually(lambda: "http://127.0.0.1:9/hook" in Path(state).read_text("utf-8"))
     assert stop(process, signal.SIGKILL) == -signal.SIGKILL
     process, url = start("--state-file", state)
     try:

@@ -140,6 +140,10 @@ class StoreUnavailable(Exception):
     """A write could not be committed (locked, full, broken disk, or not in time). Nothing was stored."""
 
 
+class StoreNotWritable(StoreUnavailable):
+    """The user of this process has no right to write the files of the store, or their folder."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One try of one delivery, as kept.

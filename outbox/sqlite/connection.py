@@ -179,6 +179,7 @@ class SqliteDatabase:
             self.files.check_known()  # another file there must not be taken for ours, nor a new one be made
         else:
             self._create()
+        self.files.check_rights()
         with unavailable(self.path):
             before = self._stat()
             connection = sqlite3.connect(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from outbox.message import StoreUnavailable
+from outbox.message import StoreNotWritable, StoreUnavailable
 
 LOG, INDEX = "-wal", "-shm"
 
@@ -34,6 +34,19 @@ class Files:
         for suffix in (LOG, INDEX):
             with suppress(FileNotFoundError):
                 self._known.setdefault(suffix, _identity(os.stat(self.path + suffix)))
+
+    def check_rights(self) -> None:
+        """Before a connection is opened: without the right to write SQLite opens the files for reading, for as long as
+        the process lives, also when the rights are mended. Raises StoreNotWritable."""
+        there = [self.path + suffix for suffix in ("", LOG, INDEX) if os.path.exists(self.path + suffix)]
+        # What is made beside the database needs the folder.
+        needed = there if len(there) == 3 else [*there, os.path.dirname(self.path)]
+        for path in needed:
+            if not os.access(path, os.W_OK):
+                raise StoreNotWritable(
+                    f"{path} may not be written by this user. Give the user that runs the service the right to write it, "
+                    "or mount its disk for writing"
+                )
 
     def check(self) -> int:
         """Before a commit. -> the size of the log in bytes. Raises StoreUnavailable."""

@@ -1,6 +1,7 @@
 """A disk that is full, a lock that is held, a folder that cannot be written: told everywhere, and over by itself."""
 
 import base64
+import os
 import pathlib
 import re
 import sqlite3
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import ADMIN, API_KEY, Process
+from tests.support.processes import ADMIN, API_KEY, PYTHON, TRACEBACK, Process, Processes, free_port, run
 from tests.support.waiting import eventually
 
 KEY = {"Authorization": f"Bearer {API_KEY}"}
@@ -156,4 +157,33 @@ def test_a_store_that_is_malformed_takes_nothing_until_somebody_mends_it(
     assert send(web, 2) == 202
     assert web.call("GET", "/outbox", headers=SIGN_IN)[0] == 200
     other.close()
+    assert web.stop() == 0
+
+
+# Root may write everything; without these two rights it is as any user whose folder is not its own.
+PLAIN_USER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+
+
+@pytest.mark.parametrize("what", ["the file", "the folder and all in it"])
+def test_a_store_that_may_not_be_written_is_refused_by_name_and_works_once_its_rights_are_mended(
+    started: Processes, service_env: dict[str, str], tmp_path: pathlib.Path, what: str
+) -> None:
+    folder = tmp_path / "kept"
+    environ = {**service_env, "DATABASE_URL": f"sqlite:///{folder}/dealpost.db", "WEB_CONCURRENCY": "1"}
+    started.web(environ).stop()  # which makes it
+    denied = [folder / "dealpost-sandbox.db"] if what == "the file" else [*folder.iterdir(), folder]
+    modes = {path: path.stat().st_mode for path in denied}
+    for path in denied:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for command in (["-m", "gunicorn", "wsgi:app"], ["scheduler.py"]):
+        done = run([*PLAIN_USER, PYTHON, *command], {**environ, "PORT": str(free_port())})
+        assert done.code != 0
+        assert f"{folder}" in done.text and "rights" in done.text and TRACEBACK not in done.text
+    for path, mode in modes.items():
+        path.chmod(mode)
+    environ["PORT"] = str(free_port())
+    web = started.start("web", [*PLAIN_USER, PYTHON, "-m", "gunicorn", "wsgi:app"], environ)
+    web.url = f"http://127.0.0.1:{environ['PORT']}"
+    started.ready(web, "/readyz")
+    assert send(web, 1) == 202
     assert web.stop() == 0

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from outbox.message import StoreUnavailable
 from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm import payloads
 from service.amocrm.oauth.token_store import Connection, Kept, NoKeys, TokenStore, claims, fingerprint
@@ -44,6 +45,8 @@ class StoredConnection:
                     self.on_taken_over()
             except NoKeys as fault:
                 raise self.not_set_up(str(fault)) from None
+            except StoreUnavailable:  # read, but not written: it is taken over when it can be
+                return kept or Kept(offered, 0)
             kept = self._token_store.load()
         if kept is None:
             raise self.not_set_up(self.lacking() or "a connection: press Connect")

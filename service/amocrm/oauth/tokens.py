@@ -21,7 +21,7 @@ from service.amocrm import payloads
 from service.amocrm.oauth.backoff import Backoff
 from service.amocrm.oauth.connection import StoredConnection, reconnect
 from service.amocrm.oauth.endpoint import ALLOWED_HOST, DAY, Issued, TokenEndpoint, TokenRefused, host_of
-from service.amocrm.oauth.token_store import Connection, claims
+from service.amocrm.oauth.token_store import Connection, Kept, claims
 from service.config import Amocrm
 from service.failpoints import failpoint
 
@@ -178,9 +178,10 @@ class TokenOwner:
 
     def status(self) -> TokenStatus:
         """The connection's state, for the page. Sends nothing."""
-        with contextlib.suppress(DeliveryError):  # what is stored says why it is not usable
-            self._stored.current()
-        kept = self._stored.load()
+        try:
+            kept: Kept | None = self._stored.current()
+        except DeliveryError:  # what is stored says why it is not usable
+            kept = self._stored.load()
         if kept is None:
             return TokenStatus("not_connected", detail=self._stored.lacking() or "amoCRM was never connected")
         one = kept.connection

@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from outbox.message import StoreUnavailable
+from outbox.message import StoreNotWritable, StoreUnavailable
 from service.current import current
 from service.operator import words
 from service.operator.auth import own_path, sign_in_page, user_now
@@ -121,7 +121,10 @@ def _store_page(error: Exception) -> Response:
     with suppress(OSError):
         free = shutil.disk_usage(settings.database_path.parent).free if path else None
     full = full or (free is not None and free < 1024 * 1024)
+    denied = isinstance(error, StoreNotWritable)
     head = _("The server's disk is full, the store does not open.") if full else _("The store cannot be read.")
+    if denied:
+        head = _("The store takes no writes.")
     said = Headline(
         "bad",
         "alert",
@@ -139,6 +142,7 @@ def _store_page(error: Exception) -> Response:
         status=503,
         headline=said,
         full=full,
+        denied=denied,
         megabytes=megabytes,
         needed=NEEDED // (1024 * 1024),
         note=note,

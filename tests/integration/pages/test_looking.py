@@ -1,5 +1,6 @@
 """What the pages say, to whom, and what they never let through."""
 
+import os
 import re
 import sqlite3
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from outbox.message import State
 from outbox.queries import Filter
+from outbox.sqlite.files import Files
 from service.operator.pages.blueprint import TEMPLATES
 from service.refusals import Refusals
 from tests.integration.pages.conftest import Visitor
@@ -270,6 +272,20 @@ def test_a_store_that_cannot_be_read_is_told_in_words(world: seeded.World, path:
     assert answer.status_code == 503
     assert "The server's disk is full, the store does not open." in text
     assert "those accepted before are safe" in text and "Traceback" not in answer.text
+
+
+def test_a_store_without_the_right_to_write_it_says_whose_right_is_missing(
+    visitor: Visitor, world: seeded.World, monkeypatch: Any
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        Files("/tmp/dealpost.db").check_rights()
+
+    monkeypatch.setattr(type(world.store.reading), "tallies", fails)
+    answer = visitor.get("/outbox")
+    assert answer.status_code == 503
+    for words in ("The store takes no writes.", "has no right to write the store's file or its folder"):
+        assert words in plain(answer.text)
 
 
 def test_a_driver_fault_is_told_in_words_with_the_last_figures(

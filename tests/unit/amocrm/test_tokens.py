@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from outbox.message import StoreUnavailable
 from outbox.outcome import DeliveryError
 from service.amocrm.oauth.token_store import claims
 from tests.unit.amocrm.fakes import KEY_1, KEY_2, NOW, Endpoint, House, gone, issue, jwt, reply
@@ -310,6 +311,14 @@ def test_a_pair_that_cannot_be_committed_is_not_used_and_not_lost() -> None:
     assert house.slept == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
     assert house.tokens.access_token() == "access-1"
     assert endpoint.sent == ["refresh-0"]
+
+
+def test_what_the_settings_offer_is_told_though_it_cannot_be_stored_and_nothing_is_sent_meanwhile() -> None:
+    endpoint = Endpoint()
+    house = House(endpoint)
+    house.key_values.broken = [StoreUnavailable("it may not be written")] * 4
+    assert (house.tokens.connected(), house.tokens.status().state) == (True, "connected")
+    assert endpoint.sent == []
 
 
 def test_a_lock_that_passes_is_waited_out() -> None:

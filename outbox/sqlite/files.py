@@ -44,8 +44,8 @@ class Files:
         for path in needed:
             if not os.access(path, os.W_OK):
                 raise StoreNotWritable(
-                    f"{path} may not be written by this user. Give the user that runs the service the right to write it, "
-                    "or mount its disk for writing"
+                    f"{path} may not be written by this user. Give the user that runs the service the right to write "
+                    "it, or mount its disk for writing"
                 )
 
     def check(self) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from outbox.message import Known
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.client import AmocrmClient
-from service.amocrm.payloads import Contact
+from service.amocrm.payloads import Contact, Lead
 from service.destinations.deals.person import NAMESPACE, Person, as_value, from_entry
 from service.destinations.deals.prefetch import Prefetch
 
@@ -80,6 +80,10 @@ class Directory:
         person = _person(email, self._client.find_contacts(email), searched=True)
         entry = self._key_values.get(NAMESPACE, email)
         return replace(person, missing=from_entry(email, entry).missing) if entry is not None else person
+
+    def take(self, lead_id: int, since: float) -> tuple[Lead, float] | None:
+        """The deal as a page of the pipeline showed it, and when; see Prefetch.take."""
+        return self._prefetch.take(lead_id, since)
 
     def learn(self, person: Person, open_ids: Iterable[int], inactive_lead_ids: Iterable[int]) -> None:
         """Remember which of the deals are worth looking at. A person without open deals is not remembered."""

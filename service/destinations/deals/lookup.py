@@ -13,10 +13,7 @@ from service.amocrm.pipelines import Pipelines, Target
 from service.destinations.deals import outcomes
 from service.destinations.deals.directory import SEARCHES, Directory
 from service.destinations.deals.person import Person
-from service.destinations.deals.rules import Choice, choose
-
-STALE = 5.0
-"""Seconds after which a deal that was read is read again before it is written over."""
+from service.destinations.deals.rules import STALE, Choice, choose
 
 PROOF = 120.0
 """Seconds between two answers that a deal is not there after which its end counts as proven."""
@@ -82,9 +79,15 @@ class Lookup:
         return self._leads.get(lead_id, (None, 0.0))[0]
 
     def read(self, lead_ids: Iterable[int], anew: bool = False) -> None:
-        """Read those that were not read within the last seconds, or all of them anew."""
+        """Read those that were not read within the last seconds, or all of them anew. What a page of the pipeline has
+        just shown need not be read by its id."""
         now = self._now()
         stale = [one for one in dict.fromkeys(lead_ids) if anew or self.is_stale(one)]
+        shown = {one: row for one in stale if (row := self._directory.take(one, now - STALE)) is not None}
+        if shown and not anew:
+            self._leads.update(shown)
+            self._absent.difference_update(shown)
+            stale = [one for one in stale if one not in shown]
         if stale:
             found = self._client.leads(stale)
             there = {one: lead for one, lead in found.items() if not lead.is_deleted}

@@ -6,7 +6,7 @@ Reference: https://www.amocrm.ru/developers/content/crm_platform/filters-api
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from service.amocrm.payloads import Contact, Lead
 from service.amocrm.pipelines import Pipelines
 from service.closed_stages import CLOSED
 from service.destinations.deals.person import NAMESPACE, as_value
+from service.destinations.deals.rules import STALE
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
@@ -50,6 +51,7 @@ class Prefetch:
         self._key_values = key_values
         self._facts = AccountFacts(key_values, now)
         self._now = now
+        self._rows: dict[int, tuple[Lead, float]] = {}  # shared with the bound ones
 
     def bound(self, client: AmocrmClient) -> Prefetch:
         """The same, asking through this client."""
@@ -73,6 +75,12 @@ class Prefetch:
                 self._give_up(state)
             return False
 
+    def take(self, lead_id: int, since: float) -> tuple[Lead, float] | None:
+        """The deal as a page showed it, and when that page was asked for, if not before `since` (seconds since the
+        epoch). It is given out once: whoever takes it may write the deal, and then it is no longer so."""
+        row = self._rows.pop(lead_id, None)
+        return row if row is not None and since <= row[1] <= self._now() else None
+
     def _give_up(self, state: dict[str, Any]) -> None:
         failures = int(state.get("failures", 0)) + 1
         rest = min(GIVEN_UP * 2 ** (failures - 1), GIVEN_UP_LONGEST)
@@ -91,13 +99,14 @@ class Prefetch:
             if self._now() >= end:
                 return False  # the next pass goes on from here
             client = self._client.bound(deadline=PAGE_WAIT)
-            sent = client.requests
+            sent, asked_at = client.requests, self._now()
             leads, following = client.open_leads(pipeline_id, open_ids, state["page"], state.get("limit", LIST_LIMIT))
             if any(lead.pipeline_id != pipeline_id or lead.status_id not in open_ids for lead in leads):
                 # Filters are ignored: this is just any page of all deals of the account.
                 self._facts.keep_filters(False)
                 return False
             self._learn(client, leads, known, state["scan"])
+            self._keep(leads, asked_at)
             asked = client.requests - sent
             allowed -= asked
             for name in ("requests", "taken"):
@@ -108,6 +117,12 @@ class Prefetch:
             if following is None:
                 return True
         return False
+
+    def _keep(self, leads: Iterable[Lead], at: float) -> None:
+        """Those of earlier pages that nobody could take any more make room."""
+        for lead_id in [one for one, row in list(self._rows.items()) if not at - STALE <= row[1] <= at]:
+            self._rows.pop(lead_id, None)
+        self._rows.update((lead.id, (lead, at)) for lead in leads)
 
     def requests_since(self, since: float) -> int:
         """How many requests the present reading has taken, if it is from after that time (seconds since the epoch)."""

@@ -13,6 +13,9 @@ from service.amocrm.payloads import Lead, Pipeline
 from service.amocrm.pipelines import Target, is_further
 from service.amocrm.stage_changes.own import Known
 
+STALE = 5.0
+"""Seconds after which a deal that was read is read again before it is written over."""
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -11,6 +11,7 @@ import pytest
 
 from sandbox import Sandbox, defaults
 from service.destinations.deals import directory as directory_module
+from service.destinations.deals import lookup as lookup_module
 from service.destinations.deals import prefetch as pages_module
 from tests.integration.amocrm.running import NEW, ONE, Running
 
@@ -23,16 +24,25 @@ def paths(running: Running) -> Counter[str]:
     return Counter(running.requests())
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read stays fresh for as long as a busy machine may take."""
+    for module in (lookup_module, pages_module):
+        monkeypatch.setattr(module, "STALE", 600.0)
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_a_launch_costs_a_fraction_of_a_request_each_and_the_next_lesson_less(running: Running) -> None:
     running.sandbox.seed(contacts=2000, students=1000, stage=NEW)
     running.warm()
     events = running.lessons([(email, 1) for email in emails(1000)])
     running.drain()
     assert running.states(events) == {"delivered": 1000}
-    # five pages of deals (one with the furnished students), five of their contacts, four guards, twenty writes
+    # five pages of deals (one with the furnished students), five of their contacts, twenty writes; the pages are new
+    # enough to be written over
     assert paths(running) == {
         "GET /api/v4/account": 1,
-        "GET /api/v4/leads": 9,
+        "GET /api/v4/leads": 5,
         "GET /api/v4/contacts": 5,
         "PATCH /api/v4/leads": 20,
     }
@@ -41,6 +51,30 @@ def test_a_launch_costs_a_fraction_of_a_request_each_and_the_next_lesson_less(ru
     running.drain()
     assert running.states(events) == {"delivered": 1000}
     assert paths(running) == {"GET /api/v4/leads": 4, "PATCH /api/v4/leads": 20}
+
+
+def test_what_a_page_showed_is_not_written_over_later_without_being_read_again(running: Running) -> None:
+    running.sandbox.seed(students=60, stage=NEW)
+    running.lessons([(email, 1) for email in emails(60)[:40]])
+    running.drain()
+    deal = next(one for one in running.sandbox.amocrm.deals.values() if one.name == "Курс 50")
+    running.sandbox.amocrm.move_deal(deal.id, defaults.LOST)
+    running.offset += 6
+    event = running.lesson(emails(60)[49])
+    running.sandbox.log.clear()
+    running.drain()
+    assert (running.state(event), deal.status_id) == ("skipped deal_closed", defaults.LOST)
+    assert paths(running)["PATCH /api/v4/leads"] == 0
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_page_from_before_our_own_write_counts_no_more(running: Running) -> None:
+    """Its stage would look as if somebody had moved the deal back since."""
+    running.sandbox.seed(students=40, stage=NEW)
+    for lesson in (1, 2):
+        events = running.lessons([(email, lesson) for email in emails(40)])
+        running.drain()
+        assert running.states(events) == {"delivered": 40}
 
 
 def test_an_hour_later_their_contacts_are_checked_too(running: Running) -> None:
@@ -64,7 +98,7 @@ def test_who_is_not_on_the_pages_is_searched_for(running: Running) -> None:
     events = running.lessons([(email, 1) for email in [*emails(60), "nobody-1@x.ru", "nobody-2@x.ru"]])
     running.drain()
     assert running.states(events) == {"delivered": 58, "skipped deal_closed": 2, "pending not_found": 2}
-    assert sum(paths(running).values()) == 1 + 1 + 1 + 4 + 1 + 2  # account, page, contacts, searches, guard, writes
+    assert sum(paths(running).values()) == 1 + 1 + 1 + 4 + 1 + 2  # account, page, contacts, searches, closed, writes
 
 
 def test_a_student_with_deals_on_several_pages_has_the_latest_moved(running: Running) -> None:
@@ -104,6 +138,7 @@ def test_where_filters_are_ignored_everybody_is_searched_for(running: Running, t
     assert found["GET /api/v4/leads"] == (0 if told else 1)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_reading_pages_is_bounded_by_what_it_may_save_and_goes_on_where_it_stopped(running: Running) -> None:
     running.sandbox.seed(students=3000, stage=NEW)
     running.warm()
@@ -119,7 +154,7 @@ def test_reading_pages_is_bounded_by_what_it_may_save_and_goes_on_where_it_stopp
     running.drain()
     assert running.states(events) == {"delivered": 250}
     found = paths(running)
-    assert found["GET /api/v4/leads"] == 6 + 1 and found["GET /api/v4/contacts"] == 6  # the rest of 13 pages
+    assert found["GET /api/v4/leads"] == found["GET /api/v4/contacts"] == 6  # the rest of 13 pages
 
 
 def test_a_reading_that_was_broken_off_long_ago_begins_anew(running: Running) -> None:

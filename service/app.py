@@ -26,10 +26,10 @@ from service.current import Dealpost
 from service.operator import api, auth, connect, health, metrics, pages, sessions, turns
 from service.problem_json import Refusal
 from service.refusals import WAYS, words_of
-from service.sources import amocrm_webhook, events, inngest, lessons, lessons_together
+from service.sources import amocrm_webhook, events, inngest, lessons, together
 from service.sources.context import EXTENSION, SourceContext
-from service.sources.lessons_together import Together
 from service.sources.ration import Ration
+from service.sources.together import Together
 from service.wiring import Wiring
 
 BODY_MAX = 1024 * 1024
@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         keys=keys,
         account_id=wiring.account_id,
         name_longest=wiring.name_longest,
+        name_longest_at_once=wiring.name_longest.at_once,
         lesson_map=settings.amocrm.lesson_map,
         webhook_secrets=settings.webhook_secrets,
         subdomain=settings.amocrm.subdomain,
@@ -102,7 +103,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
 
     app.after_request(_finish(access))
     app.wsgi_app = believing(_timed(app.wsgi_app))  # type: ignore[assignment, method-assign]
-    app.extensions[lessons_together.EXTENSION] = Together(sources, DRESS, access, believing(_nothing))
+    app.extensions[together.EXTENSION] = Together(sources, DRESS, access, believing(_nothing))
     return app
 
 

@@ -15,7 +15,7 @@ from outbox.message import Conflict, NewEvent, Receipt, StoreUnavailable
 from outbox.sql.database import Contended, Transaction
 from outbox.sql.intake import DEDUPE, EVENT, KNOWN, Ready, add, add_deliveries, insert, ready
 
-GROUP = 256
+GROUP = 1000
 """How many events one commit takes at most, as long as they are of more than one request."""
 
 ATTEMPTS = 3

@@ -100,14 +100,15 @@ def ready(event: NewEvent, now: float) -> Ready:
         event.raw,
     )
     deliveries = [delivery_row(event, delivery, now) for delivery in event.deliveries]
-    for value in (*row, *(value for columns in deliveries for value in columns)):
-        if isinstance(value, str):
-            value.encode()
-        elif isinstance(value, int) and abs(value) > BIGGEST:
-            raise ValueError(f"{value} is beyond 64 bits")
+    for columns in (row, *deliveries):
+        for value in columns:
+            if isinstance(value, str):
+                if not value.isascii():
+                    value.encode()
+            elif isinstance(value, int) and abs(value) > BIGGEST:
+                raise ValueError(f"{value} is beyond 64 bits")
     waits = event.not_before is not None and event.not_before > now
-    pending = [delivery for delivery in event.deliveries if delivery.key and delivery.state == State.PENDING]
-    keys = {(delivery.destination, str(delivery.key)) for delivery in pending}
+    keys = {(one.destination, str(one.key)) for one in event.deliveries if one.key and one.state == State.PENDING}
     may_go_at = max(event.received_at, event.not_before or 0.0)
     return Ready(
         event.id,

@@ -20,10 +20,14 @@ DELIVERY = """
 """The columns of a Delivery, and where they are from."""
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def encode(value: Json) -> str:
     """Canonical JSON. Raises ValueError for what is not JSON (NaN) or no text (a lone surrogate)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    text.encode()
+    text = _CANONICAL.encode(value)
+    if not text.isascii():
+        text.encode()
     return text
 
 

@@ -18,8 +18,8 @@ from gunicorn.http import wsgi
 from outbox.message import Receipt
 from service.serving.connection import Connection
 from service.serving.plain_head import read_head
-from service.sources.lessons import REFUSED
-from service.sources.lessons_together import EXTENSION, Lesson, Together
+from service.sources.intake import REFUSED
+from service.sources.together import EXTENSION, WAYS, Taken, Together
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Asked:
     """A request that was read."""
 
     conn: Connection
-    lesson: Lesson
+    taken: Taken
 
 
 class Batches:
@@ -50,14 +50,16 @@ class Batches:
         if conn.arrival.cut or not self._worker.nr:
             return False
         request = conn.sock.request
-        headers = read_head(request[: conn.arrival.head], self._together.request_line)
-        if headers is None:
+        line = request[: request.find(b"\n") + 1]
+        way = WAYS.get(line)
+        headers = read_head(request[: conn.arrival.head], line) if way else None
+        if way is None or headers is None:
             return False
         environ = {**headers, "REMOTE_ADDR": conn.client[0] if isinstance(conn.client, tuple) else conn.client}
-        lesson = self._together.read(environ, request[conn.arrival.head :])
-        if lesson is None:
+        taken = self._together.read(way, environ, request[conn.arrival.head :])
+        if taken is None:
             return False
-        self._waiting.append(Asked(conn, lesson))
+        self._waiting.append(Asked(conn, taken))
         return True
 
     def store(self) -> None:
@@ -65,7 +67,7 @@ class Batches:
         if self._waiting and not self._storing:
             self._storing = True
             asked, self._waiting = self._waiting, []
-            stored = self._worker.tpool.submit(self._together.store, [one.lesson for one in asked])
+            stored = self._worker.tpool.submit(self._together.store, [one.taken for one in asked])
             stored.add_done_callback(partial(self._worker.method_queue.defer, self._answer, asked))
 
     def _answer(self, asked: Sequence[Asked], stored: Any) -> None:
@@ -74,19 +76,19 @@ class Batches:
             self._worker.log.error("Requests could not be answered", exc_info=error)
         for one in asked:
             self._worker.nr += 1
-            if isinstance(one.lesson.stored, Exception):
-                told = self._worker.tpool.submit(self._by_route, one.conn, one.lesson.stored)
+            if isinstance(one.taken.stored, Exception):
+                told = self._worker.tpool.submit(self._by_route, one.conn, one.taken.stored)
                 told.add_done_callback(partial(self._worker.method_queue.defer, self._worker.finish_request, one.conn))
-            elif one.lesson.stored is None:
+            elif one.taken.stored is None:
                 one.conn.keep = False
                 self._worker.send(one.conn)
             else:
-                self._accept(one.conn, one.lesson, one.lesson.stored)
+                self._accept(one.conn, one.taken, one.taken.stored)
 
-    def _accept(self, conn: Connection, lesson: Lesson, receipt: Receipt) -> None:
-        asked_to_close = lesson.environ.get("HTTP_CONNECTION", "").lower() == "close"
+    def _accept(self, conn: Connection, taken: Taken, receipts: Sequence[Receipt]) -> None:
+        asked_to_close = taken.environ.get("HTTP_CONNECTION", "").lower() == "close"
         conn.keep = self._worker.alive and not asked_to_close
-        lines, body = self._together.answer(lesson, receipt)
+        lines, body = self._together.answer(taken, receipts)
         connection = "keep-alive" if conn.keep else "close"
         head = (
             f"HTTP/1.1 {self._together.status}\r\nServer: {SERVER}\r\nDate: {self._now()}\r\nConnection: {connection}"
@@ -102,7 +104,7 @@ class Batches:
         return self._date
 
     def _by_route(self, conn: Connection, refused: Exception) -> bool:
-        """What the store refused is told by the lessons' own route. -> whether the connection stays open."""
+        """What the store refused is told by their own route. -> whether the connection stays open."""
         worker = self._worker
         conn.parser = http.get_parser(worker.cfg, conn.sock, conn.client)
         response, environ = wsgi.create(next(conn.parser), conn.sock, conn.client, conn.server, worker.cfg)

@@ -19,9 +19,9 @@ EXTENSION = "dealpost.sources"
 class SourceContext:
     """accept, accept_each: as in outbox.store.Intake. now, now_at_once: as in outbox.store.Store. account_id: of the
     connected amoCRM account, as it is stored; None while unknown. name_longest: characters that the ERP keeps of a
-    record's name. lesson_map, webhook_secrets, subdomain: of the settings. creations: whether a deal made on a stage
-    may count as a change. unreadable: how many hooks that cannot be read are kept. not_kept: counts one that was
-    not."""
+    record's name; at once: None where the store would have to be asked. lesson_map, webhook_secrets, subdomain: of the
+    settings. creations: whether a deal made on a stage may count as a change. unreadable: how many hooks that cannot be
+    read are kept. not_kept: counts one that was not."""
 
     accept: Callable[[Sequence[NewEvent], float], list[Receipt]]
     accept_each: Callable[[Sequence[Sequence[NewEvent]], float], list[list[Receipt] | Exception]]
@@ -30,6 +30,7 @@ class SourceContext:
     keys: ApiKeys
     account_id: Callable[[], int | None]
     name_longest: Callable[[], int]
+    name_longest_at_once: Callable[[], int | None]
     lesson_map: Mapping[int, int]
     webhook_secrets: tuple[str, ...]
     subdomain: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
@@ -19,6 +20,10 @@ from service.routing import Fault, Routed
 from service.sources.context import source_context
 
 API_TIMEOUT = 5.0
+ACCEPTED, KIND = 202, "application/json"
+REFUSED = "dealpost.refused"
+"""In the environ of a request that was read, and that was not stored: the exception."""
+
 EVENT_MAX = 256 * 1024
 DEPTH = 64
 """How deep arrays and objects may lie in each other: far beyond any event, far within the interpreter's stack."""
@@ -137,6 +142,13 @@ def idempotency_key(environ: Mapping[str, Any]) -> str | None:
         raise Refusal(422, "The Idempotency-Key cannot be used.", [fault]) from None
 
 
+def entropy_of(count: int) -> list[bytes]:
+    """Ten random bytes for each of so many ids. Asked of the system at once, since each question lets another thread
+    go first."""
+    drawn = os.urandom(10 * count)
+    return [drawn[start : start + 10] for start in range(0, len(drawn), 10)]
+
+
 def make_event(
     name: str,
     routed: Routed,
@@ -146,10 +158,11 @@ def make_event(
     dedupe: Dedupe | None,
     now: float,
     not_before: float | None = None,
+    entropy: bytes | None = None,
 ) -> NewEvent:
-    """An event as the outbox takes it."""
+    """An event as the outbox takes it. entropy: of its id; see `entropy_of`."""
     return NewEvent(
-        id=new_id(now),
+        id=new_id(now, entropy),
         name=name,
         data=routed.data,
         source=source,
@@ -186,4 +199,4 @@ def as_refusals(paths: Sequence[str]) -> Iterator[None]:
 
 def answer(status: int, body: Json) -> Response:
     """A ready answer."""
-    return Response(json.dumps(body, separators=(",", ":")), status, content_type="application/json")
+    return Response(json.dumps(body, separators=(",", ":")), status, content_type=KIND)

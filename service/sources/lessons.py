@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import Blueprint, Response
@@ -20,31 +20,32 @@ from service.sources.form import PING, ping_answer, read_data
 bp = Blueprint("lessons", __name__)
 
 PATH = "/api/tripwire/complete"
-STATUS, KIND = 202, "application/json"
-REFUSED = "dealpost.refused"
-"""In the environ of a lesson that was read, and that was not stored: the exception."""
 
 
 @bp.post(PATH)
 def complete() -> Response:
     """`{"email", "lesson_id" | "lesson", "id"?}` -> 202 `{"id", "status": "accepted", "duplicate"}`."""
     context, request = source_context(), request_ctx.request
-    if REFUSED in request.environ:
-        raise request.environ[REFUSED]
+    if intake.REFUSED in request.environ:
+        raise request.environ[intake.REFUSED]
     key = context.keys.require(request)
     body = read_data(request)
     if body is PING:
         return ping_answer()
     if isinstance(body, dict):
         intake.refuse_big(request, [body])
-    event, named = read_lesson(context, key, body, request.environ, context.now())
-    receipt = intake.commit([event], [named])[0]
-    return Response(accepted(receipt), STATUS, content_type=KIND)
+    made, named = read_lesson(context, key, body, request.environ, context.now(), context.name_longest)
+    return Response(accepted(intake.commit(made, named)), intake.ACCEPTED, content_type=intake.KIND)
 
 
 def read_lesson(
-    context: SourceContext, key: ApiKey, body: Any, environ: Mapping[str, Any], now: float
-) -> tuple[NewEvent, str]:
+    context: SourceContext,
+    key: ApiKey,
+    body: Any,
+    environ: Mapping[str, Any],
+    now: float,
+    name_longest: Callable[[], int],
+) -> tuple[list[NewEvent], list[str]]:
     """-> the event, and where the id stood by which it is known. Raises Refusal 422."""
     if not isinstance(body, dict):
         raise Refusal(422, "The body is no lesson.", [Fault("$", f"got {got(body)}, expected an object")])
@@ -60,10 +61,11 @@ def read_lesson(
     known = sent_id or sent_key
     dedupe = known_by_id(key.name, LESSON, known, body) if known else None
     event = intake.make_event(LESSON, routed, source="lessons", sender=key.name, dedupe=dedupe, now=now)
-    return event, "id" if sent_id else "Idempotency-Key"
+    return [event], ["id" if sent_id else "Idempotency-Key"]
 
 
-def accepted(receipt: Receipt) -> bytes:
+def accepted(receipts: Sequence[Receipt]) -> bytes:
     """The busiest answer of all: bytes, not a serializer."""
+    (receipt,) = receipts
     duplicate = "true" if receipt.duplicate else "false"
     return f'{{"id":"{receipt.id}","status":"accepted","duplicate":{duplicate}}}'.encode()

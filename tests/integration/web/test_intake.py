@@ -11,7 +11,7 @@ import pytest
 from outbox.message import StoreUnavailable
 from outbox.queries import Filter
 from service import create_app
-from service.sources.lessons_together import EXTENSION
+from service.sources.together import EXTENSION, WAYS
 from tests.integration.web.conftest import INGEST, KEY
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -490,10 +490,27 @@ def test_a_long_name_is_taken_where_the_ERPs_field_is_known_to_keep_it(post, web
 # --- lessons that are taken in together -------------------------------------------------------------------------------
 
 
-def test_a_lesson_that_would_have_to_wait_for_the_clock_is_left_to_its_route(app):
+def read_at_once(app, path, body):
     environ = {"HTTP_AUTHORIZATION": KEY["Authorization"], "CONTENT_TYPE": "application/json", "REMOTE_ADDR": "::1"}
-    body = json.dumps({"email": "student@example.com", "lesson": 1}).encode()
+    way = WAYS[f"POST {path} HTTP/1.1\r\n".encode()]
+    return app.extensions[EXTENSION].read(way, environ, json.dumps(body).encode())
+
+
+def test_what_would_have_to_wait_for_the_clock_is_left_to_its_route(app):
     together = app.extensions[EXTENSION]
-    assert together.read(dict(environ), body) is not None
+    lesson = {"email": "student@example.com", "lesson": 1}
+    bodies = {PATHS[0]: lesson, PATHS[1]: [{"name": "lesson.completed", "data": lesson}] * 2}
+    assert [len(read_at_once(app, path, body).events) for path, body in bodies.items()] == [1, 2]
     together._context = replace(together._context, now=lambda: pytest.fail("it waited"), now_at_once=lambda: None)
-    assert together.read(dict(environ), body) is None
+    assert [read_at_once(app, path, body) for path, body in bodies.items()] == [None, None]
+
+
+def test_a_record_whose_name_may_be_too_long_for_the_erp_is_left_to_its_route_until_that_is_known(app, post):
+    assert read_at_once(app, PATHS[1], RECORD) is None
+    assert post(PATHS[1], RECORD).status_code == 202
+    assert len(read_at_once(app, PATHS[1], RECORD).events) == 1
+
+
+def test_many_events_are_left_to_their_route_so_that_the_loop_is_not_held_up(app):
+    lessons = [{"name": "lesson.completed", "data": {"email": f"s{n}@example.com", "lesson": 1}} for n in range(1000)]
+    assert read_at_once(app, PATHS[1], lessons) is None

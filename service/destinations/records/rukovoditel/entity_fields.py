@@ -108,6 +108,11 @@ class NameLimit:
         self._monotonic = monotonic
         self._known = (TEXT_MAX, 0.0)
 
+    def at_once(self) -> int | None:
+        """The same, or None when it is time to look."""
+        longest, until = self._known
+        return longest if self._monotonic() < until else None
+
     def __call__(self) -> int:
         now = self._monotonic()
         if self._known[1] <= now:

@@ -1,4 +1,5 @@
-"""A lesson is answered byte for byte alike, whether it is taken in together with others or by its route in Flask."""
+"""A lesson, and events, are answered byte for byte alike, whether they are taken in together with others or by their
+route in Flask."""
 
 import json
 import os
@@ -12,6 +13,7 @@ import pytest
 from tests.support.processes import API_KEY, PYTHON, Process, Processes, bare_environ, free_port
 
 PATH = "/api/tripwire/complete"
+EVENTS = "/api/events"
 GOOD = {"email": "ann@example.com", "lesson": 1}
 ONE_WORKER = {"API_KEYS": f"platform:{API_KEY}", "LESSON_MAP": "67:1,68:2", "PYTHONHASHSEED": "0"}
 
@@ -21,7 +23,8 @@ from flask import Response
 from service import create_app
 
 app = create_app()
-app.view_functions["lessons.complete"] = lambda: Response("by the route", 299)
+for name in ("lessons.complete", "events.take"):
+    app.view_functions[name] = lambda: Response("by the route", 299)
 """
 
 
@@ -41,6 +44,18 @@ def post(body: object = GOOD, path: str = PATH, version: str = "1.1", method: st
 
 def chunked(body: bytes) -> bytes:
     return post(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body), Content_Length="", Transfer_Encoding="chunked")
+
+
+def lesson(email: str, number: object = 1, **more: object) -> dict[str, object]:
+    return {"name": "lesson.completed", "data": {"email": f"{email}@example.com", "lesson": number}, **more}
+
+
+def record(name: object, **more: object) -> dict[str, object]:
+    return {"name": "crm/create-deal", "data": {"dealName": name, "amount": 1500.5}, **more}
+
+
+def events(body: object, **headers: str) -> bytes:
+    return post(body, EVENTS, **headers)
 
 
 def of_size(size: int) -> bytes:
@@ -123,6 +138,49 @@ REQUESTS = {
     "Latin-1": post(User_Agent="caf\xe9"),
     "two at once": post() + post({**GOOD, "email": "two@example.com"}),
     "cut off": post()[:-5],
+    "events: one": events(lesson("e1")),
+    "events: one again": events(lesson("e1")),
+    "events: a record": events(record("Course")),
+    "events: a record with an id": events(record("Course", id="r-1")),
+    "events: the same id, the same data": events(record("Course", id="r-1")),
+    "events: the same id, other data": events([lesson("e2"), record("Other", id="r-1")]),
+    "events: a record without a name": events(record(" ")),
+    "events: a name too long": events([record("x" * 300), record("y" * 300, id="z" * 300)]),
+    "events: an array": events([lesson(f"a{n}") for n in range(50)]),
+    "events: the array again, and one more": events([lesson(f"a{n}") for n in range(51)]),
+    "events: the same twice in one": events([lesson("twice"), lesson("twice"), lesson("twice", 2)]),
+    "events: all kinds": events([lesson("k1"), record("K"), {"name": "erp/task.create", "data": {"dealName": "T"}}]),
+    "events: unknown fields": events([{**lesson("u1"), "more": [1, {"x": "Привет"}]}]),
+    "events: 1000": events([lesson(f"t{n}") for n in range(1000)]),
+    "events: 1001": events([lesson(f"t{n}") for n in range(1001)]),
+    "events: none": events([]),
+    "events: null": events(None),
+    "events: a text": events("x"),
+    "events: texts": events(["x", None, 1]),
+    "events: a name nobody knows": events([lesson("n1"), {"name": "x", "data": {}}]),
+    "events: no name": events([{"data": {}}]),
+    "events: no data": events([{"name": "lesson.completed"}]),
+    "events: data that are none": events([{"name": "lesson.completed", "data": [1]}]),
+    "events: many faults": events([lesson("ok"), lesson("no", 0), lesson("x@y"), record(None), record("x", id=5)]),
+    "events: an empty id": events([lesson("i1", id=" ")]),
+    "events: Idempotency-Key": events([lesson("p1"), lesson("p2")], Idempotency_Key="k-1"),
+    "events: Idempotency-Key again": events([lesson("p1"), lesson("p2")], Idempotency_Key="k-1"),
+    "events: Idempotency-Key, other data": events([lesson("p3"), lesson("p2")], Idempotency_Key="k-1"),
+    "events: Idempotency-Key, one": events(lesson("p4"), Idempotency_Key="k-2"),
+    "events: Idempotency-Key, one, other data": events(lesson("p5"), Idempotency_Key="k-2"),
+    "events: Idempotency-Key too long": events([lesson("p6")], Idempotency_Key="k" * 300),
+    "events: a number beyond 64 bits": events([{"name": "lesson.completed", "data": {**GOOD, "x": 10**40}}]),
+    "events: half a character": events(b'[{"name": "lesson.completed", "data": {"email": "\\ud800@b.ru"}}]'),
+    "events: no JSON": events(b"[{]"),
+    "events: no key": events([lesson("w1")], Authorization=""),
+    "events: a form": events(b"name=lesson.completed&email=f%40example.com&lesson=1",
+                             Content_Type="application/x-www-form-urlencoded"),
+    "events: chunked": chunked(json.dumps(lesson("c1")).encode()).replace(PATH.encode(), EVENTS.encode()),
+    "events: an event too big": events([{**lesson("b1"), "note": "x" * 300_000}]),
+    "events: a body too big": events([{**lesson("b2"), "note": "x" * 200_000}] * 6),
+    "events: GET": post(b"", EVENTS, method="GET"),
+    "events: two at once": events(lesson("d1")) + events([lesson("d2")]),
+    "events: to be closed": events([lesson("d3")], Connection="close"),
 }  # fmt: skip
 
 
@@ -136,7 +194,11 @@ def answer(process: Process, request: bytes) -> bytes:
         client.shutdown(socket.SHUT_WR)
         said = b"".join(iter(lambda: client.recv(65536), b""))
     said = re.sub(rb"\r\nDate: [^\r]+", b"", said)
-    return re.sub(rb'"(id)":"[0-9a-f-]{36}"', rb'"\1":"..."', said)
+    # The same id in two places stays the same.
+    found = dict.fromkeys(re.findall(rb'"[0-9a-f]{8}-[0-9a-f-]{27}"', said))
+    for place, one in enumerate(found):
+        said = said.replace(one, b'"id %d"' % place)
+    return said
 
 
 def _whole(request: bytes) -> bool:
@@ -167,9 +229,11 @@ def test_both_say_the_same_in_their_logs(servers: tuple[Process, Process]) -> No
     for server in servers:
         answer(server, post({**GOOD, "email": "logged@example.com"}))
         server.says(r"INFO    access: POST /api/tripwire/complete 202 [0-9.]+ ms 127\.0\.0\.1\n")
+        answer(server, events([lesson("logged-2")]))
+        server.says(r"INFO    access: POST /api/events 202 [0-9.]+ ms 127\.0\.0\.1\n")
 
 
-def test_a_good_lesson_does_without_its_route_and_any_other_does_not(
+def test_what_is_plainly_good_does_without_its_route_and_nothing_else_does(
     started: Processes, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "marked.py").write_text(MARKED)
@@ -186,6 +250,7 @@ def test_a_good_lesson_does_without_its_route_and_any_other_does_not(
     started.ready(process, "/healthz")
     by_route = {name for name in REQUESTS if b"by the route" in answer(process, REQUESTS[name])}
     without = {"good", "the same again", "an id of its own", "Idempotency-Key", "lesson_id", "a charset", "to be kept"}
+    without |= {"events: one", "events: an array", "events: the array again, and one more", "events: Idempotency-Key"}
     assert not without & by_route
     assert {
         "no lesson",
@@ -195,4 +260,9 @@ def test_a_good_lesson_does_without_its_route_and_any_other_does_not(
         "HTTP/1.0",
         "as it waits",
         "the same id, other data",
+        "events: many faults",
+        "events: 1000",
+        "events: a record",
+        "events: a form",
+        "events: Idempotency-Key, other data",
     } <= by_route

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +21,11 @@ class Entry:
 
 class KeyValues(Protocol):
     """Named values that outlive a process: directory, tokens, pauses, choices. Committed when the call returns."""
+
+    def snapshot(self, kind: str) -> AbstractContextManager[None]:
+        """Within the block what this thread reads is of one moment, up to a second and until this process writes or
+        takes a lease: each entry is read once, with the first all that the last block of this kind has read. Not to be
+        nested."""
 
     def get(self, namespace: str, key: str) -> Entry | None: ...
 

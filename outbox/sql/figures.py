@@ -23,6 +23,9 @@ SAMPLES = 10_000
 ENDS = (State.DELIVERED, State.DEAD)
 """What the chart shows."""
 
+SAMPLE_ROWS = 3
+"""How many of the oldest deliveries that failed alike are told of."""
+
 ENOUGH = 20
 """How many deliveries of the last hour are enough to speak of the hour alone."""
 
@@ -44,28 +47,33 @@ class Figures:
         """Failures by cause, those that need a person first: dead ones, then by count."""
         with self.database.read() as db:
             now = self.database.now()
-            found = []
-            for row in db.rows(*causes_sql(db, where)):
-                alike = replace(
-                    where, destination=row["destination"], cause=row["cause"], states=(State(row["state"]),)
+            rows = db.rows(*causes_sql(db, where))
+            alike = [
+                replace(where, destination=row["destination"], cause=row["cause"], states=(State(row["state"]),))
+                for row in rows
+            ]
+            samples = filters.matching_each(db, alike, SAMPLE_ROWS, oldest_first=True)
+            newest = [ids[0] if ids else None for ids in filters.matching_each(db, alike, 1)]
+            shown = {one for ids in samples for one in ids} | {one for one in newest if one is not None}
+            known = {one.id: one for one in by_ids(db, sorted(shown))}
+            params = params_of(db, [(one, row["cause"]) for one, row in zip(newest, rows, strict=True) if one])
+            due = first_due(db, [row for row in rows if row["state"] == State.PENDING], now)
+            found = [
+                CauseGroup(
+                    destination=row["destination"],
+                    cause=row["cause"],
+                    state=State(row["state"]),
+                    count=row["n"],
+                    first_at=row["first_at"],
+                    last_at=row["last_at"],
+                    params=params.get(last or 0, {}),
+                    reason=known[last].reason if last in known else "",
+                    sample=tuple(known[one] for one in ids if one in known),
+                    max_id=row["max_id"],
+                    due_at=due.get((row["destination"], row["cause"])) if row["state"] == State.PENDING else None,
                 )
-                sample = by_ids(db, filters.matching(db, alike, 3, oldest_first=True))
-                newest = by_ids(db, filters.matching(db, alike, 1))
-                found.append(
-                    CauseGroup(
-                        destination=row["destination"],
-                        cause=row["cause"],
-                        state=State(row["state"]),
-                        count=row["n"],
-                        first_at=row["first_at"],
-                        last_at=row["last_at"],
-                        params=params_of(db, newest[0].id, row["cause"]) if newest else {},
-                        reason=newest[0].reason if newest else "",
-                        sample=tuple(sample),
-                        max_id=row["max_id"],
-                        due_at=first_due(db, row, now) if row["state"] == State.PENDING else None,
-                    )
-                )
+                for row, ids, last in zip(rows, samples, newest, strict=True)
+            ]
         return sorted(found, key=lambda group: (group.state != State.DEAD, -group.count))
 
     def bars(self, since: float, width: float, count: int) -> list[Bar]:
@@ -86,48 +94,59 @@ class Figures:
         ]
 
     def sources(self, since: float, most: int | None = None, known: Sequence[str] = ()) -> list[SourceTally]:
-        found: list[SourceTally] = []
         end = "" if most is None else f" LIMIT {most}"
         with self.database.read() as db:
-            for pair in pairs(db, known):
-                sql = f"FROM events {db.index('events_source')} WHERE source = ? AND name = ?"
-                first, last = (db.value(f"SELECT {which}(received_at) {sql}", pair) for which in ("min", "max"))
-                counted = f"SELECT count(*) FROM (SELECT 1 {sql} AND received_at >= ?{end}) AS lately"
-                count = db.value(counted, (*pair, since))
-                found.append(SourceTally(*pair, last_at=last, count=count, first_at=first))
-        return found
+            index = db.index("events_source")
+            rows = f"FROM events e {index} WHERE e.source = p.source AND e.name = p.name"
+            asked = sorted(set(known))
+            named = (
+                f"UNION SELECT p.source, k.column1 FROM pairs p "
+                f"CROSS JOIN (VALUES {', '.join(['(?)'] * len(asked))}) AS k "
+                f"WHERE p.source IS NOT NULL AND EXISTS (SELECT 1 FROM events e {index} "
+                "WHERE e.source = p.source AND e.name = k.column1) "
+                if asked
+                else ""
+            )
+            sql = (
+                f"{PAIRS.format(index=index, most=EVENT_NAMES)} SELECT p.source, p.name, "
+                f"(SELECT min(e.received_at) {rows}) AS first_at, (SELECT max(e.received_at) {rows}) AS last_at, "
+                f"(SELECT count(*) FROM (SELECT 1 {rows} AND e.received_at >= ?{end}) AS lately) AS n "
+                f"FROM (SELECT source, name FROM pairs WHERE name IS NOT NULL {named}) AS p "
+                "ORDER BY p.source, p.name"
+            )
+            return [
+                SourceTally(row["source"], row["name"], row["last_at"], row["n"], row["first_at"])
+                for row in db.rows(sql, (since, *asked))
+            ]
 
 
-def pairs(db: Transaction, known: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """Each source with its event names, by leaps along the index: the first ones, and those that are known."""
-    source, name, told = "", "", 0
-    leap = f"FROM events {db.index('events_source')} WHERE"
-    while True:
-        sql = f"SELECT source, name {leap} source = ? AND name > ? ORDER BY name LIMIT 1"
-        row = db.row(sql, (source, name)) if told < EVENT_NAMES else None
-        if row is None:
-            for other in sorted(set(known)):
-                there = f"SELECT 1 AS found {leap} source = ? AND name = ? LIMIT 1"
-                if other > name and db.row(there, (source, other)):
-                    yield source, other
-            sql = f"SELECT source, name {leap} source > ? ORDER BY source, name LIMIT 1"
-            row = db.row(sql, (source,))
-        if row is None:
-            return
-        told = told + 1 if row["source"] == source else 1
-        source, name = row["source"], row["name"]
-        yield source, name
+# By leaps along the index: the next name of a source, up to so many; without one (NULL) the first of the next source.
+PAIRS = """WITH RECURSIVE pairs (source, name, told) AS (
+    SELECT (SELECT min(e.source) FROM events e {index}),
+        (SELECT e.name FROM events e {index} ORDER BY e.source, e.name LIMIT 1), 1
+    UNION ALL SELECT
+        CASE WHEN p.name IS NULL THEN (SELECT min(e.source) FROM events e {index} WHERE e.source > p.source)
+            ELSE p.source END,
+        CASE WHEN p.name IS NULL THEN
+                (SELECT e.name FROM events e {index} WHERE e.source > p.source ORDER BY e.source, e.name LIMIT 1)
+            WHEN p.told < {most} THEN
+                (SELECT min(e.name) FROM events e {index} WHERE e.source = p.source AND e.name > p.name) END,
+        CASE WHEN p.name IS NULL THEN 1 ELSE p.told + 1 END
+    FROM pairs p WHERE p.source IS NOT NULL)"""
 
 
-def first_due(db: Transaction, group: Row, now: float) -> float | None:
-    """When the first waiting row of a group is due, of those that no earlier one of their key holds up."""
+def first_due(db: Transaction, groups: Sequence[Row], now: float) -> dict[tuple[str, str], float | None]:
+    """By destination and cause: when the first waiting row of a group is due, of those that no earlier one of their key
+    holds up."""
     sql = (
-        f"SELECT min(d.due_at) FROM deliveries d {db.index('deliveries_cause')} "
+        "SELECT CAST(? AS text) AS destination, CAST(? AS text) AS cause, "
+        f"(SELECT min(d.due_at) FROM deliveries d {db.index('deliveries_cause')} "
         "WHERE d.destination = ? AND d.cause = ? AND d.cause <> '' AND d.state = 'pending' "
-        f"AND (d.key IS NULL OR NOT EXISTS ({earlier(db)}))"
+        f"AND (d.key IS NULL OR NOT EXISTS ({earlier(db)}))) AS due"
     )
-    found: float | None = db.value(sql, (group["destination"], group["cause"], now))
-    return found
+    pairs = [[row["destination"], row["cause"]] for row in groups]
+    rows = together(db, [(sql, [*pair, *pair, now]) for pair in pairs])
+    return {(row["destination"], row["cause"]): row["due"] for row in rows}
 
 
 def causes_sql(db: Transaction, where: Filter) -> tuple[str, list[object]]:
@@ -223,8 +242,11 @@ def percentile(values: Sequence[float], part: float) -> float | None:
     return values[max(0, math.ceil(part * len(values)) - 1)] if values else None
 
 
-def params_of(db: Transaction, delivery_id: int, cause: str) -> dict[str, object]:
-    sql = "SELECT params FROM attempts WHERE delivery_id = ? AND cause = ? ORDER BY id DESC LIMIT 1"
-    row = db.row(sql, (delivery_id, cause))
-    found: dict[str, object] = json.loads(row["params"]) if row else {}
-    return found
+def params_of(db: Transaction, causes: Sequence[tuple[int, str]]) -> dict[int, dict[str, object]]:
+    """By delivery: the params of its newest attempt that failed by this cause."""
+    sql = (
+        "SELECT delivery_id, params FROM attempts WHERE id = "
+        f"(SELECT max(id) FROM attempts {db.index('attempts_delivery')} WHERE delivery_id = ? AND cause = ?)"
+    )
+    rows = together(db, [(sql, [delivery_id, cause]) for delivery_id, cause in causes])
+    return {row["delivery_id"]: json.loads(row["params"]) for row in rows}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,24 +20,45 @@ def matching(
     db: Transaction, where: Filter, limit: int | None = None, after: int | None = None, *, oldest_first: bool = False
 ) -> list[int]:
     """Ids in order of created_at, then id. after: begin behind this delivery. limit: None for all."""
+    return matching_each(db, [where], limit, after, oldest_first=oldest_first)[0]
+
+
+def matching_each(
+    db: Transaction,
+    wheres: Sequence[Filter],
+    limit: int | None = None,
+    after: int | None = None,
+    *,
+    oldest_first: bool = False,
+) -> list[list[int]]:
+    """`matching` for each of these, asked at once."""
     order = "ASC" if oldest_first else "DESC"
     end = "" if limit is None else f" LIMIT {limit}"
-    rest, rest_params = residual(where)
+    behind, behind_params = "", list[Any]()
     if after is not None:
         row = db.row("SELECT created_at FROM deliveries WHERE id = ?", (after,))
         if row is None:
-            return []
+            return [[] for _ in wheres]
         sign = ">" if oldest_first else "<"
-        rest += f" AND d.created_at {sign}= ? AND (d.created_at, d.id) {sign} (?, ?)"
-        rest_params += [row["created_at"], row["created_at"], after]
+        behind = f" AND d.created_at {sign}= ? AND (d.created_at, d.id) {sign} (?, ?)"
+        behind_params = [row["created_at"], row["created_at"], after]
+    there = every_group(db)
     parts = []
-    for source, params in sources(db, where):
-        sql = f"SELECT d.created_at, d.id FROM {source}{rest} ORDER BY d.created_at {order}, d.id {order}{end}"
-        parts.append((f"SELECT created_at, id FROM ({sql}) AS part", [*params, *rest_params]))
-    rows = together(db, parts)
-    found = [(row["created_at"], row["id"]) for row in rows]
-    found.sort(reverse=not oldest_first)
-    return [delivery_id for _, delivery_id in found[:limit]]
+    for place, where in enumerate(wheres):
+        rest, rest_params = residual(where)
+        for source, params in sources(db, where, there):
+            sql = (
+                f"SELECT d.created_at, d.id FROM {source}{rest}{behind} "
+                f"ORDER BY d.created_at {order}, d.id {order}{end}"
+            )
+            part = f"SELECT {place} AS place, created_at, id FROM ({sql}) AS part"
+            parts.append((part, [*params, *rest_params, *behind_params]))
+    found: list[list[tuple[float, int]]] = [[] for _ in wheres]
+    for row in together(db, parts):
+        found[row["place"]].append((row["created_at"], row["id"]))
+    for rows in found:
+        rows.sort(reverse=not oldest_first)
+    return [[delivery_id for _, delivery_id in rows[:limit]] for rows in found]
 
 
 def count(db: Transaction, where: Filter) -> int:
@@ -109,25 +130,33 @@ def narrow(where: Filter) -> bool:
     return bool(where.search.strip() or where.email or where.lead_id is not None or where.ids)
 
 
-def groups(db: Transaction, where: Filter) -> list[tuple[str, str, str, int]]:
-    """What there is at all: destination, event name, state and how many, of those that the filter allows."""
-    found = db.rows("SELECT destination, event_name, state, n FROM counters WHERE n > 0")
+Group = tuple[str, str, str, int]
+"""Destination, event name, state, and how many there are."""
+
+
+def every_group(db: Transaction) -> list[Group]:
+    rows = db.rows("SELECT destination, event_name, state, n FROM counters WHERE n > 0")
+    return [(row["destination"], row["event_name"], row["state"], row["n"]) for row in rows]
+
+
+def groups(db: Transaction, where: Filter, there: Sequence[Group] | None = None) -> list[Group]:
+    """What there is at all, of what the filter allows."""
     return [
-        (row["destination"], row["event_name"], row["state"], row["n"])
-        for row in found
-        if (not where.states or row["state"] in where.states)
-        and where.destination in ("", row["destination"])
-        and where.event_name in ("", row["event_name"])
-        and (where.overdue_at is None or row["state"] == State.PENDING)
+        (destination, event_name, state, n)
+        for destination, event_name, state, n in (every_group(db) if there is None else there)
+        if (not where.states or state in where.states)
+        and where.destination in ("", destination)
+        and where.event_name in ("", event_name)
+        and (where.overdue_at is None or state == State.PENDING)
     ]
 
 
-def sources(db: Transaction, where: Filter) -> Iterator[Where]:
+def sources(db: Transaction, where: Filter, there: Sequence[Group] | None = None) -> Iterator[Where]:
     """FROM clauses up to and with WHERE: each walks one index, together they are all rows that may match."""
     if narrow(where):
         yield by_ids(db, where)
     elif where.cause:
-        for destination, state in sorted({(group[0], group[2]) for group in groups(db, where)}):
+        for destination, state in sorted({(group[0], group[2]) for group in groups(db, where, there)}):
             sql = "d.destination = ? AND d.cause = ? AND d.cause <> '' AND d.state = ?"
             params = [destination, where.cause, state]
             if where.event_name:
@@ -135,7 +164,7 @@ def sources(db: Transaction, where: Filter) -> Iterator[Where]:
                 params.append(where.event_name)
             yield f"deliveries d {db.index('deliveries_cause')} WHERE {sql}", params
     else:
-        for group in groups(db, where):
+        for group in groups(db, where, there):
             sql = "d.destination = ? AND d.event_name = ? AND d.state = ?"
             yield f"deliveries d {db.index('deliveries_list')} WHERE {sql}", list(group[:3])
 

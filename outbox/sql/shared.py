@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from outbox import rate_limit
 from outbox.clock import SKEW, waits
 from outbox.message import Json
 from outbox.shared import Entry, Lease
-from outbox.sql.database import Database, Row
+from outbox.sql.database import Database, Row, Transaction
 from outbox.sql.rows import chunks, encode, marks
+from outbox.sql.snapshot import MOST, Answers, Question, Snapshots
 
 KEPT = 75.0
 """Seconds for which requests are remembered; `used` looks back over 60 at most."""
@@ -29,26 +31,58 @@ class KeyValues:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.snapshots = Snapshots(self._ask)
+
+    def snapshot(self, kind: str) -> AbstractContextManager[None]:
+        return self.snapshots.of(kind)
+
+    def _ask(self, questions: Sequence[Question]) -> Answers:
+        keys: dict[str, list[str]] = {}
+        for namespace, key in questions:
+            if key is not None and (namespace, None) not in questions:
+                keys.setdefault(namespace, []).append(key)
+        whole = [namespace for namespace, key in questions if key is None]
+        conditions = [f"namespace IN ({marks(whole)})"] if whole else []
+        conditions += [f"(namespace = ? AND key IN ({marks(some)}))" for some in keys.values()]
+        params = [*whole, *(text for namespace, some in keys.items() for text in (namespace, *some))]
+        found: Answers = {}
+        for row in self.database.rows(f"SELECT * FROM key_values WHERE {' OR '.join(conditions)}", params):
+            found.setdefault(row["namespace"], {})[row["key"]] = entry(row)
+        return found
+
+    @contextmanager
+    def _write(self) -> Iterator[Transaction]:
+        """No snapshot outlives it, also none that was begun meanwhile."""
+        self.snapshots.end()
+        with self.database.write() as db:
+            yield db
+        self.snapshots.end()
 
     def get(self, namespace: str, key: str) -> Entry | None:
+        if (snapshot := self.snapshots.now()) is not None:
+            return snapshot.read(namespace, [key]).get(key)
         row = self.database.row("SELECT * FROM key_values WHERE namespace = ? AND key = ?", (namespace, key))
         return entry(row) if row else None
 
     def get_many(self, namespace: str, keys: Sequence[str]) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
+        if (snapshot := self.snapshots.now()) is not None and len(keys) <= MOST:
+            return snapshot.read(namespace, keys)
         for part in chunks(list(keys)):
             sql = f"SELECT * FROM key_values WHERE namespace = ? AND key IN ({marks(part)})"
             found.update((row["key"], entry(row)) for row in self.database.rows(sql, (namespace, *part)))
         return found
 
     def items(self, namespace: str) -> dict[str, Entry]:
+        if (snapshot := self.snapshots.now()) is not None:
+            return snapshot.read_all(namespace)
         rows = self.database.rows("SELECT * FROM key_values WHERE namespace = ? ORDER BY key", (namespace,))
         return {row["key"]: entry(row) for row in rows}
 
     def put(self, namespace: str, key: str, value: Json, version: int | None = None) -> int | None:
         """One statement decides who was first, so that no engine needs a lock for it."""
         text = encode(value)
-        with self.database.write() as db:
+        with self._write() as db:
             params: tuple[Any, ...] = (namespace, key, text, self.database.now())
             if version is None:
                 sql = f"{VALUE} (?, ?, ?, 1, ?) {OVERWRITE}"
@@ -69,7 +103,7 @@ class KeyValues:
         rows = [(namespace, key, encode(value), now) for key, value in sorted(values.items())]
         if not rows:
             return
-        with self.database.write() as db:
+        with self._write() as db:
             for part in chunks(rows):
                 flat = [column for row in part for column in row]
                 db.execute(f"{VALUE} {','.join(['(?, ?, ?, 1, ?)'] * len(part))} {OVERWRITE}", flat)
@@ -77,16 +111,16 @@ class KeyValues:
     def delete(self, namespace: str, keys: Sequence[str]) -> None:
         if not keys:
             return
-        with self.database.write() as db:
+        with self._write() as db:
             for part in chunks(list(keys)):
                 db.execute(f"DELETE FROM key_values WHERE namespace = ? AND key IN ({marks(part)})", (namespace, *part))
 
     def delete_old(self, namespace: str, before: float) -> int:
-        with self.database.write() as db:
+        with self._write() as db:
             return db.execute("DELETE FROM key_values WHERE namespace = ? AND updated_at < ?", (namespace, before))
 
     def drop(self, namespace: str, key: str, version: int) -> bool:
-        with self.database.write() as db:
+        with self._write() as db:
             sql = "DELETE FROM key_values WHERE namespace = ? AND key = ? AND version = ?"
             return bool(db.execute(sql, (namespace, key, version)))
 
@@ -94,11 +128,14 @@ class KeyValues:
 class Leases:
     """See outbox.shared.Leases."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, snapshots: Snapshots | None = None) -> None:
         self.database = database
+        self._snapshots = snapshots
 
     def acquire(self, name: str, owner: str, seconds: float) -> Lease | None:
         """A new fence each time, also for an owner that asks again: what it held before is lost to it."""
+        if self._snapshots is not None:
+            self._snapshots.end()
         sql = "SELECT * FROM leases WHERE name = ?"
         if taken(self.database.row(sql, (name,)), owner, self.database.now()):
             return None  # without a write transaction: who waits for a lane asks often

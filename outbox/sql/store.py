@@ -21,7 +21,7 @@ class SqlStore:
         self.operations = Operations(database)
         self.maintenance = Maintenance(database, upkeep)
         self.key_values = KeyValues(database)
-        self.leases = Leases(database)
+        self.leases = Leases(database, self.key_values.snapshots)
         self.rate_limiter = RateLimiter(database)
         self.now = database.now
         self.now_at_once = database.now_at_once

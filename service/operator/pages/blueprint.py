@@ -43,6 +43,9 @@ def guard() -> Any:
     """Viewers may look; whatever changes something is the operator's. The look of the page is nobody's secret."""
     if request.endpoint in OPEN_TO_ALL:
         return None
+    if request.method in ("GET", "HEAD"):
+        g.snapshot = current().store.key_values.snapshot(request.endpoint or "")
+        g.snapshot.__enter__()
     looks = request.method in ("GET", "HEAD", "OPTIONS") or request.endpoint in OPEN_TO_VIEWERS
     refused = (viewer_required if looks else operator_required)(lambda: None)()
     if refused is not None and refused.status_code == 403 and request.accept_mimetypes.accept_html:
@@ -50,6 +53,12 @@ def guard() -> Any:
     if refused is None and request.method == "POST":
         csrf.protect()  # type: ignore[no-untyped-call]
     return refused
+
+
+@bp.teardown_request
+def end_snapshot(_error: BaseException | None) -> None:
+    if (snapshot := g.pop("snapshot", None)) is not None:
+        snapshot.__exit__(None, None, None)
 
 
 @bp.after_request

@@ -1,7 +1,10 @@
 """KeyValues, leases and rates, as destinations use them."""
 
+from collections.abc import Callable
+
 import pytest
 
+from outbox.sql import snapshot
 from outbox.store import Store
 from tests.integration.store.make import Clock
 
@@ -57,6 +60,38 @@ def test_memory_forgets_what_was_written_long_ago(store: Store, clock: Clock) ->
 def test_memory_refuses_what_is_no_json(store: Store) -> None:
     with pytest.raises(ValueError):
         store.key_values.put("x", "y", {"name": "\ud800"})
+
+
+def test_a_snapshot_reads_each_entry_once_and_ends_with_a_write(
+    opened: Callable[[], Store], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "LASTS", 600.0)
+    ours, theirs = store.key_values, opened().key_values
+    ours.put_many("choices", {"a": 1, "b": 2})
+    ours.put("pause", "erp", "rests")
+
+    def read() -> tuple[object, ...]:
+        entries = [ours.get("choices", "a"), ours.get("pause", "erp"), ours.get("pause", "amocrm")]
+        known = {key: entry.value for key, entry in ours.items("choices").items()}
+        return (*(entry and entry.value for entry in entries), known, set(ours.get_many("choices", ["a", "x"])))
+
+    before = (1, "rests", None, {"a": 1, "b": 2}, {"a"})
+    for _ in range(2):  # the second one has all of it from its first question
+        with ours.snapshot("page"):
+            assert read() == before
+    with ours.snapshot("page"):
+        ours.get("choices", "a")
+        theirs.put("pause", "erp", "goes on")
+        assert read() == before
+        ours.put("choices", "a", 3)
+        assert read() == (3, "goes on", None, {"a": 3, "b": 2}, {"a"})
+    with ours.snapshot("page"):
+        ours.get("choices", "a")
+        theirs.put("pause", "erp", "rests")
+        assert store.leases.acquire("lane", "me", 30) is not None
+        assert read() == (3, "rests", None, {"a": 3, "b": 2}, {"a"})
+    theirs.put("pause", "amocrm", "rests too")
+    assert read() == (3, "rests", "rests too", {"a": 3, "b": 2}, {"a"})
 
 
 def test_a_lease_is_held_by_one_owner_at_a_time(store: Store, clock: Clock) -> None:

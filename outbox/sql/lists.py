@@ -11,12 +11,15 @@ from outbox.message import BIGGEST, Attempt, Delivery, Event, State
 from outbox.queries import Action, Filter, Page, Student
 from outbox.sql import filters, undo
 from outbox.sql.database import Database, Row, Transaction
-from outbox.sql.rows import DELIVERY, attempt, by_ids, chunks, delivery, earlier, event, marks
+from outbox.sql.rows import DELIVERY, attempt, by_ids, chunks, delivery, earlier, event, marks, together
 
 STEP = 500
 """How many deliveries are looked at in one go, to find the people behind them."""
 
 STEPS = 40
+
+LOOK = 60
+"""Of how many of them it is asked at once whether they are the newest of their person: most are."""
 
 DEEDS = 1000
 """How many of the newest deeds are looked through for those that concern one delivery."""
@@ -146,12 +149,14 @@ def walk(db: Transaction, last: int, limit: int) -> list[tuple[int, Who]]:
     found: list[tuple[int, Who]] = []
     for _ in range(STEPS):
         rows = newest(db, last)
-        for row in rows:
-            last = row["id"]
-            if latest(db, who(row)) == last:
-                found.append((last, who(row)))
-            if len(found) >= limit:
-                return found
+        for some in chunks(list(rows), LOOK):
+            latest_of = latest(db, [who(row) for row in some])
+            for row in some:
+                last = row["id"]
+                if latest_of[who(row)] == last:
+                    found.append((last, who(row)))
+                if len(found) >= limit:
+                    return found
         if len(rows) < STEP:
             break
     return found
@@ -220,28 +225,35 @@ def of(db: Transaction, one: Who) -> tuple[str, list[Any]]:
     return sql, [email, email]
 
 
-def latest(db: Transaction, one: Who) -> int:
-    ids, params = of(db, one)
-    return int(db.value(f"SELECT max(id) FROM ({ids}) AS theirs", params))
+def latest(db: Transaction, people: Sequence[Who]) -> dict[Who, int]:
+    """The newest delivery of each."""
+    asked, parts = list(dict.fromkeys(people)), list[tuple[str, list[Any]]]()
+    for place, one in enumerate(asked):
+        ids, params = of(db, one)
+        parts.append((f"SELECT {place} AS place, max(id) AS id FROM ({ids}) AS theirs", params))
+    return {asked[row["place"]]: int(row["id"]) for row in together(db, parts)}
 
 
 def students(db: Transaction, found: Sequence[tuple[int, Who]]) -> list[Student]:
-    newest_of: dict[Who, list[int]] = {}
-    for _, one in found:
+    ids_of: list[list[int]] = [[] for _ in found]
+    newest_parts, open_parts = list[tuple[str, list[Any]]](), list[tuple[str, list[Any]]]()
+    for place, (_, one) in enumerate(found):
         ids, params = of(db, one)
         sql = f"SELECT id FROM ({ids}) AS theirs ORDER BY id DESC LIMIT {SHOWN}"
-        newest_of[one] = [row["id"] for row in db.rows(sql, params)]
-    rows = {row.id: row for row in by_ids(db, [one for ids in newest_of.values() for one in ids])}
+        newest_parts.append((f"SELECT {place} AS place, id FROM ({sql}) AS newest", params))
+        sql = f"SELECT {place} AS place, count(*) AS n FROM deliveries WHERE id IN ({ids}) AND {UNFINISHED}"
+        open_parts.append((sql, params))
+    for row in together(db, newest_parts):
+        ids_of[row["place"]].append(row["id"])
+    unfinished = {row["place"]: int(row["n"]) for row in together(db, open_parts)}
+    rows = {row.id: row for row in by_ids(db, [one for ids in ids_of for one in ids])}
     made = []
-    for last, one in found:
-        email, lead_id = one
-        own = [rows[number] for number in newest_of[one]]
+    for place, (last, (email, lead_id)) in enumerate(found):
+        own = [rows[number] for number in sorted(ids_of[place], reverse=True)]
         deal = next((row.lead_id for row in own if row.lead_id is not None), lead_id)
-        sql, params = of(db, one)
-        unfinished = db.value(f"SELECT count(*) FROM deliveries WHERE id IN ({sql}) AND {UNFINISHED}", params)
         name = next((row.person for row in own if row.person), None)
         phones = next((row.phones for row in own if row.phones), "")
-        made.append(Student(email, deal, name, phones, own[0].received_at, int(unfinished), tuple(own), last))
+        made.append(Student(email, deal, name, phones, own[0].received_at, unfinished[place], tuple(own), last))
     return made
 
 

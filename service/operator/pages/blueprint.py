@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 
-from outbox.message import BIGGEST, Delivery, Event, State
+from outbox.message import BIGGEST, Delivery, Event, State, StoreUnavailable
 from outbox.queries import Filter
 from outbox.whole_numbers import whole_number
 from service.current import Dealpost, current
@@ -43,15 +44,17 @@ def guard() -> Any:
     """Viewers may look; whatever changes something is the operator's. The look of the page is nobody's secret."""
     if request.endpoint in OPEN_TO_ALL:
         return None
-    if request.method in ("GET", "HEAD"):
-        g.snapshot = current().store.key_values.snapshot(request.endpoint or "")
-        g.snapshot.__enter__()
     looks = request.method in ("GET", "HEAD", "OPTIONS") or request.endpoint in OPEN_TO_VIEWERS
     refused = (viewer_required if looks else operator_required)(lambda: None)()
     if refused is not None and refused.status_code == 403 and request.accept_mimetypes.accept_html:
         abort(403)
     if refused is None and request.method == "POST":
         csrf.protect()  # type: ignore[no-untyped-call]
+    if refused is None and request.method in ("GET", "HEAD"):
+        with suppress(StoreUnavailable):  # whoever reads it will meet that
+            snapshot = current().store.key_values.snapshot(request.endpoint or "")
+            snapshot.__enter__()
+            g.snapshot = snapshot
     return refused
 
 

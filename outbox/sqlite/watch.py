@@ -1,37 +1,59 @@
-"""One thread of a process looks for all that wait in it whether another process has committed."""
+"""One thread of a process notices for all that wait in it that another process has committed."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 
-LOOK_EVERY = 0.04
-"""Seconds between two looks at the log's size and time."""
+from outbox.sqlite.log_changes import LogChanges, Looked, follow
 
-READ_EVERY = 0.3
-"""Seconds between two looks into the database itself: a commit within the same tick of the clock as the one before
-may leave size and time as they were."""
+SOON = 0.004
+"""Seconds from a write into the log to the look: the commit can be read only once the disk has it."""
+
+AGAIN = (0.004, 0.012, 0.036, 0.108)
+"""Seconds between the looks that follow: a slow disk takes its time, and the write may have been that of the next
+commit."""
+
+SELDOM = 1.0
+"""Seconds between two looks while nothing is written, as far as one hears."""
+
+BUSY = 0.04
+"""Seconds between two looks, at least, while much is written."""
+
+DEAF_AFTER = 3
+"""Commits running that were seen and not heard of, as on a file system that another machine writes to, after which the
+log is looked at."""
 
 RESTS_AFTER = 5.0
 """Seconds without anybody who waits, after which the thread ends."""
 
 
 class Watch:
-    """log: path of the database's log. version: changes with each commit; called in this thread. ring: wakes those who
-    wait."""
+    """log: path of the database's log. version: changes with each commit, -1 while it is unknown; called in this
+    thread. ring: wakes those who wait."""
 
-    def __init__(self, log: str, version: Callable[[], int], ring: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        log: str,
+        version: Callable[[], int],
+        ring: Callable[[], None],
+        *,
+        follow: Callable[[str], LogChanges] = follow,
+        now: Callable[[], float] = time.monotonic,
+        rest: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._log, self._version, self._ring = log, version, ring
+        self._follow, self._now, self._rest = follow, now, rest
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._changes: LogChanges | None = None
         self._over = threading.Event()
         self._wanted_at = 0.0
 
     def go_on(self) -> None:
         """Somebody waits."""
-        self._wanted_at = time.monotonic()
+        self._wanted_at = self._now()
         if self._thread is None:
             with self._guard:
                 if self._thread is None and not self._over.is_set():
@@ -43,30 +65,46 @@ class Watch:
         self._over.set()
         with self._guard:
             thread = self._thread
+            if self._changes is not None:
+                self._changes.end()
         if thread is not None:
             thread.join()
 
     def _run(self) -> None:
-        seen: tuple[int, int, int] | None = None
-        version, read_at = -1, 0.0
-        while not self._over.is_set():
-            time.sleep(LOOK_EVERY)  # a third of what a wait for the event costs
-            now, log = time.monotonic(), _look(self._log)
-            if log != seen or now - read_at > READ_EVERY:
-                seen, read_at = log, now
-                if (current := self._version()) != version:
-                    version = current
-                    self._ring()
-            if now - self._wanted_at > RESTS_AFTER:
-                with self._guard:
-                    if now - self._wanted_at > RESTS_AFTER:
-                        self._thread = None
-                        return
+        seen = self._version()  # from this first read on the log is there, and stays
+        changes = self._begin(self._follow)
+        self._ring()  # of what was committed before it was followed
+        looked_at, again, deaf = 0.0, iter(AGAIN), 0
+        while self._goes_on():
+            pause = next(again, SELDOM)
+            if heard := changes.wait(pause):
+                self._rest(max(SOON, looked_at + BUSY - self._now()))
+                changes.forget()
+                again = iter(AGAIN)
+            looked_at, version = self._now(), self._version()
+            if version != seen:
+                told = heard or pause < SELDOM or seen < 0 or version < 0 or changes.wait(0)
+                deaf = 0 if told else deaf + 1
+                seen = version
+                self._ring()
+            if deaf == DEAF_AFTER and not isinstance(changes, Looked):
+                changes = self._begin(Looked)
 
+    def _begin(self, follow: Callable[[str], LogChanges]) -> LogChanges:
+        with self._guard:
+            if self._changes is not None:
+                self._changes.close()
+            self._changes = follow(self._log)
+            return self._changes
 
-def _look(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    def _goes_on(self) -> bool:
+        """-> False: the thread ends, and another may begin."""
+        if not self._over.is_set() and self._now() - self._wanted_at <= RESTS_AFTER:
+            return True
+        with self._guard:
+            if not self._over.is_set() and self._now() - self._wanted_at <= RESTS_AFTER:
+                return True
+            if self._changes is not None:
+                self._changes.close()
+            self._changes = self._thread = None
+            return False

@@ -48,20 +48,22 @@ def follow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
 
 def test_all_that_wait_hear_of_each_commit_elsewhere(tmp_path: Path, follow: Callable[[str], LogChanges]) -> None:
     ours, other = open_store(tmp_path, follow), SqliteStore(str(tmp_path / "outbox.db"))
-    over = threading.Event()
+    up_to_date = threading.Barrier(4)  # each of three threads, and this one
 
     def hear() -> bool:
-        return ours.lanes.wait(LONG, over.is_set)
+        while ours.lanes.wait(0.0, lambda: False):
+            pass
+        up_to_date.wait(20)
+        return ours.lanes.wait(LONG, lambda: False)
 
     with ThreadPoolExecutor(3) as pool:
-        for thread in [pool.submit(hear) for _ in range(3)]:
-            thread.result(20)  # what was committed before
         for number in range(3):
             waiting = [pool.submit(hear) for _ in range(3)]
+            up_to_date.wait(20)
             eventually(watching)
             assert sum(thread.name == "watch" for thread in threading.enumerate()) == 1
             other.intake.accept([event(f"{number}@x")])
-            assert [each.result(20) for each in waiting] == [True] * 3
+            assert [one.result(20) for one in waiting] == [True] * 3
     ours.close()
     assert not watching()
     other.close()

@@ -39,7 +39,7 @@ def test_a_run_that_is_stopped_leaves_no_process_behind(tmp_path: pathlib.Path, 
         eventually(lambda: len(those_of(tmp_path)) >= 4, within=40)
         process.send_signal(number)
         assert process.wait(40) != 0
-    assert not those_of(tmp_path)
+    eventually(lambda: not those_of(tmp_path))  # killed ones may still be going
     assert not list(tmp_path.iterdir())
 
 

@@ -99,11 +99,12 @@ class Figures:
             index = db.index("events_source")
             rows = f"FROM events e {index} WHERE e.source = p.source AND e.name = p.name"
             asked = sorted(set(known))
+            # No EXISTS: PostgreSQL would make a join with all events of it.
             named = (
                 f"UNION SELECT p.source, k.column1 FROM pairs p "
                 f"CROSS JOIN (VALUES {', '.join(['(?)'] * len(asked))}) AS k "
-                f"WHERE p.source IS NOT NULL AND EXISTS (SELECT 1 FROM events e {index} "
-                "WHERE e.source = p.source AND e.name = k.column1) "
+                f"WHERE p.source IS NOT NULL AND (SELECT 1 FROM events e {index} "
+                "WHERE e.source = p.source AND e.name = k.column1 LIMIT 1) = 1 "
                 if asked
                 else ""
             )

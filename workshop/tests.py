@@ -25,14 +25,11 @@ def main(arguments: list[str]) -> int:
     if any((FOLDER / argument.partition("::")[0]).exists() for argument in arguments):
         return pytest(arguments)
     ignored = [word for file in ALONE for word in ("--ignore", file)]
-    codes = [pytest([*TWO, *ignored, *arguments]), pytest([*ALONE, *appended(arguments)])]
+    # What those in processes of their own run is not counted, so that counting would only make them slower.
+    uncounted = [argument for argument in arguments if not argument.startswith("--cov")]
+    codes = [pytest([*TWO, *ignored, *arguments]), pytest([*ALONE, *uncounted])]
     failed = [code for code in codes if code not in (0, NONE_COLLECTED)]
     return failed[0] if failed else min(codes)
-
-
-def appended(arguments: list[str]) -> list[str]:
-    """The second run's figures of coverage are added to those of the first."""
-    return [*arguments, "--cov-append"] if "--cov" in arguments else arguments
 
 
 def pytest(arguments: list[str]) -> int:

@@ -144,12 +144,18 @@ def test_russian_docs_are_the_same_pages() -> None:
 
 
 def test_russian_docs_have_the_same_headings() -> None:
-    for name in pages("docs") & pages("docs/ru"):
-        english, russian = (
-            [len(level) for level in re.findall(r"^(#+) ", text_of(language, name), re.MULTILINE)]
-            for language in LANGUAGES
-        )
-        assert english == russian, f"{name}: the headings differ in number or level"
+    pairs = [(FOLDER / "docs" / name, FOLDER / "docs/ru" / name) for name in pages("docs") & pages("docs/ru")]
+    for pair in [*pairs, (FOLDER / "SECURITY.md", FOLDER / "SECURITY.ru.md")]:
+        english, russian = ([len(one) for one in re.findall(r"^(#+) ", page.read_text(), re.M)] for page in pair)
+        assert english == russian, f"{pair[1].name}: the headings differ in number or level"
+
+
+def test_security_says_the_same_in_russian() -> None:
+    parts = [
+        (text.count("\n- "), text.count("\n| "), len(text.strip().split("\n\n")))
+        for text in ((FOLDER / name).read_text() for name in ("SECURITY.md", "SECURITY.ru.md"))
+    ]
+    assert parts[0] == parts[1], "lists, table rows or paragraphs differ in number"
 
 
 def written() -> list[pathlib.Path]:

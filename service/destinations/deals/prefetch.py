@@ -32,9 +32,9 @@ PAGE_WAIT, READ_WAIT = 3.0, 20.0
 """Seconds that a page may take, and after which no further one is begun in a pass: meanwhile the students wait. At the
 usual pace 20 are enough for 14,000 open deals, and less would search one by one for those on the next page."""
 
-GIVEN_UP, GIVEN_UP_LONGEST = 600.0, 24 * 3600.0
+GIVEN_UP, GIVEN_UP_LONGEST = 30.0, 24 * 3600.0
 """Seconds for which a reading that failed or was slow is given up, doubling with each failure running. Everybody is
-searched for meanwhile."""
+searched for meanwhile, six a second at the usual pace: one slow page shall not cost thousands."""
 
 REST = 1800.0
 """Seconds after a whole reading in which there is no other: who was not in it is searched for."""

@@ -15,6 +15,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from outbox.message import State
 from outbox.queries import Filter
+from sandbox import Sandbox
+from service.network.http import Http
+from service.sandbox_control import SandboxControl
 from tests.support import seeded
 from tests.support.site import OPERATOR, VIEWER, Broken, application, served
 
@@ -89,7 +92,10 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
         stopped = world(lambda w: w.day(0.15), lambda w: w.stopped(), lambda w: w.house())
         empty = world()
         bare = {"amocrm": seeded.Out("amocrm", ("AMOCRM_SUBDOMAIN",)), "erp": seeded.Out("erp", ("CRM_API_URL",))}
-        sandbox = {"SANDBOX": "1", "AMOCRM_BASE_URL": "http://127.0.0.1:9", "AMOCRM_SUBDOMAIN": "", "CRM_API_URL": ""}
+        played = stack.enter_context(Sandbox())
+        practised = seeded.Wired(well.store)
+        practised.sandbox = SandboxControl(played.base_url, Http(connect=2.0, total=5.0), well.store.key_values)
+        sandbox = {"SANDBOX": "1", "AMOCRM_BASE_URL": played.base_url, "AMOCRM_SUBDOMAIN": "", "CRM_API_URL": ""}
         yield Sites(
             well=serve(well),
             trouble=serve(trouble),
@@ -97,7 +103,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
             stopped=serve(stopped),
             first=serve(empty, seeded.Wired(empty.store, bare)),
             broken=serve(empty, seeded.Wired(empty.store), Broken(empty)),
-            practice=serve(well, **sandbox),
+            practice=serve(well, practised, **sandbox),
             prefixed=serve(well, prefix="/school/post"),
             ids={
                 "waits": trying.store.reading.find(Filter(), 1).rows[0].id,

@@ -87,6 +87,7 @@ class Wired:
     store: Store
     destinations: dict[str, Destination] = field(default_factory=lambda: {"amocrm": Out("amocrm"), "erp": Out("erp")})
     token: Any = None
+    sandbox: Any = None
 
     def __post_init__(self) -> None:
         now = self.store.now()

@@ -86,6 +86,7 @@ class Wiring:
         store = self.store
         if pauses.disprove(store.key_values, store.lanes, AMOCRM, store.now()):
             store.lanes.make_due(ERP)
+        self.stage_changes.answered()
 
     @cached_property
     def webhook(self) -> Webhook:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from outbox.message import Known
 from outbox.outcome import DeliveryError, Later, PauseKind, Skipped
+from outbox.retry import pause_seconds
 from outbox.whole_numbers import whole_number
 from service.amocrm import AmocrmAccount
 from service.amocrm.payloads import Contact, whole
@@ -26,20 +27,23 @@ if TYPE_CHECKING:
 ECHO_SECONDS = 60.0
 ECHO_SECONDS_UNTIMED = 2 * 3600.0
 WAITS: dict[PauseKind | None, float] = {
-    PauseKind.FORBIDDEN: 3600.0,
     PauseKind.SETTINGS: 600.0,
     PauseKind.RATE: 5.0,
 }
 """Seconds until amoCRM is asked again after it, or we, refused; the rest: see StageChanges._later."""
 
 QUIET: dict[PauseKind | None, float] = {
-    PauseKind.FORBIDDEN: 3600.0,
     PauseKind.UNPAID: 30.0,
     PauseKind.RECONNECT: 30.0,
     PauseKind.SETTINGS: 60.0,
     PauseKind.RATE: 5.0,
 }
-"""Seconds for which amoCRM is not asked at all after it refused; 15 for everything else."""
+"""Seconds for which amoCRM is not asked at all after it refused; 15 for everything else. A 403 rests as the destination
+that moves deals does: see StageChanges._quiet."""
+
+SOONEST = 600.0
+"""Seconds after a 403 until a good answer to somebody else counts as its end, doubling with each 403 running: it may be
+just these deals that are refused."""
 
 NEW_DEAL = "add"
 """The kind of an event that tells of a deal made on a stage."""
@@ -88,6 +92,8 @@ class StageChanges:
         self._told: tuple[int | None] | None = None  # the account's id, once amoCRM was asked for it
         self._trouble: DeliveryError | None = None  # amoCRM's, when it was asked last
         self._asked_again_at = 0.0
+        self._refused_at, self._refusals = 0.0, 0  # with 403: when last, and how many running
+        self._deals_refused = False  # whether the destination that moves deals rested for a 403 when we looked last
         self._reopen = reopen
         self.changes = Changes(key_values, now)
         self.absences = Absences(key_values, now)
@@ -136,6 +142,12 @@ class StageChanges:
         for lead_id, witness in witnesses:
             if lead_id in gone and self.absences.hear(lead_id, witness):
                 self._reopen(lead_id)
+
+    def answered(self) -> None:
+        """amoCRM gave somebody a good answer."""
+        if self._is_refused():
+            soonest = self._refused_at + SOONEST * 2 ** (min(self._refusals, 20) - 1)
+            self._asked_again_at = min(self._asked_again_at, soonest)
 
     def is_wanted(self, pipeline_id: int | None, status_id: int) -> bool:
         """Whether AMOCRM_WEBHOOK_STAGES names this stage, or none at all. May ask amoCRM for names."""
@@ -206,11 +218,21 @@ class StageChanges:
         ask again, and hold up the other records until the end of its time."""
         try:
             self._read(rows, places, context, found)
-            self._trouble = None
+            self._trouble, self._refusals = None, 0
         except DeliveryError as error:
             self._trouble = error
-            self._asked_again_at = self._now() + max(QUIET.get(error.pause, 15.0), error.retry_after or 0.0)
+            self._asked_again_at = self._now() + self._quiet(error)
         return self._trouble
+
+    def _quiet(self, error: DeliveryError) -> float:
+        """Seconds for which amoCRM is not asked after this."""
+        if error.pause is not PauseKind.FORBIDDEN:
+            return max(QUIET.get(error.pause, 15.0), error.retry_after or 0.0)
+        self._refused_at, self._refusals = self._now(), self._refusals + 1
+        return pause_seconds(error.pause, self._refusals, 0.0, error.retry_after) or 0.0
+
+    def _is_refused(self) -> bool:
+        return self._trouble is not None and self._trouble.pause is PauseKind.FORBIDDEN
 
     def _is_echo(self, row: Delivery, lead_id: int) -> bool:
         if row.data.get("kind") == NEW_DEAL:
@@ -293,6 +315,10 @@ class StageChanges:
         if not self._account.is_set_up():
             return Rest(600.0, "amocrm_not_set_up", "The deal has to be read from amoCRM, which is not connected yet")
         paused = self._paused()
+        refused = paused is not None and paused.kind is PauseKind.FORBIDDEN
+        if self._deals_refused and not refused and self._is_refused():
+            self._trouble = None  # deals are moved again, or a person wants them to be: so are ours asked for
+        self._deals_refused = refused
         if paused is None or not paused.kind.rules.silent or paused.until is None:
             return None
         left = paused.until - self._now()
@@ -305,9 +331,13 @@ class StageChanges:
 
     def _later(self, row: Delivery, error: DeliveryError) -> Later:
         """amoCRM's trouble is no fault of the row, nor of the ERP."""
-        seconds = WAITS.get(error.pause) or self._patience(row)
+        if self._is_refused():
+            # The end of it may come sooner, and until then to look costs amoCRM nothing.
+            seconds = max(min(self._asked_again_at - self._now(), self._patience(row)), 1.0)
+        else:
+            seconds = max(WAITS.get(error.pause) or self._patience(row), error.retry_after or 0.0)
         return Later(
-            max(seconds, error.retry_after or 0.0),
+            seconds,
             f"{error.cause}: the deal could not be read. {error.message}",
             error.cause,
             status=error.status,

@@ -68,6 +68,7 @@ class Amocrm:
     number: int | None = 55
     set_up: bool = True
     asked_account: int = 0
+    refused: int = 0
 
     def __post_init__(self) -> None:
         self.client = self.pipelines = self.tokens = self
@@ -89,6 +90,7 @@ class Amocrm:
 
     def leads(self, ids: Sequence[int]) -> Found[Any]:
         if self.error:
+            self.refused += 1
             raise self.error
         self.asked.append(list(ids))
         found: Found[Any] = Found()

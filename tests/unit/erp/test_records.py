@@ -8,6 +8,7 @@ import pytest
 
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, PauseKind, Skipped
 from outbox.pauses import Paused
+from outbox.retry import pause_seconds
 from service.amocrm.stage_changes.own import OwnChanges
 from service.config import Amocrm as Settings
 from service.destinations.records.changes import StageChanges
@@ -64,6 +65,7 @@ class House:
         account_id: int | None = 55,
         **settings: Any,
     ) -> None:
+        self.paused = paused
         self.clock = Clock(T)
         self.key_values = WatchedKeyValues(self.clock)
         self.reopened: list[int] = []
@@ -76,7 +78,7 @@ class House:
             self.key_values,
             self.clock,
             account_id=lambda: account_id,
-            paused=lambda: paused,
+            paused=lambda: self.paused,
             reopen=lambda lead_id: self.reopened.append(lead_id),
         )
         self.records = Records(
@@ -370,7 +372,7 @@ def test_our_own_moves_are_recorded_or_not_as_the_setting_says() -> None:
     ("error", "least"),
     [
         (DeliveryError("slow", cause="amocrm_slow_down", pause=PauseKind.RATE, retry_after=300), 300),
-        (DeliveryError("blocked", cause="amocrm_forbidden", pause=PauseKind.FORBIDDEN), 3600),
+        (DeliveryError("blocked", cause="amocrm_forbidden", pause=PauseKind.FORBIDDEN), 30),
         (DeliveryError("out", cause="amocrm_reconnect", pause=PauseKind.RECONNECT), 30),
         (DeliveryError("down", cause="amocrm_down", outage=True), 30),
     ],
@@ -394,6 +396,52 @@ def test_after_amocrms_trouble_each_new_hook_does_not_ask_again() -> None:
     assert house.amocrm.asked == []
     house.clock.now += 1
     assert isinstance(house.deliver(change(2, 2, at=T))[2], Delivered)
+    assert isinstance(house.deliver(change(1, at=T))[1], Delivered)
+
+
+def refused() -> DeliveryError:
+    return DeliveryError("blocked", cause="amocrm_forbidden", pause=PauseKind.FORBIDDEN, disprovable=True, status=403)
+
+
+def asked_again(house: House, every: float = 60.0) -> float:
+    """Seconds until the row, which looks again and again, makes us ask amoCRM once more."""
+    before, start = house.amocrm.refused, house.clock.now
+    while house.amocrm.refused == before:
+        house.clock.now += every
+        assert isinstance(house.deliver(change(1, at=T))[1], Later)
+    return house.clock.now - start
+
+
+def test_a_403_rests_for_as_long_as_where_deals_are_moved() -> None:
+    house = House(Amocrm({1: Lead(1)}, error=refused()))
+    house.deliver(change(1, at=T))
+    assert [asked_again(house) for _ in range(3)] == [
+        pause_seconds(PauseKind.FORBIDDEN, step, 0.0) for step in (1, 2, 3)
+    ]
+
+
+def test_a_good_answer_ends_the_rest_after_a_403_in_minutes_and_never_at_once() -> None:
+    house = House(Amocrm({1: Lead(1)}, error=refused()))
+    house.deliver(change(1, at=T))
+    waited = []
+    for _ in range(3):
+        house.changes.answered()
+        waited.append(asked_again(house))
+    assert waited == [600, 1200, 2400]
+    house.amocrm.error = None
+    house.changes.answered()
+    house.clock.now += 4800
+    assert isinstance(house.deliver(change(1, at=T))[1], Delivered)
+
+
+def test_once_deals_are_moved_again_after_a_403_records_are_made_too() -> None:
+    house = House(Amocrm({1: Lead(1)}, error=refused()))
+    house.deliver(change(1, at=T))
+    house.amocrm.error = None
+    assert isinstance(house.deliver(change(1, at=T))[1], Later)
+    house.paused = Paused(PauseKind.FORBIDDEN, T + 40, "amocrm_forbidden: blocked", "amocrm_forbidden", T)
+    assert isinstance(house.deliver(change(1, at=T))[1], Later)
+    house.paused = None
     assert isinstance(house.deliver(change(1, at=T))[1], Delivered)
 
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from chaos.house import WORKERS, House
@@ -16,6 +17,8 @@ from chaos.other_side import OtherSide
 from chaos.producers import Producers
 from chaos.trouble import Trouble
 from outbox.engines import open_store
+from outbox.message import Delivery
+from outbox.queries import Filter
 from service.environment import read_settings
 
 TAKEN_OVER = re.compile("another worker has taken over")
@@ -123,6 +126,8 @@ def run(
         tell("quiet now")
         waiting = _rest(house, producers, tell)
         books = read_books(house.ask)
+        verdict = judge(producers.book, books, waiting)
+        verdict.missing = explained(house, verdict.missing)
         return Report(
             seed=seed,
             seconds=time.monotonic() - began,
@@ -133,11 +138,28 @@ def run(
             deeds=trouble.done + Counter({"faults of the other side": other_side.done}),
             takeovers=takeovers(house),
             ambiguous=ambiguous(house),
-            verdict=judge(producers.book, books, waiting),
+            verdict=verdict,
             faults=[one for one in (*producers.book.unexpected[:5], trouble.fault, other_side.fault) if one],
         )
     finally:
         house.close()
+
+
+def explained(house: House, missing: Sequence[str]) -> list[str]:
+    """The same words, with what the store says of all lessons of that student: whoever reads them asks that first."""
+    store = open_store(read_settings(house.environ).database_url)
+    try:
+        return [
+            f"{words} ({'; '.join(map(_said_of, store.reading.find(Filter(search=words.split()[0]), 20).rows))})"
+            for words in missing
+        ]
+    finally:
+        store.close()
+
+
+def _said_of(row: Delivery) -> str:
+    at = datetime.fromtimestamp(row.changed_at, UTC)
+    return f"{row.id} lesson {row.data.get('lesson')} {row.state} at {at:%H:%M:%S}: {row.reason} {row.cause}"
 
 
 def wanting(kills: int, takeovers: int, ambiguous: int, acknowledged: int) -> list[str]:

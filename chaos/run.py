@@ -146,13 +146,15 @@ def run(
 
 
 def explained(house: House, missing: Sequence[str]) -> list[str]:
-    """The same words, with what the store says of all lessons of that student: whoever reads them asks that first."""
+    """The same words, with what the store says of that student or record: whoever reads them asks that first."""
     store = open_store(read_settings(house.environ).database_url)
+
+    def rows(words: str) -> Sequence[Delivery]:
+        whom = words.removeprefix("record ").split()[0].rstrip(":")
+        return store.reading.find(Filter(search=whom), 20).rows
+
     try:
-        return [
-            f"{words} ({'; '.join(map(_said_of, store.reading.find(Filter(search=words.split()[0]), 20).rows))})"
-            for words in missing
-        ]
+        return [f"{words} ({'; '.join(map(_said_of, rows(words)))})" for words in missing]
     finally:
         store.close()
 

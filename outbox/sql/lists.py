@@ -11,7 +11,7 @@ from outbox.message import BIGGEST, Attempt, Delivery, Event, State
 from outbox.queries import Action, Filter, Page, Student
 from outbox.sql import filters, undo
 from outbox.sql.database import Database, Row, Transaction
-from outbox.sql.rows import DELIVERY, attempt, by_ids, chunks, delivery, earlier, event, marks, together
+from outbox.sql.rows import DELIVERY, attempt, by_ids, chunks, delivery, earlier, event, marks
 
 STEP = 500
 """How many deliveries are looked at in one go, to find the people behind them."""
@@ -212,44 +212,65 @@ def who(row: Row) -> Who:
     return row["email"], None if row["email"] is not None else row["lead_id"]
 
 
-def of(db: Transaction, one: Who) -> tuple[str, list[Any]]:
-    """A subquery of ids: the deliveries of this e-mail and of the deals known to be its own; or of the deal."""
-    email, lead_id = one
-    if email is None:
-        return f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ?", [lead_id]
-    theirs = f"SELECT lead_id FROM deals {db.index('deals_email')} WHERE email = ?"
-    sql = (
-        f"SELECT id FROM deliveries {db.index('deliveries_email')} WHERE email = ? UNION ALL "
-        f"SELECT id FROM deliveries {db.index('deliveries_deal')} WHERE email IS NULL AND lead_id IN ({theirs})"
+def among(people: Sequence[Who]) -> tuple[str, list[Any]]:
+    """These people as a table `w`: their place, their e-mail or deal. A union of a question for each would keep
+    PostgreSQL planning for longer than it takes to answer."""
+    row = "(CAST(? AS bigint), CAST(? AS text), CAST(? AS bigint))"
+    names = "SELECT column1 AS place, column2 AS email, column3 AS lead_id"
+    params = [value for place, one in enumerate(people) for value in (place, *one)]
+    return f"({names} FROM (VALUES {', '.join([row] * len(people))}) AS given) AS w", params
+
+
+def theirs(db: Transaction) -> tuple[str, str, str]:
+    """FROM clauses up to and with WHERE: together they are all deliveries `d` of one `w`. Those of an e-mail, those of
+    the deals known to be its own, or those of a deal."""
+    return (
+        f"deliveries d {db.index('deliveries_email')} WHERE d.email = w.email",
+        f"deals l {db.index('deals_email')} CROSS JOIN deliveries d {db.index('deliveries_deal')} "
+        "WHERE l.email = w.email AND d.lead_id = l.lead_id AND d.email IS NULL",
+        f"deliveries d {db.index('deliveries_lead')} WHERE d.lead_id = w.lead_id",
     )
-    return sql, [email, email]
 
 
 def latest(db: Transaction, people: Sequence[Who]) -> dict[Who, int]:
     """The newest delivery of each."""
-    asked, parts = list(dict.fromkeys(people)), list[tuple[str, list[Any]]]()
-    for place, one in enumerate(asked):
-        ids, params = of(db, one)
-        parts.append((f"SELECT {place} AS place, max(id) AS id FROM ({ids}) AS theirs", params))
-    return {asked[row["place"]]: int(row["id"]) for row in together(db, parts)}
+    asked = list(dict.fromkeys(people))
+    table, params = among(asked)
+    by = [f"(SELECT max(d.id) FROM {one}) AS by_{number}" for number, one in enumerate(theirs(db))]
+    rows = db.rows(f"SELECT w.place, {', '.join(by)} FROM {table}", params)
+    return {asked[row["place"]]: max(row["by_0"] or 0, row["by_1"] or 0, row["by_2"] or 0) for row in rows}
+
+
+def shown_of(db: Transaction, people: Sequence[Who]) -> list[list[int]]:
+    """The newest deliveries of each, newest first."""
+    table, params = among(people)
+    parts = []
+    for one in theirs(db):
+        # No LATERAL: SQLite has none. From the last one that is shown on, along the same index.
+        first = f"SELECT d.id FROM {one} ORDER BY d.id DESC LIMIT 1 OFFSET {SHOWN - 1}"
+        parts.append(f"SELECT w.place, d.id FROM {table} CROSS JOIN {one} AND d.id >= coalesce(({first}), 0)")
+    found: list[list[int]] = [[] for _ in people]
+    for row in db.rows(" UNION ALL ".join(parts), params * len(parts)):
+        found[row["place"]].append(row["id"])
+    return [sorted(ids, reverse=True)[:SHOWN] for ids in found]
+
+
+def unfinished_of(db: Transaction, people: Sequence[Who]) -> list[int]:
+    """How many deliveries of each are not at their end."""
+    table, params = among(people)
+    counts = " + ".join(f"(SELECT count(*) FROM {one} AND d.{UNFINISHED})" for one in theirs(db))
+    return [int(row["n"]) for row in db.rows(f"SELECT {counts} AS n FROM {table} ORDER BY w.place", params)]
 
 
 def students(db: Transaction, found: Sequence[tuple[int, Who]]) -> list[Student]:
-    ids_of: list[list[int]] = [[] for _ in found]
-    newest_parts, open_parts = list[tuple[str, list[Any]]](), list[tuple[str, list[Any]]]()
-    for place, (_, one) in enumerate(found):
-        ids, params = of(db, one)
-        sql = f"SELECT id FROM ({ids}) AS theirs ORDER BY id DESC LIMIT {SHOWN}"
-        newest_parts.append((f"SELECT {place} AS place, id FROM ({sql}) AS newest", params))
-        sql = f"SELECT {place} AS place, count(*) AS n FROM deliveries WHERE id IN ({ids}) AND {UNFINISHED}"
-        open_parts.append((sql, params))
-    for row in together(db, newest_parts):
-        ids_of[row["place"]].append(row["id"])
-    unfinished = {row["place"]: int(row["n"]) for row in together(db, open_parts)}
+    if not found:
+        return []
+    people = [one for _, one in found]
+    ids_of, unfinished = shown_of(db, people), unfinished_of(db, people)
     rows = {row.id: row for row in by_ids(db, [one for ids in ids_of for one in ids])}
     made = []
     for place, (last, (email, lead_id)) in enumerate(found):
-        own = [rows[number] for number in sorted(ids_of[place], reverse=True)]
+        own = [rows[number] for number in ids_of[place]]
         deal = next((row.lead_id for row in own if row.lead_id is not None), lead_id)
         name = next((row.person for row in own if row.person), None)
         phones = next((row.phones for row in own if row.phones), "")

@@ -7,6 +7,8 @@ from outbox.queries import Filter
 from outbox.store import Store
 from tests.integration.store.make import claim, lane
 
+KNOWN = ("amocrm/webhook", "lesson.completed", "tripwire.purchased", "no such")
+
 
 def record(store: Store) -> None:
     lease = lane(store)
@@ -42,6 +44,7 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "the causes of a search": lambda store: store.reading.causes(Filter(search="ann@x")),
     "the chart": lambda store: store.reading.bars(1_800_000_000.0, 60.0, 3),
     "what comes in": lambda store: store.reading.sources(5.0),
+    "what comes in under known names": lambda store: store.reading.sources(5.0, 200, KNOWN),
     "a delivery": lambda store: (store.reading.delivery(1), store.reading.attempts([1, 2])),
     "an event": lambda store: store.reading.event("0193"),
     "a journey": lambda store: store.reading.events_of("ann@x", 5),

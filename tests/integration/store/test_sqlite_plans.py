@@ -15,6 +15,9 @@ SCAN = re.compile(r"^SCAN (d|e|deliveries|events|attempts)\b")
 FAILED_ONLY = ("SCAN d USING COVERING INDEX deliveries_cause",)
 """An index that holds the rows that failed and no others."""
 
+FIRST_ONLY = "SCAN e USING COVERING INDEX events_source"
+"""How the first name of all is found, which is one step along the index: the plan does not tell of the limit."""
+
 
 @pytest.fixture
 def filled(store: Store) -> SqliteStore:
@@ -35,10 +38,12 @@ def test_no_question_reads_all_deliveries(filled: SqliteStore, question: str) ->
         QUESTIONS[question](filled)
     assert asked
     for sql, params in asked:
-        if not re.match(r"\s*(SELECT|UPDATE|DELETE)", sql):
+        if not re.match(r"\s*(SELECT|WITH|UPDATE|DELETE)", sql):
             continue
         plan = filled.database.db().execute(f"EXPLAIN QUERY PLAN {sql}", params).fetchall()  # type: ignore[arg-type]
         steps = [str(row["detail"]) for row in plan]
+        if sql.startswith("WITH RECURSIVE pairs") and FIRST_ONLY in steps:
+            steps.remove(FIRST_ONLY)
         assert not [step for step in steps if SCAN.match(step) and step not in FAILED_ONLY], (sql, steps)
         if " d NOT INDEXED " in sql or "FROM deliveries d WHERE d.id IN (" in sql:
             assert [step for step in steps if step.startswith("SEARCH d USING INTEGER PRIMARY KEY")], (sql, steps)

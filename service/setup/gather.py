@@ -11,11 +11,11 @@ from service.amocrm.choices import ON_PAGE, StageChoices
 from service.check_results import KeptResults
 from service.checks.erp import mark
 from service.job_results import JobResults
-from service.routing import AMOCRM, ERP, LESSON, WEBHOOK
+from service.routing import AMOCRM, ERP, LESSON
 from service.setup.notes import SetupNotes
 from service.setup.steps import SetupFacts
 from service.situations.gather import known_lessons
-from service.situations.signals import Need, Situation
+from service.situations.signals import Need, Signals, Situation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from service.current import Dealpost
 
 
-def gather(dealpost: Dealpost, situations: Sequence[Situation]) -> SetupFacts:
-    """situations: everything that is not as it should be, as the page tells it."""
+def gather(dealpost: Dealpost, signals: Signals, situations: Sequence[Situation]) -> SetupFacts:
+    """signals: as they were gathered for this page. situations: everything that is not as it should be, by them."""
     settings, store, wiring = dealpost.settings, dealpost.store, dealpost.wiring
     notes, account = SetupNotes(store.key_values), AccountFacts(store.key_values, store.now)
     choices, hook = StageChoices(store.key_values), JobResults(store.key_values).get("hook")
@@ -52,7 +52,7 @@ def gather(dealpost: Dealpost, situations: Sequence[Situation]) -> SetupFacts:
         hook=hook.detail if hook is not None and hook.last_at is not None else "",
         hook_at=hook.last_at if hook is not None else None,
         registered_at=account.hook_registered(),
-        heard_at=heard_at(dealpost),
+        heard_at=heard_at(signals),
         erp_lacks=missing.get(ERP, ()),
         erp_given=any((erp.url, erp.key, erp.username, erp.password)),
         erp_waits=store.reading.count(Filter(states=(State.PENDING,), destination=ERP)) if missing.get(ERP) else 0,
@@ -68,10 +68,9 @@ def gather(dealpost: Dealpost, situations: Sequence[Situation]) -> SetupFacts:
     )
 
 
-def heard_at(dealpost: Dealpost) -> float | None:
+def heard_at(signals: Signals) -> float | None:
     """When amoCRM last told us of something by a webhook."""
-    found = dealpost.store.reading.sources(dealpost.store.now(), 1, (WEBHOOK,))
-    return max((one.last_at for one in found if one.source == "webhook"), default=None)
+    return max((one.last_at for one in signals.sources if one.source == "webhook"), default=None)
 
 
 def arrived(dealpost: Dealpost) -> Delivery | None:

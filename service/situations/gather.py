@@ -77,6 +77,7 @@ def gather(dealpost: Dealpost, fault: str = "") -> Signals:
         processes=kept.processes,
         refused=tuple(dealpost.wiring.refusals.all()),
         store=kept.store,
+        tallies=tallies,
     )
 
 

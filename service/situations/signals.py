@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from outbox.message import Delivery, Json
 from outbox.pauses import Paused
-from outbox.queries import CauseGroup
+from outbox.queries import CauseGroup, Tally
 from service.heartbeat import Process
 from service.job_results import JobResult
 from service.refusals import RefusalRun
@@ -84,7 +84,8 @@ class StoreSignals:
 @dataclass(frozen=True)
 class Signals:
     """Everything that was asked. late: how many wait for longer than people expect; students: whether that counts
-    students. dead: of every destination, whatever the cause."""
+    students. dead: of every destination, whatever the cause. tallies: by destination, of those that there are any
+    deliveries for."""
 
     now: float
     destinations: tuple[DestinationSignals, ...] = ()
@@ -102,6 +103,7 @@ class Signals:
     processes: tuple[Process, ...] = ()
     refused: tuple[RefusalRun, ...] = ()
     store: StoreSignals = StoreSignals()
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
 
 
 class Need(StrEnum):

@@ -75,7 +75,7 @@ class DestinationStatus:
 
 def look(dealpost: Dealpost) -> list[DestinationStatus]:
     """All destinations, amoCRM first."""
-    tallies = dealpost.store.reading.tallies()
+    tallies = signals(dealpost).tallies
     hosts = {AMOCRM: dealpost.settings.amocrm.base_url, ERP: dealpost.settings.erp.url}
     silent = any(one.code == "worker" for one in situations(dealpost))
     return [

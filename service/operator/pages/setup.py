@@ -20,7 +20,7 @@ from service.operator import words
 from service.operator.pages import delivery_row, stages
 from service.operator.pages.blueprint import back_here, bp, show, who
 from service.operator.pages.headline import Headline
-from service.operator.pages.standing import situations
+from service.operator.pages.standing import signals, situations
 from service.operator.turns import waits_for_others
 from service.setup.gather import gather
 from service.setup.notes import SetupNotes
@@ -63,7 +63,7 @@ class SetUp:
 def look(dealpost: Dealpost) -> SetUp:
     """How it stands, from the store."""
     now = dealpost.store.now()
-    found = steps(gather(dealpost, situations(dealpost)))
+    found = steps(gather(dealpost, signals(dealpost), situations(dealpost)))
     first = next((one.name for one in found if one.state is StepState.NOW), "")
     finished = is_finished(found)
     notes = SetupNotes(dealpost.store.key_values)

@@ -309,6 +309,20 @@ def test_what_is_not_there_is_told_in_words(world: seeded.World, visitor: Visito
         assert "/outbox/static" in answer.text or path == "/outbox/nothing"
 
 
+@pytest.mark.parametrize("path", ["/outbox", "/outbox/connections", "/outbox/setup"])
+def test_a_page_asks_for_its_figures_once(
+    trouble: seeded.World, visitor: Visitor, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for name in ("tallies", "sources"):
+        ask = getattr(trouble.store.reading, name)
+        noting = lambda *args, name=name, ask=ask, **named: (asked.append(name), ask(*args, **named))[1]  # noqa: E731
+        monkeypatch.setattr(trouble.store.reading, name, noting)
+    assert visitor.get(path).status_code == 200
+    assert asked.count("tallies") == 1
+    assert asked.count("sources") == (1 if path.endswith("setup") else 2), "of four weeks, and of today"
+
+
 def test_a_fragment_is_the_middle_of_the_same_page(trouble, visitor: Visitor) -> None:
     part = visitor.get("/outbox", **{"X-Fragment": "1"})
     assert part.text.lstrip().startswith("<header") and 'id="main"' in part.text and "<html" not in part.text

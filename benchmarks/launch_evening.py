@@ -26,11 +26,12 @@ AT_ONCE = 250
 ODD: dict[str, dict[str, Any]] = {
     "bulk_slow": {"seconds": 20.0, "count": 2},
     "unauthorized": {"count": 2, "fraction": 0.1},
-    "deal_204": {"count": 8},
-    "deal_404": {"count": 8},
-    "deal_forbidden": {"count": 2, "fraction": 0.1},
+    "deal_204": {"count": 2, "fraction": 0.1, "query": "filter["},
+    "deal_404": {"count": 2, "fraction": 0.1, "query": "filter["},
+    "deal_forbidden": {"count": 2, "fraction": 0.1, "query": "filter["},
 }
-"""Presets of the sandbox that each lesson begins with."""
+"""Presets of the sandbox that each lesson begins with: mixed in, among good answers, and to lists of deals only. Eight
+running to the list of funnels would be an outage, which is waited out."""
 
 
 def round_of(

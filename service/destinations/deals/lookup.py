@@ -12,11 +12,8 @@ from service.amocrm.payloads import Lead
 from service.amocrm.pipelines import Pipelines, Target
 from service.destinations.deals import outcomes
 from service.destinations.deals.directory import SEARCHES, Directory
-from service.destinations.deals.person import Person
+from service.destinations.deals.person import Missing, Person
 from service.destinations.deals.rules import STALE, Choice, choose
-
-PROOF = 120.0
-"""Seconds between two answers that a deal is not there after which its end counts as proven."""
 
 Pair = tuple[str, int]
 """An e-mail and a pipeline."""
@@ -146,9 +143,9 @@ class Lookup:
         listed = person.lead_ids
         known = (*listed, *person.missing, *(before.lead_ids if before else ()))
         absent = [one for one in (listed if choice.found == "open" else known) if one in self._absent]
-        # A time from before the clock was set back would keep the proof off until the clock has caught up.
-        missing = {one: min(person.missing.get(one, self._now()), self._now()) for one in absent}
-        if any(not self._now() - since >= PROOF for since in missing.values()):
+        now = self._now()
+        missing = {one: person.missing.get(one, Missing(now, now, 0)).again(now) for one in absent}
+        if not all(one.is_proven(now) for one in missing.values()):
             self._directory.miss(person, missing)
             return outcomes.missing_deal(person, max(missing), target)
         if choice.found == "open" and choice.lead is not None:

@@ -75,6 +75,26 @@ class TestDealThatIsNotThere:
         running.later(40)
         assert running.state(event) == "delivered" and running.stage(deal) == TWO
 
+    def test_an_absence_from_long_ago_makes_no_proof_of_one_answer_more(self, running: Running) -> None:
+        deal = running.student()
+        first = running.lesson()
+        running.sandbox.faults.preset("deal_204", entity=deal, count=1)
+        running.sandbox.faults.preset("row_left_out", entity=deal, query="filter[id]", count=1)
+        running.drain()
+        assert running.row(first).cause == "deal_missing"
+        # It is found and moved by a process that dies before it has forgotten the absence.
+        remembered = running.store.key_values.get("directory", "anna@example.com")
+        running.later(40)
+        assert running.state(first) == "delivered"
+        running.store.key_values.put("directory", "anna@example.com", remembered.value, None)
+        second = running.lesson(lesson=2)
+        running.sandbox.faults.preset("deal_204", entity=deal, count=1)
+        running.sandbox.faults.preset("row_left_out", entity=deal, query="filter[id]", count=1)
+        running.later(200)
+        assert running.state(second) == "pending not_found" and running.row(second).cause == "deal_missing"
+        running.later(40, 3)
+        assert running.state(second) == "delivered" and running.stage(deal) == TWO
+
     def test_it_is_not_closed_for_the_closed_deals_beside_it(self, running: Running) -> None:
         deal = running.student()
         contact = running.sandbox.amocrm.deals[deal].contact_ids[0]

@@ -15,8 +15,7 @@ ALONE = (
         for name in ("benchmarks", "chaos", "clock_set_back", "failpoints", "ledger", "situations")
     ),
 )
-# In the order of the folders: the long ones come first, so that none is left for one process alone at the end.
-TWO = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+TWO = ("-n", "2", "--dist", "loadfile")
 NONE_COLLECTED = 5
 
 

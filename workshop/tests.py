@@ -1,5 +1,5 @@
-"""Runs all tests, or those that the arguments name: two at a time; then, two at a time as well but away from the others,
-those that wait for processes which are killed or whose clocks jump; last, one by one, what wants the machine for itself."""
+"""Runs all tests, or those that the arguments name: two at a time; then, two at a time but away from the others, those
+that wait for processes which are killed or whose clocks jump; last, one by one, what wants the machine for itself."""
 
 from __future__ import annotations
 

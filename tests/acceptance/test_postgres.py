@@ -125,7 +125,7 @@ def seeded(sandbox: Sandbox) -> Sandbox:
 
 def test_workers_killed_the_server_started_anew_and_connections_cut(house: House) -> None:
     house.send_lessons(range(24), 1)
-    # Not in the moment in which its first pair of tokens is on the way: where old ones die at once nobody survives that.
+    # Not while its first tokens are on the way: where old ones die at once nobody survives that.
     eventually(house.asks_with_a_token, 30)
     killed = eventually(lambda: house.holder("lane:amocrm"), 30)
     house.send_records(range(20))

@@ -84,6 +84,7 @@ class TestDealThatIsNotThere:
         assert running.row(first).cause == "deal_missing"
         # It is found and moved by a process that dies before it has forgotten the absence.
         remembered = running.store.key_values.get("directory", "anna@example.com")
+        assert remembered
         running.later(40)
         assert running.state(first) == "delivered"
         running.store.key_values.put("directory", "anna@example.com", remembered.value, None)

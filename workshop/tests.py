@@ -1,5 +1,5 @@
-"""Runs all tests, or those that the arguments name: two at a time; then, two at a time but away from the others, those
-that wait for processes which are killed or whose clocks jump; last, one by one, what wants the machine for itself."""
+"""Runs all tests, or those that the arguments name: two at a time, and then one by one those that want the machine for
+themselves, since processes are killed, clocks jump or speeds are compared in them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import subprocess
 import sys
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
-APART = (
+ALONE = (
     "tests/browser/test_practice.py",
     *(
         f"tests/acceptance/test_{name}.py"
-        for name in ("clock_set_back", "failpoints", "ledger", "postgres", "situations")
+        for name in ("benchmarks", "chaos", "clock_set_back", "failpoints", "ledger", "situations")
     ),
 )
-ALONE = ("tests/acceptance/test_benchmarks.py", "tests/acceptance/test_chaos.py")
 TWO = ("-n", "2", "--dist", "loadfile")
 NONE_COLLECTED = 5
 
@@ -24,14 +23,10 @@ def main(arguments: list[str]) -> int:
     """-> pytest's exit code: of the first run that failed, or 5 when no run found any test."""
     if any((FOLDER / argument.partition("::")[0]).exists() for argument in arguments):
         return pytest(arguments)
-    ignored = [word for file in (*APART, *ALONE) for word in ("--ignore", file)]
+    ignored = [word for file in ALONE for word in ("--ignore", file)]
     # What those in processes of their own run is not counted, so that counting would only make them slower.
     uncounted = [argument for argument in arguments if not argument.startswith("--cov")]
-    codes = [
-        pytest([*TWO, *ignored, *arguments]),
-        pytest([*TWO, *APART, *uncounted]),
-        pytest([*ALONE, *uncounted]),
-    ]
+    codes = [pytest([*TWO, *ignored, *arguments]), pytest([*ALONE, *uncounted])]
     failed = [code for code in codes if code not in (0, NONE_COLLECTED)]
     return failed[0] if failed else min(codes)
 

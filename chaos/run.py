@@ -17,7 +17,7 @@ from chaos.other_side import OtherSide
 from chaos.producers import Producers
 from chaos.trouble import Trouble
 from outbox.engines import open_store
-from outbox.message import Delivery
+from outbox.message import Attempt, Delivery
 from outbox.queries import Filter
 from service.environment import read_settings
 
@@ -128,6 +128,7 @@ def run(
         books = read_books(house.ask)
         verdict = judge(producers.book, books, waiting)
         verdict.missing = explained(house, verdict.missing)
+        verdict.disorder = explained(house, verdict.disorder)
         return Report(
             seed=seed,
             seconds=time.monotonic() - began,
@@ -154,14 +155,22 @@ def explained(house: House, missing: Sequence[str]) -> list[str]:
         return store.reading.find(Filter(search=whom), 20).rows
 
     try:
-        return [f"{words} ({'; '.join(map(_said_of, rows(words)))})" for words in missing]
+        return [
+            "\n    ".join([words, *(_said_of(row, store.reading.attempts([row.id])[row.id]) for row in rows(words))])
+            for words in missing
+        ]
     finally:
         store.close()
 
 
-def _said_of(row: Delivery) -> str:
-    at = datetime.fromtimestamp(row.changed_at, UTC)
-    return f"{row.id} lesson {row.data.get('lesson')} {row.state} at {at:%H:%M:%S}: {row.reason} {row.cause}"
+def _said_of(row: Delivery, attempts: Sequence[Attempt]) -> str:
+    tries = "; ".join(f"{_clock(one.at)} {one.outcome} {one.status or ''} {one.cause} {one.detail}" for one in attempts)
+    when = f"made {_clock(row.created_at)}, {row.state} {_clock(row.changed_at)}"
+    return f"{row.id} lesson {row.data.get('lesson')}, {when}: {row.reason} {row.cause} [{tries}]"
+
+
+def _clock(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%d. %H:%M:%S}"
 
 
 def wanting(kills: int, takeovers: int, ambiguous: int, acknowledged: int) -> list[str]:

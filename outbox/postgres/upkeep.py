@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from outbox.message import StoreUnavailable
 from outbox.postgres.database import PostgresDatabase
 from outbox.postgres.migrations import migrate
+from outbox.sql.counters import EMPTY, FOLDED, folded
 from outbox.sql.database import Transaction
 
-# In one statement: whoever counts meanwhile sees all of the changes or their sum.
-FOLD = """WITH gone AS (DELETE FROM counter_changes RETURNING destination, event_name, state, n)
-    INSERT INTO counter_changes (destination, event_name, state, n)
-    SELECT destination, event_name, state, sum(n) FROM gone GROUP BY destination, event_name, state
-    HAVING sum(n) <> 0"""
-
-
 NUMBERED = {"events": "seq", "deliveries": "id", "attempts": "id", "requests": "ticket", "actions": "id"}
+
+# In one statement, or what comes meanwhile would be deleted without being added.
+FOLD = f"""WITH moved AS (DELETE FROM movements RETURNING destination, event_name, state, hour, quarter, n),
+    {", ".join(f"of_{table} AS ({folded(table, 'moved')})" for table in FOLDED)} SELECT count(*) FROM moved"""
 
 
 class Upkeep:
@@ -38,7 +36,10 @@ class Upkeep:
     def checkpoint(self) -> None:
         """Add up what the triggers have counted since the last time."""
         with self.database.write() as db:
-            db.execute(FOLD)
+            db.lock("fold")
+            if db.value(FOLD):
+                for sql in EMPTY:
+                    db.execute(sql)
 
     def size(self) -> int:
         return int(self.database.value("SELECT pg_database_size(current_database())"))

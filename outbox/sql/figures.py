@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from outbox.message import State
 from outbox.queries import EVENT_NAMES, Bar, CauseGroup, Filter, SourceTally, Tally
 from outbox.sql import filters
+from outbox.sql.counters import Group, counts_ended
 from outbox.sql.database import Database, Row, Transaction
 from outbox.sql.rows import by_ids, earlier, together
 
 SAMPLE = 2000
 """From how many of the newest deliveries a percentile is taken."""
 
-SAMPLES = 10_000
-"""From how many those of a chart are taken: each bar has as many as any other."""
+FEWEST = 20
+"""From how many those of a bar are taken at least, however many bars share that sample."""
 
 ENDS = (State.DELIVERED, State.DEAD)
 """What the chart shows."""
@@ -41,7 +41,14 @@ class Figures:
         with self.database.read() as db:
             now = self.database.now()
             there = filters.groups(db, Filter())
-            return {name: tally(db, name, there, now) for name in sorted({group[0] for group in there})}
+            names = sorted({group[0] for group in there})
+            hour, day = (
+                counts_ended(db, names, [State.DELIVERED], [now - seconds], math.inf) for seconds in (HOUR, DAY)
+            )
+            return {
+                name: tally(db, name, there, now, hour[0, name, State.DELIVERED], day[0, name, State.DELIVERED])
+                for name in names
+            }
 
     def causes(self, where: Filter) -> list[CauseGroup]:
         """Failures by cause, those that need a person first: dead ones, then by count."""
@@ -80,17 +87,17 @@ class Figures:
         starts = [since + width * index for index in range(count)]
         with self.database.read() as db:
             names = destinations(db)
-            ended = counts_ended(db, [(name, state) for name in names for state in ENDS], starts, width)
-            speeds = db.speeds(names, starts, width, SAMPLES // max(1, count))
+            ended = counts_ended(db, names, ENDS, starts, width)
+            speeds = db.speeds(names, starts, width, max(FEWEST, SAMPLE // max(1, count)))
         return [
             Bar(
                 start,
-                delivered={name: ended[start, name, State.DELIVERED] for name in names},
-                dead=sum(ended[start, name, State.DEAD] for name in names),
+                delivered={name: ended[place, name, State.DELIVERED] for name in names},
+                dead=sum(ended[place, name, State.DEAD] for name in names),
                 seconds_p50=usual,
                 seconds_p99=slow,
             )
-            for start, (usual, slow) in zip(starts, speeds, strict=True)
+            for place, (start, (usual, slow)) in enumerate(zip(starts, speeds, strict=True))
         ]
 
     def sources(self, since: float, most: int | None = None, known: Sequence[str] = ()) -> list[SourceTally]:
@@ -174,7 +181,8 @@ def destinations(db: Transaction) -> list[str]:
     return [row["destination"] for row in db.rows("SELECT DISTINCT destination FROM counters ORDER BY destination")]
 
 
-def tally(db: Transaction, destination: str, there: Sequence[tuple[str, str, str, int]], now: float) -> Tally:
+def tally(db: Transaction, destination: str, there: Sequence[Group], now: float, hour: int, day: int) -> Tally:
+    """hour, day: how many were delivered in the last one."""
     states, waiting = dict.fromkeys(State, 0), list[tuple[str, list[object]]]()
     for name, event_name, state, n in there:
         if name == destination:
@@ -186,49 +194,23 @@ def tally(db: Transaction, destination: str, there: Sequence[tuple[str, str, str
                 )
                 waiting.append((first, [destination, event_name, state]))
     oldest = min((row["at"] for row in together(db, waiting) if row["at"] is not None), default=None)
-    hour, day = now - HOUR, now - DAY
-    sql = (
-        f"SELECT (SELECT min(due_at) FROM deliveries {db.index('deliveries_due')} "
-        "WHERE destination = ? AND state = 'pending') AS due, "
-        f"(SELECT count(*) {ended_rows(db)}) AS hour, (SELECT count(*) {ended_rows(db)}) AS day"
+    first = (
+        f"SELECT min(due_at) FROM deliveries {db.index('deliveries_due')} WHERE destination = ? AND state = 'pending'"
     )
-    span = (destination, State.DELIVERED.value)
-    (row,) = db.rows(sql, (destination, *span, hour, math.inf, *span, day, math.inf))
-    since = hour if row["hour"] >= ENOUGH else day
-    ((usual, slow),) = db.speeds([destination], [since], math.inf, SAMPLE) if row["day"] else ((None, None),)
-    return Tally(states, oldest, row["due"], row["hour"], row["day"], usual, slow, since)
-
-
-def counts_ended(
-    db: Transaction, kinds: Sequence[tuple[str, State]], starts: Sequence[float], width: float
-) -> Counter[tuple[float, str, State]]:
-    """How many deliveries of these destinations and states ended in each span."""
-    found: Counter[tuple[float, str, State]] = Counter()
-    if not kinds or not starts:
-        return found
-    spans = ", ".join(["(CAST(? AS double precision))"] * len(starts))
-    sql = (
-        f"SELECT s.column1 AS start, k.column1 AS destination, k.column2 AS state, (SELECT count(*) FROM deliveries "
-        f"{db.index('deliveries_ended')} WHERE destination = k.column1 AND state = k.column2 "
-        "AND ended_at >= s.column1 AND ended_at < s.column1 + CAST(? AS double precision)) AS n "
-        f"FROM (VALUES {spans}) AS s CROSS JOIN (VALUES {', '.join(['(?, ?)'] * len(kinds))}) AS k"
-    )
-    params = [width, *starts, *(text for name, state in kinds for text in (name, state.value))]
-    for row in db.rows(sql, params):
-        found[row["start"], row["destination"], State(row["state"])] = row["n"]
-    return found
-
-
-def ended_rows(db: Transaction) -> str:
-    index = db.index("deliveries_ended")
-    return f"FROM deliveries {index} WHERE destination = ? AND state = ? AND ended_at >= ? AND ended_at < ?"
+    due = db.value(first, (destination,)) if states[State.PENDING] else None
+    since = now - (HOUR if hour >= ENOUGH else DAY)
+    ((usual, slow),) = db.speeds([destination], [since], math.inf, SAMPLE) if day else ((None, None),)
+    return Tally(states, oldest, due, hour, day, usual, slow, since)
 
 
 def speeds(
     db: Transaction, names: Sequence[str], starts: Sequence[float], width: float, most: int
 ) -> Iterator[tuple[float | None, float | None]]:
     """See Transaction.speeds; for an engine to which many small questions cost nothing."""
-    sql = f"SELECT ended_at - received_at AS took {ended_rows(db)} ORDER BY ended_at DESC LIMIT ?"
+    sql = (
+        f"SELECT ended_at - received_at AS took FROM deliveries {db.index('deliveries_ended')} WHERE destination = ? "
+        "AND state = ? AND ended_at >= ? AND ended_at < ? ORDER BY ended_at DESC LIMIT ?"
+    )
     for start in starts:
         took: list[float] = []
         for name in names:

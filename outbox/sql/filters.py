@@ -8,7 +8,8 @@ from typing import Any
 
 from outbox.message import State
 from outbox.queries import Filter, People
-from outbox.sql import people
+from outbox.sql import counters, people
+from outbox.sql.counters import Group, every_group
 from outbox.sql.database import Transaction
 from outbox.sql.rows import marks, together
 from outbox.whole_numbers import whole_number
@@ -77,8 +78,10 @@ def by_state(db: Transaction, where: Filter) -> dict[State, int]:
         added = (db.value("SELECT max(id) FROM deliveries") or 0) - where.max_id
         if added < sum(group[3] for group in groups(db, where)):
             return shown(db, where)
-    if where.since is not None and alone == Filter(since=where.since):
-        return lately(db, where, where.since)
+    if alone == Filter(since=where.since, until=where.until):
+        return between(db, where)
+    if alone == Filter(overdue_at=where.overdue_at) and not where.event_name:
+        return overdue(db, where)
     parts = [
         (f"SELECT d.state, count(*) AS n FROM {source}{rest} GROUP BY d.state", [*params, *rest_params])
         for source, params in sources(db, where)
@@ -99,44 +102,34 @@ def shown(db: Transaction, where: Filter) -> dict[State, int]:
     return counts
 
 
-def lately(db: Transaction, where: Filter, since: float) -> dict[State, int]:
-    """What came since then: counted itself, or as all that there is without what came before, whichever is the
-    shorter way in each group."""
+def between(db: Transaction, where: Filter) -> dict[State, int]:
+    """What was created since a time, or before one."""
     there = groups(db, where)
-    of_group = f"FROM deliveries d {db.index('deliveries_list')} WHERE destination = ? AND event_name = ? AND state = ?"
-    edges = f"(SELECT min(created_at) {of_group}) AS first, (SELECT max(created_at) {of_group}) AS last"
-    parts: list[tuple[str, list[Any]]]
-    parts = [(f"SELECT {place} AS place, {edges}", [*group[:3], *group[:3]]) for place, group in enumerate(there)]
-    wide = {
-        row["place"]: row["first"] is not None and since < (row["first"] + row["last"]) / 2
-        for row in together(db, parts)
-    }
-    parts = [
-        (
-            f"SELECT {place} AS place, count(*) AS n {of_group} AND created_at {'<' if wide[place] else '>='} ?",
-            [destination, event_name, state, since],
-        )
-        for place, (destination, event_name, state, _) in enumerate(there)
-    ]
+    found = [group[3] for group in there] if where.since is None else counters.created_since(db, there, where.since)
+    if where.until is not None:
+        later = counters.created_since(db, there, max(where.until, where.since or where.until))
+        found = [n - after for n, after in zip(found, later, strict=True)]
     counts = dict.fromkeys(State, 0)
-    for row in together(db, parts):
-        _, _, state, n = there[row["place"]]
-        counts[State(state)] += n - row["n"] if wide[row["place"]] else row["n"]
+    for (_, _, state, _), n in zip(there, found, strict=True):
+        counts[State(state)] += n
+    return counts
+
+
+def overdue(db: Transaction, where: Filter) -> dict[State, int]:
+    """By the index of what waits."""
+    sql = (
+        f"SELECT count(*) AS n FROM deliveries {db.index('deliveries_due')} WHERE destination = ? "
+        "AND state = 'pending' AND due_at < ?"
+    )
+    names = sorted({group[0] for group in groups(db, where)})
+    counts = dict.fromkeys(State, 0)
+    counts[State.PENDING] = sum(row["n"] for row in together(db, [(sql, [name, where.overdue_at]) for name in names]))
     return counts
 
 
 def narrow(where: Filter) -> bool:
     """Whether the filter names rows, a person, a deal or a record: few rows, found by an index of their own."""
     return bool(where.search.strip() or where.email or where.lead_id is not None or where.ids)
-
-
-Group = tuple[str, str, str, int]
-"""Destination, event name, state, and how many there are."""
-
-
-def every_group(db: Transaction) -> list[Group]:
-    rows = db.rows("SELECT destination, event_name, state, n FROM counters WHERE n > 0")
-    return [(row["destination"], row["event_name"], row["state"], row["n"]) for row in rows]
 
 
 def groups(db: Transaction, where: Filter, there: Sequence[Group] | None = None) -> list[Group]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from outbox.failpoints import failpoint
 from outbox.message import NOWHERE, NewDelivery, NewEvent, State, new_id
-from outbox.sql import undo
+from outbox.sql import counters, undo
 from outbox.sql.database import Database, Transaction
 from outbox.sql.forget import delete, forget
 from outbox.sql.intake import add, ready
@@ -28,9 +28,7 @@ FAULTS = {
     "WHERE d.id IS NULL",
     "open attempts of deliveries that are not being sent": "SELECT count(*) FROM attempts a "
     "JOIN deliveries d ON d.id = a.delivery_id WHERE a.outcome = 'open' AND d.state <> 'sending'",
-    "figures that differ from what is there": "SELECT count(*) FROM counters c LEFT JOIN (SELECT destination, "
-    "event_name, state, count(*) AS n FROM deliveries GROUP BY destination, event_name, state) d "
-    "USING (destination, event_name, state) WHERE c.n <> coalesce(d.n, 0)",
+    **counters.FAULTS,
 }
 
 

@@ -18,7 +18,7 @@ from outbox.sql.store import SqlStore
 from outbox.sqlite.claim import choose
 from outbox.sqlite.connection import Connection, Row, unavailable
 from outbox.sqlite.migrations import migrations
-from outbox.sqlite.upkeep import NO_FIGURE, go_on_from, last_numbers
+from outbox.sqlite.upkeep import fold, go_on_from, last_numbers
 
 NAME = "memory"
 
@@ -121,7 +121,8 @@ class MemoryUpkeep:
         raise StoreUnavailable(f"{path}: a store in memory has no file to copy; DATABASE_URL names one that has")
 
     def checkpoint(self) -> None:
-        """Nothing to do: there is no log."""
+        """There is no log."""
+        fold(self.database)
 
     def size(self) -> int:
         pages: int = self.database.value("PRAGMA page_count")
@@ -134,8 +135,7 @@ class MemoryUpkeep:
         go_on_from(self.database, numbers)
 
     def shrink(self, db: Transaction) -> None:
-        """The room is used again."""
-        db.execute(NO_FIGURE)
+        """Nothing to do: the room is used again."""
 
     def overwrite(self) -> None:
         """Nothing to do: nothing is left anywhere."""

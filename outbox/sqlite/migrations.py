@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from outbox.failpoints import failpoint
+from outbox.sql.counters import VIEWS
 from outbox.sql.people import meet_all
 from outbox.sqlite.connection import Connection, SqliteDatabase, unavailable
 
@@ -170,6 +171,72 @@ CREATE TRIGGER deliveries_deals AFTER INSERT ON deliveries WHEN new.lead_id IS N
 END;
 """
 
+MOVED = """INSERT INTO movements (destination, event_name, state, hour, quarter, n) VALUES ({row}.destination,
+        {row}.event_name, {row}.state, CAST({row}.created_at AS INTEGER) / 3600,
+        coalesce(CAST({row}.ended_at AS INTEGER) / 900, -1), {by})
+    ON CONFLICT DO UPDATE SET n = n + excluded.n;"""
+COME, GONE = MOVED.format(row="new", by=1), MOVED.format(row="old", by=-1)
+
+COUNTING_BY_TIME = f"""
+DROP TRIGGER deliveries_counted;
+DROP TRIGGER deliveries_recounted;
+DROP TRIGGER deliveries_discounted;
+DROP TABLE counters;
+
+CREATE TABLE movements (
+    destination TEXT NOT NULL,
+    event_name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    quarter INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (destination, event_name, state, hour, quarter)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE totals (
+    destination TEXT NOT NULL,
+    event_name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (destination, event_name, state)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE created_hours (
+    hour INTEGER NOT NULL,
+    destination TEXT NOT NULL,
+    event_name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (hour, destination, event_name, state)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ended_quarters (
+    destination TEXT NOT NULL,
+    state TEXT NOT NULL,
+    quarter INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (destination, state, quarter)
+) STRICT, WITHOUT ROWID;
+
+{VIEWS}
+CREATE VIEW recounted AS SELECT destination, event_name, state, CAST(created_at AS INTEGER) / 3600 AS hour,
+    coalesce(CAST(ended_at AS INTEGER) / 900, -1) AS quarter, count(*) AS n FROM deliveries GROUP BY 1, 2, 3, 4, 5;
+
+CREATE TRIGGER deliveries_counted AFTER INSERT ON deliveries BEGIN
+    {COME}
+END;
+CREATE TRIGGER deliveries_recounted AFTER UPDATE OF state, ended_at ON deliveries
+    WHEN new.state <> old.state OR new.ended_at IS NOT old.ended_at BEGIN
+    {GONE}
+    {COME}
+END;
+CREATE TRIGGER deliveries_discounted AFTER DELETE ON deliveries BEGIN
+    {GONE}
+END;
+
+INSERT INTO movements (destination, event_name, state, hour, quarter, n) SELECT * FROM recounted;
+"""
+
 
 @migrations()
 def first_tables(db: Database) -> None:
@@ -186,6 +253,11 @@ def name_the_key_value_store(db: Database) -> None:
 def know_the_people(db: Database) -> None:
     db.executescript(PEOPLE)
     meet_all(Connection(db))
+
+
+@migrations()
+def count_by_time(db: Database) -> None:
+    db.executescript(COUNTING_BY_TIME)
 
 
 def migrate(database: SqliteDatabase) -> None:

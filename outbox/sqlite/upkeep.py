@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 from outbox.failpoints import failpoint
 from outbox.message import StoreUnavailable
+from outbox.sql.counters import EMPTY, FOLDED, folded
 from outbox.sql.database import PATIENCE, Database, Reader, Transaction
 from outbox.sqlite.connection import SqliteDatabase, unavailable
 from outbox.sqlite.files import INDEX, LOG
@@ -20,7 +21,6 @@ TRIES = 5
 
 TABLES = ("events", "deliveries", "attempts", "requests", "actions")
 LAST = "SELECT name, seq FROM sqlite_sequence UNION ALL SELECT 'events', coalesce(max(seq), 0) FROM events"
-NO_FIGURE = "DELETE FROM counters WHERE n = 0"
 
 
 class Upkeep:
@@ -57,10 +57,13 @@ class Upkeep:
 
     def checkpoint(self) -> None:
         """Nobody commits meanwhile: versions of SQLite up to 3.51.2 may otherwise corrupt the log."""
-        with self.database.lock.held(PATIENCE):
-            failpoint("checkpoint-before")
-            self.database.move_log()
-            failpoint("checkpoint-after")
+        try:
+            fold(self.database)
+        finally:
+            with self.database.lock.held(PATIENCE):
+                failpoint("checkpoint-before")
+                self.database.move_log()
+                failpoint("checkpoint-after")
 
     def size(self) -> int:
         found = 0
@@ -76,7 +79,6 @@ class Upkeep:
         go_on_from(self.database, numbers)
 
     def shrink(self, db: Transaction) -> None:
-        db.execute(NO_FIGURE)
         db.rows("PRAGMA incremental_vacuum(1000)")
 
     def overwrite(self) -> None:
@@ -140,6 +142,17 @@ def sync(path: str, how: int) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def fold(database: Database) -> None:
+    """Add up what the triggers have counted since the last time."""
+    if database.row("SELECT 1 FROM movements LIMIT 1") is None:
+        return
+    with database.write() as db:
+        for table in FOLDED:
+            db.execute(folded(table, "movements"))
+        for sql in ("DELETE FROM movements", *EMPTY):
+            db.execute(sql)
 
 
 def last_numbers(db: Reader) -> dict[str, int]:

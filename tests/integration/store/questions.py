@@ -37,12 +37,17 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
         Filter(states=(State.PENDING,), destination="amocrm", email="ann@x")
     ),
     "the tabs": lambda store: store.reading.count_states(Filter(destination="amocrm", since=5.0)),
+    "the tabs of a day, not on the hour": lambda store: store.reading.count_states(
+        Filter(since=1_799_999_000.5, until=1_800_086_000.5)
+    ),
+    "a count of overdue ones": lambda store: store.reading.count(Filter(overdue_at=9e9)),
     "the tabs of a search": lambda store: store.reading.count_states(Filter(search="ann@x")),
     "the tallies": lambda store: store.reading.tallies(),
     "the causes": lambda store: store.reading.causes(Filter()),
     "the causes of a day": lambda store: store.reading.causes(Filter(since=5.0, destination="amocrm")),
     "the causes of a search": lambda store: store.reading.causes(Filter(search="ann@x")),
     "the chart": lambda store: store.reading.bars(1_800_000_000.0, 60.0, 3),
+    "the chart of a day, not on the hour": lambda store: store.reading.bars(1_799_990_000.5, 3600.0, 24),
     "what comes in": lambda store: store.reading.sources(5.0),
     "what comes in under known names": lambda store: store.reading.sources(5.0, 200, KNOWN),
     "a delivery": lambda store: (store.reading.delivery(1), store.reading.attempts([1, 2])),

@@ -4,6 +4,7 @@ STORE_EXAMPLES=2000 tries for longer, and each time something else.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -25,6 +26,7 @@ EXAMPLES = int(os.environ.get("STORE_EXAMPLES", "0"))
 WORKERS = st.sampled_from(("one", "two", "three"))
 KEYS = st.sampled_from((None, "a", "b"))
 LEASE, LONGEST = 30.0, 600.0
+PRUNED = (State.DELIVERED, State.SKIPPED, State.DISCARDED)
 OPEN = (State.PENDING, State.SENDING)
 NUMBERS = count(1)
 
@@ -42,6 +44,8 @@ class Row:
     begun: bool = False
     interrupted: bool = False
     failures: int = 0
+    created_at: float = 0.0
+    ended_at: float | None = None
 
 
 @dataclass
@@ -68,7 +72,7 @@ class Machine(RuleBasedStateMachine):
 
     # -- time
 
-    @rule(seconds=st.sampled_from((0.5, 4.0, 29.0, 31.0, 400.0)))
+    @rule(seconds=st.sampled_from((0.5, 4.0, 29.0, 31.0, 400.0, 5000.0)))
     def time_passes(self, seconds: float) -> None:
         self.clock.forward(seconds)
 
@@ -126,7 +130,7 @@ class Machine(RuleBasedStateMachine):
         found = self.store.reading.event(event_id)
         assert found is not None
         (delivery,) = found.deliveries
-        self.rows[delivery.id] = Row(event_id, key, max(now, not_before or now), not_before)
+        self.rows[delivery.id] = Row(event_id, key, max(now, not_before or now), not_before, created_at=now)
         if key is not None and (not_before is None or not_before <= now):
             for row in self.rows.values():
                 if row.key == key and row.state == State.PENDING and row.due_at > now and is_time(row, now):
@@ -292,6 +296,7 @@ class Machine(RuleBasedStateMachine):
             if row.fence != lease.fence:
                 continue
             row.state, row.fence = result.state, None
+            row.ended_at = None if result.state == State.PENDING else now
             row.due_at = now if result.due_at is None else result.due_at
             row.failures += result.counts
             row.interrupted = False if result.outcome else row.interrupted or row.begun
@@ -319,9 +324,51 @@ class Machine(RuleBasedStateMachine):
         assert act(Filter(destination=self.name, ids=tuple(ids)), "operator") == len(hit)
         for row in hit:
             row.state = State.PENDING if deed == "retry" else State.DISCARDED
+            row.ended_at = None if deed == "retry" else now
             if deed == "retry":
                 row.failures = 0
                 row.due_at = now if row.not_before is None else max(now, row.not_before)
+
+    @rule(seconds=st.sampled_from((10.0, 3000.0)))
+    def prune(self, seconds: float) -> None:
+        """Rows of other examples may go with them."""
+        before = self.clock() - seconds
+        while self.store.maintenance.prune(before):
+            pass
+        gone = [one for one, row in self.rows.items() if row.ended_at is not None and row.ended_at < before]
+        for one in gone:
+            if self.rows[one].state in PRUNED:
+                event_id = self.rows.pop(one).event_id
+                self.known = {key: first for key, first in self.known.items() if first[0] != event_id}
+
+    # -- figures
+
+    @rule()
+    def checkpoint(self) -> None:
+        self.store.maintenance.checkpoint()
+
+    @rule(
+        seconds=st.sampled_from((0.0, 7.5, 900.0, 1000.0, 3600.0, 9000.0)),
+        width=st.sampled_from((60.0, 900.0, 3600.0, 7200.0)),
+    )
+    def figures_of_a_time_are_those_of_the_rows(self, seconds: float, width: float) -> None:
+        since = self.clock() - seconds
+        bars = self.store.reading.bars(since, width, 4)
+        ended = [row.ended_at for row in self.rows.values() if row.state == State.DELIVERED and row.ended_at]
+        assert [bar.delivered.get(self.name, 0) for bar in bars] == [
+            sum(bar.start <= at < bar.start + width for at in ended) for bar in bars
+        ]
+        for until in (None, since + width):
+            counted = self.store.reading.count_states(Filter(destination=self.name, since=since, until=until))
+            created = Counter(
+                row.state
+                for row in self.rows.values()
+                if row.created_at >= since and (until is None or row.created_at < until)
+            )
+            assert {state: n for state, n in counted.items() if n} == created
+        tally = self.store.reading.tallies().get(self.name)
+        lately = sum(at >= self.clock() - 3600.0 for at in ended)
+        assert (tally.delivered_hour if tally else 0) == lately
 
     # -- what must always be so
 

@@ -1,10 +1,11 @@
 """What the page, the API and the commands ask."""
 
+import random
 from collections import Counter
 
 import pytest
 
-from outbox.message import State
+from outbox.message import Result, State
 from outbox.queries import Filter
 from outbox.store import Store
 from tests.integration.store.make import Clock, claim, event, finish, lane, only
@@ -248,6 +249,38 @@ def test_more_kinds_of_events_than_one_question_can_name_are_listed_and_counted(
     for where in (Filter(), Filter(since=clock.now - 1), Filter(until=clock.now + 1), Filter(max_id=10**9)):
         assert store.reading.count(where) == 600
     assert store.reading.tallies()["amocrm"].states[State.PENDING] == 600
+
+
+@pytest.mark.parametrize("folded", [False, True], ids=["as they come", "added up"])
+def test_charts_and_tabs_of_any_time_agree_with_the_rows(store: Store, clock: Clock, folded: bool) -> None:
+    draw, rows = random.Random(19), list[tuple[float, float, State]]()
+    lease = lane(store)
+    for _ in range(150):
+        clock.forward(draw.choice((0.5, 30.0, 240.25, 900.0, 1800.0, 7000.0)))
+        created = clock.now
+        store.intake.accept([event("ann@x", key=None, at=clock.now)])
+        clock.forward(draw.choice((1.0, 100.5, 1200.0)))
+        lease = lane(store)
+        state = draw.choice((State.DELIVERED, State.DELIVERED, State.DEAD))
+        store.lanes.record(lease, [Result(row.id, state, state.value) for row in claim(store, lease, 1)])
+        rows.append((created, clock.now, state))
+        if folded and draw.random() < 0.2:
+            store.maintenance.checkpoint()
+    first, last = rows[0][0], clock.now
+    for _ in range(60):
+        since = draw.choice((first - 5000.0, draw.uniform(first, last), draw.choice(rows)[draw.randrange(2)]))
+        since = draw.choice((since, since // 900 * 900, since // 3600 * 3600))
+        width, count = draw.choice(((60.0, 30), (900.0, 9), (1000.0, 5), (3600.0, 24), (86_400.0, 3), (604_800.0, 1)))
+        for bar in store.reading.bars(since, width, count):
+            ended = Counter(state for _, at, state in rows if bar.start <= at < bar.start + width)
+            assert (bar.delivered["amocrm"], bar.dead) == (ended[State.DELIVERED], ended[State.DEAD]), (since, width)
+        for until in (None, since - 1, since + width):
+            counts = store.reading.count_states(Filter(since=since, until=until))
+            within = [state for at, _, state in rows if at >= since and (until is None or at < until)]
+            assert +Counter(counts) == Counter(within), (since, until)
+        counts = store.reading.count_states(Filter(until=since))
+        assert +Counter(counts) == Counter(state for at, _, state in rows if at < since), since
+    assert store.maintenance.verify() == []
 
 
 @pytest.mark.parametrize("minutes", [0.5, 3.5, 8.5])

@@ -17,11 +17,11 @@ import psycopg
 import pytest
 
 from outbox.engines import open_store
-from outbox.message import Dedupe, StoreUnavailable
+from outbox.message import Dedupe, State, StoreUnavailable
 from outbox.postgres import PostgresStore, database, migrations, notify
 from outbox.queries import Filter
 from outbox.store import Store
-from tests.integration.store.make import Clock, claim, event, lane
+from tests.integration.store.make import Clock, claim, event, finish, lane, only
 from tests.support.waiting import eventually
 from workshop.postgres import Server, new_database
 from workshop.processes import free_port
@@ -110,6 +110,50 @@ def test_during_a_deploy_the_old_version_goes_on_beside_the_new_one(
         assert new.reading.count(Filter()) == 2
         old.close()
         new.close()
+
+
+OLD_FOLD = """WITH gone AS (DELETE FROM counter_changes RETURNING destination, event_name, state, n)
+    INSERT INTO counter_changes (destination, event_name, state, n)
+    SELECT destination, event_name, state, sum(n) FROM gone GROUP BY destination, event_name, state
+    HAVING sum(n) <> 0"""
+"""How the version before adds up its figures."""
+
+
+def test_figures_by_time_are_made_of_the_rows_that_are_there_while_the_version_before_is_at_work(
+    postgres_server: str, engine: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    with new_database(postgres_server) as url:
+        store = open_store(url, now=clock)
+        with monkeypatch.context() as patch:
+            patch.setattr(migrations, "STEPS", migrations.STEPS[:2])
+            store.maintenance.migrate()
+        (done, *_) = store.intake.accept([event(f"s{number}@x", key=None) for number in range(3)])
+        finish(store, State.DELIVERED, only(store, done.id).id)
+        store.maintenance.migrate()
+        with psycopg.connect(url, autocommit=True) as old:
+            old.execute(OLD_FOLD.encode())
+            store.intake.accept([event("later@x", at=clock())])
+            old.execute(OLD_FOLD.encode())
+            sql = b"SELECT state, n FROM counters WHERE destination = 'amocrm' AND n > 0 ORDER BY state"
+            assert old.execute(sql).fetchall() == [("delivered", 1), ("pending", 3)]
+        store.maintenance.checkpoint()
+        assert store.maintenance.verify() == []
+        assert store.reading.count_states(Filter(since=clock.now))[State.PENDING] == 3
+        (bar,) = store.reading.bars(clock.now - 900, 1800, 1)
+        assert bar.delivered == {"amocrm": 1}
+        store.close()
+
+
+def test_figures_that_several_add_up_at_once_stay_right(store: Store, clock: Clock) -> None:
+    def work(number: int) -> None:
+        for _ in range(10):
+            store.intake.accept([event(f"s{number}@x", at=clock.now)])
+            store.maintenance.checkpoint()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    assert store.reading.count_states(Filter(since=clock.now))[State.PENDING] == 60
+    assert store.maintenance.verify() == []
 
 
 # -- connections

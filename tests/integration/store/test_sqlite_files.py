@@ -19,11 +19,12 @@ def test_verify_names_what_is_wrong(store: Store, address: str) -> None:
     with sqlite3.connect(address.removeprefix("sqlite:///")) as broken:
         broken.execute("PRAGMA foreign_keys = OFF")
         broken.execute("DELETE FROM events")
-        broken.execute("UPDATE counters SET n = 7")
+        broken.execute("UPDATE movements SET n = 7")
     broken.close()
     assert store.maintenance.verify() == [
         "1 deliveries without their event",
         "1 figures that differ from what is there",
+        "1 figures of an hour that differ from what is there",
     ]
 
 

@@ -12,6 +12,8 @@ from tests.integration.store.make import claim, event, lane, only
 VERSION_0_1_0 = pathlib.Path(__file__).with_name("version_0_1_0.sql")
 """As version 0.1.0 wrote it: three lessons (delivered, waiting, discarded), key values, a lease, an action."""
 
+HELD = (State.DELIVERED, State.PENDING, State.DISCARDED)
+
 
 def test_a_database_of_0_1_0_keeps_its_rows_and_values(address: str, opened: Callable[[], Store]) -> None:
     path = pathlib.Path(address.removeprefix("sqlite:///"))
@@ -23,6 +25,9 @@ def test_a_database_of_0_1_0_keeps_its_rows_and_values(address: str, opened: Cal
     store = opened()
     store.maintenance.migrate()
     assert store.maintenance.verify() == []
+    assert store.reading.count_states(Filter(since=1.0)) == {state: int(state in HELD) for state in State}
+    (bar,) = store.reading.bars(900.0, 900.0 * 2**22, 1)
+    assert bar.delivered == {"amocrm": 1}
     states = {row.email: row.state for row in store.reading.find(Filter(), 10).rows}
     assert states == {
         "ann@example.com": State.DELIVERED,

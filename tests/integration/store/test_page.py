@@ -268,7 +268,7 @@ def test_charts_and_tabs_of_any_time_agree_with_the_rows(store: Store, clock: Cl
             store.maintenance.checkpoint()
     first, last = rows[0][0], clock.now
     for _ in range(60):
-        since = draw.choice((first - 5000.0, draw.uniform(first, last), draw.choice(rows)[draw.randrange(2)]))
+        since = draw.choice((first - 5000.0, draw.uniform(first, last), draw.choice(rows)[0], draw.choice(rows)[1]))
         since = draw.choice((since, since // 900 * 900, since // 3600 * 3600))
         width, count = draw.choice(((60.0, 30), (900.0, 9), (1000.0, 5), (3600.0, 24), (86_400.0, 3), (604_800.0, 1)))
         for bar in store.reading.bars(since, width, count):

@@ -154,6 +154,9 @@ class Operations(Protocol):
         since: no attempt, no other deed. -> how many. A retry, a discard or a correction, of a thousand rows at most;
         or a pause, or the end of one while nothing has begun to leave there (1)."""
 
+    def reopen(self, lead_id: int) -> int:
+        """What was skipped since this deal counted as gone waits again, as when an event tells of it. -> how many."""
+
     def learn(self, known: Sequence[Known]) -> None:
         """Keep what was found out about people that there are deliveries of."""
 

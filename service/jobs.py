@@ -222,7 +222,7 @@ class Jobs:
         self._dealpost.wiring.deals.tidy()
         self._dealpost.wiring.records.tidy()
         self._dealpost.wiring.stage_changes.changes.sweep()
-        self._dealpost.wiring.stage_changes.absences.sweep()
+        self._dealpost.wiring.amocrm.absences.sweep()
         ConsentLinks(store.key_values, store.now).tidy()
         Resends(store.key_values, store.now).tidy()
         SignedOut(store.key_values, store.now).tidy()

@@ -10,9 +10,8 @@ from functools import cached_property
 
 from outbox import pauses
 from outbox.drain import describe
-from outbox.message import Known, State
+from outbox.message import Known
 from outbox.outcome import Destination
-from outbox.queries import Filter
 from outbox.store import Store
 from service.amocrm import AmocrmAccount
 from service.amocrm.account_facts import AccountFacts
@@ -71,6 +70,7 @@ class Wiring:
             wait=self.wait,
             on_answer=self._answered,
             learn=self._learn,
+            reopen=store.operations.reopen,
             told=lambda status: self.counters.add(AMOCRM_REQUESTS, status),
         )
 
@@ -118,15 +118,7 @@ class Wiring:
             self.store.now,
             account_id=self.account_id,
             paused=lambda: pauses.read(self.store.key_values, AMOCRM),
-            reopen=self._reopen,
         )
-
-    def _reopen(self, lead_id: int) -> None:
-        """Look again at what was skipped since this deal counted as gone."""
-        where = Filter(states=(State.SKIPPED,), destination=ERP, lead_id=lead_id)
-        rows = self.store.reading.find(where, 1000).rows
-        if ids := tuple(row.id for row in rows if row.reason.code == "deal_gone"):
-            self.store.operations.retry(Filter(ids=ids), "dealpost")
 
     @cached_property
     def missed_changes(self) -> MissedChanges:
@@ -138,7 +130,7 @@ class Wiring:
             store.key_values,
             store.now,
             in_use=self.webhook.in_use,
-            hear=self.stage_changes.hear,
+            hear=self.amocrm.absences.hear,
             is_wanted=self.stage_changes.is_wanted if self.settings.amocrm.counts_creations else None,
         )
 

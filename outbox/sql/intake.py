@@ -158,10 +158,7 @@ def insert(db: Transaction, into: str, rows: Sequence[tuple[Any, ...]], end: str
 
 
 def add_deliveries(db: Transaction, events: Sequence[Ready], now: float) -> None:
-    leads = sorted({event.lead_id for event in events if event.lead_id is not None})
-    for start in range(0, len(leads), VALUES):
-        about = leads[start : start + VALUES]
-        db.execute(REOPEN.format(leads=marks(about)), (now, now, *about, f"{GONE}%"))
+    reopen(db, sorted({event.lead_id for event in events if event.lead_id is not None}), now)
     insert(db, DELIVERY, [row for event in events for row in event.deliveries])
     if known := [one for event in events for one in event.known]:
         people.learn(db, known)
@@ -174,6 +171,15 @@ def add_deliveries(db: Transaction, events: Sequence[Ready], now: float) -> None
         every = sorted(those)
         for start in range(0, len(every), VALUES):
             db.make_due(destination, every[start : start + VALUES], now)
+
+
+def reopen(db: Transaction, leads: Sequence[int], now: float) -> int:
+    """Somebody tells of these deals: what was skipped since one of them counted as gone waits again. -> how many."""
+    count = 0
+    for start in range(0, len(leads), VALUES):
+        about = list(leads[start : start + VALUES])
+        count += db.execute(REOPEN.format(leads=marks(about)), (now, now, *about, f"{GONE}%"))
+    return count
 
 
 def add(db: Transaction, events: Sequence[Ready], now: float) -> list[Receipt]:

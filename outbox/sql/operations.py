@@ -12,7 +12,7 @@ from outbox.message import DISCARDABLE, NOWHERE, RESENDABLE, Json, Known, NewEve
 from outbox.queries import Action, Changed, Filter
 from outbox.sql import filters, people, undo
 from outbox.sql.database import Database, Transaction
-from outbox.sql.intake import add, ready
+from outbox.sql.intake import add, ready, reopen
 from outbox.sql.rows import chunks, encode, marks
 
 SEND = f"""UPDATE deliveries SET state = 'pending', failures = 0, reason = '', cause = '', ended_at = NULL,
@@ -53,6 +53,11 @@ class Operations:
                 action = write_action(db, now, who, what, count, concerned(shown(where), ids))
                 undo.keep(db, now, action, before if count else None)
         return count
+
+    def reopen(self, lead_id: int) -> int:
+        with self.database.write() as db:
+            db.wake()
+            return reopen(db, [lead_id], self.database.now())
 
     def replace_nowhere(self, delivery_id: int, events: Sequence[NewEvent], who: str) -> list[str]:
         with self.database.write() as db:

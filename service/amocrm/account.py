@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from service.amocrm.absences import Absences
 from service.amocrm.api import TOTAL
 from service.amocrm.client import AmocrmClient
 from service.amocrm.connect import Connect
@@ -35,7 +36,7 @@ class AmocrmAccount:
 
     wait: how to rest for the pace; may raise Stopping. sleep: how to rest where stopping would lose something.
     owner: names this process, as in leases. http: for tests. told: of each answer's status, as Http's.
-    on_answer: called after each good answer, whoever asked. learn: told what is read of people.
+    on_answer: called after each good answer, whoever asked. learn: told what is read of people. reopen: see Absences.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class AmocrmAccount:
         lease_seconds: float = 20.0,
         on_answer: Callable[[], object] = lambda: None,
         learn: Callable[[Sequence[Known]], object] = lambda known: None,
+        reopen: Callable[[int], int] = lambda lead_id: 0,
     ) -> None:
         http = http or Http(connect=CONNECT, total=TOTAL, told=told)
         pace = Pace(rate_limiter, key_values, now, settings.rps, wait)
@@ -78,6 +80,7 @@ class AmocrmAccount:
         )
         self.pipelines = Pipelines(settings, self.client, key_values, now)
         self.own_changes = OwnChanges(key_values, now)
+        self.absences = Absences(key_values, now, reopen)
         self.connect = Connect(settings, endpoint, self.tokens, self.client)
 
     def is_set_up(self) -> bool:

@@ -58,6 +58,7 @@ class DealMoves:
         self._tokens = account.tokens
         self._pipelines = account.pipelines
         self._own_changes = account.own_changes
+        self._absences = account.absences
         self._directory = directory
         self._key_values = key_values
         self._now = now
@@ -130,7 +131,7 @@ class DealMoves:
             return
         size = self._settings.batch
         writer = Writer(self._own_changes, self._key_values, self._now, context, recorder, size, quarantine, alone)
-        lookup = Lookup(self._client, self._directory, self._pipelines, self._now)
+        lookup = Lookup(self._client, self._directory, self._pipelines, self._absences, self._now)
         run = Batch(
             lookup,
             writer,

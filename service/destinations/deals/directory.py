@@ -7,7 +7,7 @@ whole contact base. It is tried only so far as it cannot cost more than it saves
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from outbox.message import Known
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.client import AmocrmClient
 from service.amocrm.payloads import Contact, Lead
-from service.destinations.deals.person import NAMESPACE, Missing, Person, as_value, from_entry
+from service.destinations.deals.person import NAMESPACE, Person, as_value, from_entry
 from service.destinations.deals.prefetch import Prefetch
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ class Directory:
                 values[person.email] = as_value(person.contacts, open_ids, inactive_lead_ids, phones=person.phones)
         self._key_values.put_many(NAMESPACE, values)
 
-    def miss(self, person: Person, missing: Mapping[int, Missing]) -> None:
-        """Remember which deals amoCRM did not find, and since when. Until they are found or their end is proven, the
-        e-mail is searched for each time."""
+    def miss(self, person: Person, missing: Iterable[int]) -> None:
+        """Remember which deals amoCRM did not find. Until they are found or their end is proven, the e-mail is searched
+        for each time."""
         value = as_value(person.contacts, (), missing=missing, phones=person.phones)
         self._key_values.put(NAMESPACE, person.email, value)
 

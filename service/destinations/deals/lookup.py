@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from outbox.message import Delivery
 from outbox.outcome import DeliveryError, Outcome
+from service.amocrm.absences import Absences
 from service.amocrm.client import AmocrmClient
 from service.amocrm.payloads import Lead
 from service.amocrm.pipelines import Pipelines, Target
 from service.destinations.deals import outcomes
 from service.destinations.deals.directory import SEARCHES, Directory
-from service.destinations.deals.person import Missing, Person
+from service.destinations.deals.person import Person
 from service.destinations.deals.rules import STALE, Choice, choose
 
 Pair = tuple[str, int]
@@ -23,15 +24,22 @@ class Lookup:
     """The deals of one pass. Methods that read from amoCRM may raise DeliveryError and Stopping."""
 
     def __init__(
-        self, client: AmocrmClient, directory: Directory, pipelines: Pipelines, now: Callable[[], float]
+        self,
+        client: AmocrmClient,
+        directory: Directory,
+        pipelines: Pipelines,
+        absences: Absences,
+        now: Callable[[], float],
     ) -> None:
         self._client = client
         self._directory = directory
         self._pipelines = pipelines
+        self._absences = absences
         self._now = now
         self._leads: dict[int, tuple[Lead | None, float]] = {}
         self._chosen: dict[Pair, int] = {}
         self._absent: set[int] = set()  # not there, by their last answer
+        self._back: set[int] = set()  # they are there, and what was skipped as they counted as gone waits
         self._unread: dict[int, DeliveryError] = {}
         self._healed: dict[str, Person] = {}  # as they were known before
         self._tired: Collection[str] = ()
@@ -83,12 +91,14 @@ class Lookup:
         shown = {one: row for one in stale if (row := self._directory.take(one, now - STALE)) is not None}
         if shown and not anew:
             self._leads.update(shown)
+            self._back |= self._absences.are_there(list(shown))
             self._absent.difference_update(shown)
             stale = [one for one in stale if one not in shown]
         if stale:
             found = self._client.leads(stale)
             there = {one: lead for one, lead in found.items() if not lead.is_deleted}
             self._leads.update({one: (there.get(one), now) for one in stale})
+            self._back |= self._absences.are_there(list(there))
             self._absent.difference_update(stale)
             self._absent |= found.absent
             self._unread = {one: error for one, error in self._unread.items() if one not in stale} | found.unread
@@ -143,13 +153,13 @@ class Lookup:
         listed = person.lead_ids
         known = (*listed, *person.missing, *(before.lead_ids if before else ()))
         absent = [one for one in (listed if choice.found == "open" else known) if one in self._absent]
-        now = self._now()
-        missing = {one: person.missing.get(one, Missing(now, now, 0)).again(now) for one in absent}
-        if not all(one.is_proven(now) for one in missing.values()):
-            self._directory.miss(person, missing)
-            return outcomes.missing_deal(person, max(missing), target)
+        if max(map(self._absences.note, absent), default=0.0) > 0:
+            self._directory.miss(person, absent)
+            return outcomes.missing_deal(person, max(absent), target)
         if choice.found == "open" and choice.lead is not None:
-            self._chosen[pair] = choice.lead.id
+            # What was skipped while it counted as gone waits again, and goes before what came after it.
+            if choice.lead.id not in self._back:
+                self._chosen[pair] = choice.lead.id
             return None
         gone = {*person.missing, *(before.lead_ids if before else ())}
         is_gone = bool(gone) and not any(self.lead(one) or one in self._unread for one in gone)

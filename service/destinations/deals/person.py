@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from outbox.shared import Entry
 
 NAMESPACE = "directory"
-
-
-PROOF, LOOKS, LOOK_EVERY = 120.0, 3, 20.0
-"""Seconds and answers after which it counts as proven that a deal is gone, and seconds between two answers that count:
-one that was found meanwhile, by a process that died before it could say so, is not gone for one odd answer more."""
-
-
-class Missing(NamedTuple):
-    """A deal that amoCRM did not find: since when, when it was last asked for, and how many of its answers count."""
-
-    since: float
-    last: float
-    looks: int
-
-    def again(self, now: float) -> Missing:
-        """It was not found once more. Times from before the clock was set back would keep the proof off until the clock
-        has caught up."""
-        since, last = min(self.since, now), min(self.last, now)
-        counts = not self.looks or now - last >= LOOK_EVERY
-        return Missing(since, now if counts else last, self.looks + counts)
-
-    def is_proven(self, now: float) -> bool:
-        return self.looks >= LOOKS and now - self.since >= PROOF
 
 
 @dataclass(frozen=True)
@@ -47,7 +24,7 @@ class Person:
     lead_ids: tuple[int, ...]
     inactive_lead_ids: tuple[int, ...] = ()
     searched: bool = False
-    missing: Mapping[int, Missing] = field(default_factory=dict)
+    missing: tuple[int, ...] = ()
     phones: tuple[str, ...] = ()
 
     @property
@@ -66,7 +43,7 @@ def as_value(
     lead_ids: Iterable[int],
     inactive_lead_ids: Iterable[int] = (),
     scan: str = "",
-    missing: Mapping[int, Missing] | None = None,
+    missing: Iterable[int] = (),
     phones: Sequence[str] = (),
 ) -> Any:
     """An entry as the memory keeps it. scan: the reading by pages that it came from, which may not be whole yet."""
@@ -78,15 +55,15 @@ def as_value(
         value["scan"] = scan
     if phones:
         value["phones"] = list(phones)
-    if missing:
-        value["missing"] = {str(number): list(one) for number, one in missing.items()}
+    if gone := sorted(set(missing)):
+        value["missing"] = gone
     return value
 
 
 def from_entry(email: str, entry: Entry) -> Person:
     value = entry.value
     contacts = {int(number): str(name) for number, name in value["contacts"].items()}
-    missing = {int(number): _missing(one) for number, one in value.get("missing", {}).items()}
+    missing = tuple(map(int, value.get("missing", ())))  # a mapping by them in version 0.1
     return Person(
         email,
         contacts,
@@ -96,10 +73,3 @@ def from_entry(email: str, entry: Entry) -> Person:
         missing,
         tuple(value.get("phones", ())),
     )
-
-
-def _missing(value: Any) -> Missing:
-    if isinstance(value, list):
-        since, last, looks = value
-        return Missing(float(since), float(last), int(looks))
-    return Missing(float(value), float(value), 1)  # as version 0.1 kept it

@@ -77,6 +77,7 @@ class Previewer:
     def __init__(self, account: AmocrmAccount, directory: Directory, now: Callable[[], float]) -> None:
         self._client = account.client
         self._pipelines = account.pipelines
+        self._absences = account.absences
         self._own_changes = account.own_changes
         self._directory = directory
         self._now = now
@@ -146,7 +147,7 @@ class Previewer:
                 found[row.id] = Preview("no_stage", f"lesson {lesson} has no stage in amoCRM")
             else:
                 targets[row.id] = target
-        lookup = Lookup(client, self._directory.bound(client), pipelines, self._now)
+        lookup = Lookup(client, self._directory.bound(client), pipelines, self._absences, self._now)
         lost = lookup.resolve([(row.email or "", targets[row.id]) for row in deliveries if row.id in targets])
         for row in deliveries:
             if row.id in targets and (preview := self._foreseen(row, targets[row.id], lookup, pipelines, lost)):

@@ -14,7 +14,6 @@ from service.amocrm import AmocrmAccount
 from service.amocrm.payloads import Contact, whole
 from service.amocrm.stage_changes.match import CREATED, Observation, Same, Verdict, Wait
 from service.amocrm.stage_changes.seen import Changes
-from service.destinations.records.absences import Absences
 from service.destinations.records.places import Deal
 
 if TYPE_CHECKING:
@@ -79,11 +78,9 @@ class StageChanges:
         *,
         account_id: Callable[[], int | None],
         paused: Callable[[], Paused | None],
-        reopen: Callable[[int], object] = lambda lead_id: None,
     ) -> None:
         """account_id: of the connected account as far as it is known, without asking. paused: whether the destination
-        that moves deals rests, since amoCRM is then not asked for deals either. reopen: sends again what was skipped
-        since this deal counted as gone."""
+        that moves deals rests, since amoCRM is then not asked for deals either."""
         self._settings = settings
         self._account = account
         self._now = now
@@ -94,9 +91,8 @@ class StageChanges:
         self._asked_again_at = 0.0
         self._refused_at, self._refusals = 0.0, 0  # with 403: when last, and how many running
         self._deals_refused = False  # whether the destination that moves deals rested for a 403 when we looked last
-        self._reopen = reopen
         self.changes = Changes(key_values, now)
-        self.absences = Absences(key_values, now)
+        self.absences = account.absences
 
     def sort_out(self, rows: Sequence[Delivery], places: frozenset[str], context: DeliveryContext) -> dict[int, Work]:
         """What is likely to be done with each row; `confirm` has the last word, deal by deal. Deals are read for all
@@ -116,7 +112,7 @@ class StageChanges:
             for row, verdict in zip(group, foreseen[lead_id], strict=True):
                 if (work := self._work(row, verdict)) is not None:
                     found[row.id] = work
-        self.hear([(lead, row.event_id) for lead, group in groups.items() for row in group])
+        self.absences.hear([(lead, row.event_id) for lead, group in groups.items() for row in group])
         left = [row for row in rows if row.id not in found]
         if not left:
             return found
@@ -134,14 +130,6 @@ class StageChanges:
             for row in left:
                 found.setdefault(row.id, self._later(row, error))
         return found
-
-    def hear(self, witnesses: Sequence[tuple[int, str]]) -> None:
-        """Somebody tells of these deals (id, by which event or row of the log): what was skipped because one of them
-        counted as gone is looked at again."""
-        gone = self.absences.gone(sorted({lead_id for lead_id, _ in witnesses}))
-        for lead_id, witness in witnesses:
-            if lead_id in gone and self.absences.hear(lead_id, witness):
-                self._reopen(lead_id)
 
     def answered(self) -> None:
         """amoCRM gave somebody a good answer."""
@@ -274,8 +262,7 @@ class StageChanges:
         if ids:
             client = client.bound(record=lambda exchange: context.exchange(ids, exchange.as_dict()))
         leads = client.leads(sorted({int(row.data["lead_id"]) for row in rows}))
-        for lead_id in self.absences.are_there([one.id for one in leads.values() if not one.is_deleted]):
-            self._reopen(lead_id)
+        self.absences.are_there([one.id for one in leads.values() if not one.is_deleted])
         titles = [Known(one.name, lead_ids=(one.id,), is_title=True) for one in leads.values() if one.name.strip()]
         client.learn(titles)
         people: Mapping[int, Contact] = {}

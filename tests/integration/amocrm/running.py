@@ -64,6 +64,7 @@ class Running:
             wait=lambda seconds: time.sleep(min(seconds, 0.05)),
             on_answer=lambda: pauses.disprove(self.store.key_values, self.store.lanes, "amocrm", self.store.now()),
             learn=self.store.operations.learn,
+            reopen=self.store.operations.reopen,
         )
 
     def deals_of(self, account: AmocrmAccount) -> Deals:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox import defaults
+from service.amocrm.absences import NAMESPACE
 from tests.integration.amocrm.running import NEW, ONE, TWO, Running
 
 
@@ -83,11 +84,13 @@ class TestDealThatIsNotThere:
         running.drain()
         assert running.row(first).cause == "deal_missing"
         # It is found and moved by a process that dies before it has forgotten the absence.
-        remembered = running.store.key_values.get("directory", "anna@example.com")
-        assert remembered
+        places = {"directory": "anna@example.com", NAMESPACE: str(deal)}
+        remembered = {space: running.store.key_values.get(space, key) for space, key in places.items()}
         running.later(40)
         assert running.state(first) == "delivered"
-        running.store.key_values.put("directory", "anna@example.com", remembered.value, None)
+        for space, entry in remembered.items():
+            assert entry
+            running.store.key_values.put(space, places[space], entry.value, None)
         second = running.lesson(lesson=2)
         running.sandbox.faults.preset("deal_204", entity=deal, count=1)
         running.sandbox.faults.preset("row_left_out", entity=deal, query="filter[id]", count=1)
@@ -122,6 +125,27 @@ class TestDealThatIsNotThere:
         assert running.state(event) == "delivered" and (running.stage(newer), older.status_id) == (ONE, NEW)
 
 
+def test_the_next_lesson_that_finds_the_deal_lets_the_one_go_first_that_was_skipped_as_gone(running: Running) -> None:
+    deal = running.student()
+    faults = running.sandbox.faults
+    denied = [
+        faults.preset("deal_204", entity=deal, count=None),
+        faults.preset("row_left_out", entity=deal, query="filter[id]", count=None),
+    ]
+    first = running.lesson()
+    running.drain()
+    running.later(130, 3)
+    assert running.state(first) == "skipped deal_gone"
+    for one in denied:
+        faults.clear(one.id)
+    second = running.lesson(lesson=2)
+    running.drain()
+    running.later(10)
+    assert running.states([first, second]) == {"delivered": 2}
+    moves = [one.after[1] for one in running.sandbox.amocrm.changes if one.type == "lead_status_changed" and one.after]
+    assert moves == [ONE, TWO]
+
+
 def test_a_lesson_that_was_skipped_as_gone_goes_out_when_a_hook_tells_of_the_deal(running: Running) -> None:
     deal = running.student()
     running.lesson()
@@ -130,8 +154,7 @@ def test_a_lesson_that_was_skipped_as_gone_goes_out_when_a_hook_tells_of_the_dea
     running.sandbox.amocrm.delete_deal(deal)
     event = running.lesson(lesson=2)
     running.drain()
-    running.later(40, 2)
-    running.later(130)
+    running.later(130, 3)
     assert running.state(event) == "skipped deal_gone"
     running.sandbox.amocrm.deals[deal].is_deleted = False  # brought back from the bin
     running.hook(deal)

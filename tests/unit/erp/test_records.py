@@ -9,6 +9,7 @@ import pytest
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, PauseKind, Skipped
 from outbox.pauses import Paused
 from outbox.retry import pause_seconds
+from service.amocrm.absences import Absences
 from service.amocrm.stage_changes.own import OwnChanges
 from service.config import Amocrm as Settings
 from service.destinations.records.changes import StageChanges
@@ -72,6 +73,7 @@ class House:
         self.erp = Erp(self.clock)
         self.amocrm = amocrm or Amocrm({number: Lead(number) for number in range(1, 400)})
         self.amocrm.own_changes = OwnChanges(self.key_values, self.clock)  # type: ignore[attr-defined]
+        self.amocrm.absences = Absences(self.key_values, self.clock, lambda lead_id: self.reopened.append(lead_id) or 1)  # type: ignore[attr-defined]
         self.changes = StageChanges(
             Settings(**settings),
             self.amocrm,
@@ -79,7 +81,6 @@ class House:
             self.clock,
             account_id=lambda: account_id,
             paused=lambda: self.paused,
-            reopen=lambda lead_id: self.reopened.append(lead_id),
         )
         self.records = Records(
             self.erp, self.changes, self.key_values, self.clock, on_repeat=on_repeat, monotonic=self.clock
@@ -254,10 +255,10 @@ def test_whoever_tells_of_a_deal_later_reopens_what_was_skipped() -> None:
     house.deliver(change(2, at=T + 100, old=20, new=30))  # another hook
     assert house.reopened == [1]
     gone(house, change(1, at=T), change(2, at=T + 100, old=20, new=30))
-    house.changes.hear([(1, "row of the log"), (2, "another deal")])
+    house.changes.absences.hear([(1, "row of the log"), (2, "another deal")])
     assert house.reopened == [1, 1]
     gone(house, change(1, at=T))
-    house.changes.hear([(1, "row of the log")])
+    house.changes.absences.hear([(1, "row of the log")])
     assert house.reopened == [1, 1], "what was heard before is no news"
 
 

@@ -44,8 +44,8 @@ READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
 
 # Every question is made for an index. For a large part of the rows, or before they have been analysed, the planner
-# would rather read all of them.
-PLANS = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
+# would rather read all of them, or all of an index to join it with a few hundred rows.
+PLANS = "SET LOCAL enable_seqscan = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ wants others. Texts are compared byte by byte (PostgreSQL: collation "C").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -24,6 +24,9 @@ class Row(Protocol):
     """One row: its values by the names of the columns."""
 
     def __getitem__(self, column: str, /) -> Any: ...
+
+    def values(self) -> Iterable[Any]:
+        """In the order of the columns."""
 
 
 class Reader(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +11,13 @@ from outbox.message import BIGGEST, Attempt, Delivery, Event, State
 from outbox.queries import Action, Filter, Page, Student
 from outbox.sql import filters, undo
 from outbox.sql.database import Database, Row, Transaction
-from outbox.sql.rows import DELIVERY, attempt, by_ids, chunks, delivery, earlier, event, marks
+from outbox.sql.rows import COLUMNS, DELIVERY, JOINS, attempt, by_ids, chunks, delivery, earlier, event, marks
 
-STEP = 500
-"""How many deliveries are looked at in one go, to find the people behind them."""
+STEP, STEPS = 100, 200
+"""How many deliveries are looked at in one go, to find the people behind them, and how often."""
 
-STEPS = 40
-
-LOOK = 60
-"""Of how many of them it is asked at once whether they are the newest of their person: most are."""
+FOUND = 500
+"""How many deliveries of a deal, a record or an event are looked at for the people behind them."""
 
 DEEDS = 1000
 """How many of the newest deeds are looked through for those that concern one delivery."""
@@ -100,12 +98,12 @@ class Lists:
             return replace(where, people=filters.meant(db, where.search.strip()))
 
     def students(self, where: Filter, limit: int, after: int | None = None) -> list[Student]:
-        last = BIGGEST if after is None else after
         with self.database.read() as db:
             if where.search.strip():
+                last = BIGGEST if after is None else after
                 found = [pair for pair in found_people(db, where) if pair[0] < last][:limit]
             else:
-                found = walk(db, last, limit)
+                found = walk(db, after, limit)
             return students(db, found)
 
     def actions(self, limit: int, after: int | None = None) -> list[Action]:
@@ -144,19 +142,21 @@ def events(db: Transaction, ids: list[str]) -> list[Event]:
     return [event(rows[id], deliveries[id]) for id in ids if id in rows]
 
 
-def walk(db: Transaction, last: int, limit: int) -> list[tuple[int, Who]]:
-    """The newest deliveries before this one, each of another person."""
+def walk(db: Transaction, after: int | None, limit: int) -> list[tuple[int, Who]]:
+    """The newest deliveries behind this one, each of another person, who has none before it."""
     found: list[tuple[int, Who]] = []
+    seen: set[Who] = set()
+    last = BIGGEST if after is None else after
     for _ in range(STEPS):
         rows = newest(db, last)
-        for some in chunks(list(rows), LOOK):
-            latest_of = latest(db, [who(row) for row in some])
-            for row in some:
-                last = row["id"]
-                if latest_of[who(row)] == last:
-                    found.append((last, who(row)))
-                if len(found) >= limit:
+        latest_of = {} if after is None else latest(db, {who(row) for row in rows} - seen)
+        for row in rows:
+            last = row["id"]
+            if who(row) not in seen and latest_of.get(who(row), last) == last:
+                found.append((last, who(row)))
+                if len(found) == limit:
                     return found
+            seen |= {who(row), (None, row["lead_id"])}
         if len(rows) < STEP:
             break
     return found
@@ -179,7 +179,7 @@ def found_people(db: Transaction, where: Filter) -> list[tuple[int, Who]]:
     ids, params = filters.exact(db, text)
     sql = (
         "SELECT d.email, d.lead_id FROM deliveries d "
-        f"WHERE d.id IN ({ids}) AND (d.email IS NOT NULL OR d.lead_id IS NOT NULL) LIMIT {STEP}"
+        f"WHERE d.id IN ({ids}) AND (d.email IS NOT NULL OR d.lead_id IS NOT NULL) LIMIT {FOUND}"
     )
     rows_named = db.rows(sql, params)
     emails = {*known.emails, *(row["email"] for row in rows_named if row["email"] is not None)}
@@ -188,23 +188,8 @@ def found_people(db: Transaction, where: Filter) -> list[tuple[int, Who]]:
         rows = db.rows(f"SELECT lead_id, email FROM deals WHERE email IS NOT NULL AND lead_id IN ({marks(part)})", part)
         emails |= {row["email"] for row in rows}
         leads -= {row["lead_id"] for row in rows}
-    last: dict[Who, int] = {}
-    for part in chunks(sorted(emails)):
-        given = f"email IN ({marks(part)})"
-        by_email = f"SELECT email, max(id) AS id FROM deliveries {db.index('deliveries_email')} WHERE {given}"
-        for row in db.rows(f"{by_email} AND email IS NOT NULL GROUP BY email", part):
-            last[row["email"], None] = row["id"]
-        sql = (
-            f"SELECT l.email, max(d.id) AS id FROM deals l {db.index('deals_email')} "
-            f"CROSS JOIN deliveries d {db.index('deliveries_deal')} "
-            f"WHERE l.{given} AND d.lead_id = l.lead_id AND d.email IS NULL GROUP BY l.email"
-        )
-        for row in db.rows(sql, part):
-            last[row["email"], None] = max(row["id"], last.get((row["email"], None), 0))
-    for part in chunks(sorted(leads)):
-        by_lead = f"SELECT lead_id, max(id) AS id FROM deliveries {db.index('deliveries_lead')}"
-        for row in db.rows(f"{by_lead} WHERE lead_id IN ({marks(part)}) GROUP BY lead_id", part):
-            last[None, row["lead_id"]] = row["id"]
+    people: list[Who] = [*((email, None) for email in sorted(emails)), *((None, lead_id) for lead_id in sorted(leads))]
+    last = {one: number for part in chunks(people) for one, number in latest(db, part).items() if number}
     return sorted(((number, one) for one, number in last.items()), key=lambda pair: pair[0], reverse=True)
 
 
@@ -213,12 +198,11 @@ def who(row: Row) -> Who:
 
 
 def among(people: Sequence[Who]) -> tuple[str, list[Any]]:
-    """These people as a table `w`: their place, their e-mail or deal. A union of a question for each would keep
-    PostgreSQL planning for longer than it takes to answer."""
+    """`WITH ...`: these people as a table `w`, their place, their e-mail or deal. A union of a question for each would
+    keep PostgreSQL planning for longer than it takes to answer."""
     row = "(CAST(? AS bigint), CAST(? AS text), CAST(? AS bigint))"
-    names = "SELECT column1 AS place, column2 AS email, column3 AS lead_id"
     params = [value for place, one in enumerate(people) for value in (place, *one)]
-    return f"({names} FROM (VALUES {', '.join([row] * len(people))}) AS given) AS w", params
+    return f"WITH w (place, email, lead_id) AS (VALUES {', '.join([row] * len(people))})", params
 
 
 def theirs(db: Transaction) -> tuple[str, str, str]:
@@ -232,49 +216,53 @@ def theirs(db: Transaction) -> tuple[str, str, str]:
     )
 
 
-def latest(db: Transaction, people: Sequence[Who]) -> dict[Who, int]:
-    """The newest delivery of each."""
-    asked = list(dict.fromkeys(people))
+def latest(db: Transaction, people: Iterable[Who]) -> dict[Who, int]:
+    """The newest delivery of each; 0 without one."""
+    asked = list(people)
+    if not asked:
+        return {}
     table, params = among(asked)
     by = [f"(SELECT max(d.id) FROM {one}) AS by_{number}" for number, one in enumerate(theirs(db))]
-    rows = db.rows(f"SELECT w.place, {', '.join(by)} FROM {table}", params)
+    rows = db.rows(f"{table} SELECT w.place, {', '.join(by)} FROM w", params)
     return {asked[row["place"]]: max(row["by_0"] or 0, row["by_1"] or 0, row["by_2"] or 0) for row in rows}
 
 
-def shown_of(db: Transaction, people: Sequence[Who]) -> list[list[int]]:
+def shown_of(db: Transaction, people: Sequence[Who]) -> list[list[Delivery]]:
     """The newest deliveries of each, newest first."""
     table, params = among(people)
     parts = []
     for one in theirs(db):
         # No LATERAL: SQLite has none. From the last one that is shown on, along the same index.
         first = f"SELECT d.id FROM {one} ORDER BY d.id DESC LIMIT 1 OFFSET {SHOWN - 1}"
-        parts.append(f"SELECT w.place, d.id FROM {table} CROSS JOIN {one} AND d.id >= coalesce(({first}), 0)")
-    found: list[list[int]] = [[] for _ in people]
-    for row in db.rows(" UNION ALL ".join(parts), params * len(parts)):
-        found[row["place"]].append(row["id"])
-    return [sorted(ids, reverse=True)[:SHOWN] for ids in found]
+        parts.append(f"SELECT w.place, d.id FROM w CROSS JOIN {one} AND d.id >= coalesce(({first}), 0)")
+    number = "row_number() OVER (PARTITION BY place ORDER BY id DESC) AS number"
+    numbered = f"(SELECT place, id, {number} FROM ({' UNION ALL '.join(parts)}) AS every) AS n"
+    joined = f"{numbered} JOIN deliveries d ON d.id = n.id {JOINS} WHERE n.number <= {SHOWN}"
+    found: list[list[Delivery]] = [[] for _ in people]
+    for row in db.rows(f"{table} SELECT {COLUMNS}, n.place FROM {joined} ORDER BY n.place, n.number", params):
+        found[row["place"]].append(delivery(row))
+    return found
 
 
 def unfinished_of(db: Transaction, people: Sequence[Who]) -> list[int]:
     """How many deliveries of each are not at their end."""
     table, params = among(people)
     counts = " + ".join(f"(SELECT count(*) FROM {one} AND d.{UNFINISHED})" for one in theirs(db))
-    return [int(row["n"]) for row in db.rows(f"SELECT {counts} AS n FROM {table} ORDER BY w.place", params)]
+    return [int(row["n"]) for row in db.rows(f"{table} SELECT {counts} AS n FROM w ORDER BY w.place", params)]
 
 
 def students(db: Transaction, found: Sequence[tuple[int, Who]]) -> list[Student]:
     if not found:
         return []
     people = [one for _, one in found]
-    ids_of, unfinished = shown_of(db, people), unfinished_of(db, people)
-    rows = {row.id: row for row in by_ids(db, [one for ids in ids_of for one in ids])}
     made = []
-    for place, (last, (email, lead_id)) in enumerate(found):
-        own = [rows[number] for number in ids_of[place]]
+    for (last, (email, lead_id)), own, unfinished in zip(
+        found, shown_of(db, people), unfinished_of(db, people), strict=True
+    ):
         deal = next((row.lead_id for row in own if row.lead_id is not None), lead_id)
         name = next((row.person for row in own if row.person), None)
         phones = next((row.phones for row in own if row.phones), "")
-        made.append(Student(email, deal, name, phones, own[0].received_at, unfinished[place], tuple(own), last))
+        made.append(Student(email, deal, name, phones, own[0].received_at, unfinished, tuple(own), last))
     return made
 
 

@@ -42,7 +42,14 @@ MAKE_DUE = """UPDATE deliveries INDEXED BY deliveries_key SET due_at = ? WHERE d
 
 PROGRAMMING = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
 
-Row = sqlite3.Row
+
+class Row(sqlite3.Row):
+    """See outbox.sql.database.Row."""
+
+    __slots__ = ()
+
+    def values(self) -> Iterator[Any]:
+        return iter(self)
 
 
 @contextmanager

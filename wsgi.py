@@ -5,7 +5,7 @@ import logging
 import sys
 
 from outbox.engines import open_store
-from service import create_app, logs, practice, start_web_heartbeat
+from service import create_app, create_commands, logs, practice, start_web_heartbeat
 from service.commands.terminal import speak
 from service.environment import environ_at_start, read_settings
 from service.heartbeat import leave_as_web
@@ -13,6 +13,7 @@ from service.log_writer import STDERR
 from service.startup import CANNOT_START, said_plainly
 
 by_command = sys.argv[0].endswith(("flask", "flask/__main__.py"))
+with_web = not by_command or {"run", "routes", "shell"} & set(sys.argv)  # flask's own commands
 # With 3 gunicorn stops instead of starting the same worker again and again.
 EXIT = 1 if by_command else 3
 
@@ -24,7 +25,8 @@ try:
         speak(settings.locale)
     logs.configure(settings, level=logging.WARNING if by_command else logging.INFO)
     # A store that is to be replaced is not opened: it may be broken.
-    app = create_app(settings, open_store(settings.database_url) if by_command and "restore" in sys.argv else None)
+    create = create_app if with_web else create_commands
+    app = create(settings, open_store(settings.database_url) if by_command and "restore" in sys.argv else None)
     if practises and "--help" not in sys.argv:
         with app.app_context():
             STDERR.write(practice.notice())
@@ -32,7 +34,8 @@ except CANNOT_START as error:
     STDERR.write(said_plainly(error))
     sys.exit(EXIT)
 
-start_web_heartbeat(app)
+if with_web:
+    start_web_heartbeat(app)
 # The last process that ends leaves one file, with everything in it.
 atexit.register(app.extensions["dealpost"].store.close)
 if not by_command:

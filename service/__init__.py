@@ -1,4 +1,5 @@
-"""Dealpost. `create_app` makes the web application; it is imported when it is called, so that settings cost nothing."""
+"""Dealpost. `create_app` makes the web application, `create_commands` what the `flask` commands need of it; both are
+imported when they are called, so that settings cost nothing."""
 
 from __future__ import annotations
 
@@ -19,6 +20,16 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     from service.app import create_app
 
     return create_app(settings, store)
+
+
+def create_commands(settings: Settings | None = None, store: Store | None = None) -> Flask:
+    """The `flask` commands, without the web: a person at a terminal waits for what is imported. As create_app else."""
+    from service.commands import register
+    from service.core import create_core
+
+    app = create_core(settings, store)
+    register(app)
+    return app
 
 
 def start_web_heartbeat(app: Flask) -> None:

@@ -17,7 +17,7 @@ from werkzeug.datastructures import Authorization
 from outbox.message import State
 from outbox.queries import Filter
 from outbox.store import Store
-from service import commands, heartbeat, logs, problem_json, proxies
+from service import heartbeat, logs, problem_json, proxies
 from service.authentication import ApiKeys
 from service.config import Settings
 from service.core import create_core
@@ -95,7 +95,6 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         app.register_blueprint(way_in.bp)
     for part in (health, metrics, api, connect, pages):
         app.register_blueprint(part.bp)
-    commands.register(app)
     access, hops = logs.AccessLog(settings.log_format), settings.trusted_proxies
 
     def believing(inner: Wsgi) -> Wsgi:

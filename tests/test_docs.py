@@ -12,7 +12,7 @@ import pytest
 from dotenv import dotenv_values
 from flask import Flask
 
-from service import config, create_app
+from service import config, create_app, create_commands
 from service.version import VERSION
 from tests.support.processes import FOLDER, PYTHON, Finished, Processes, free_port
 from tests.support.processes import run as run_to_end
@@ -65,7 +65,8 @@ def commands(app: Flask) -> Iterator[str]:
         else:
             yield name
 
-    for name, command in app.cli.commands.items():
+    dealpost = app.extensions["dealpost"]
+    for name, command in create_commands(dealpost.settings, dealpost.store).cli.commands.items():
         yield from walk(f"flask {name}", command)
 
 

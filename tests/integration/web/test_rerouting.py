@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from flask import Flask
 
 from outbox.message import Delivery, NewDelivery, NewEvent, State, new_id
 from outbox.queries import Filter
 from outbox.store import Store
-from service import create_app
+from service import create_app, create_commands
 from service.config import load
 from tests.integration.pages.conftest import Visitor
 from tests.integration.web.conftest import ENVIRON, OPERATOR, SECRET
@@ -30,6 +31,10 @@ class House:
         self.app = create_app(load({**ENVIRON, **database, **settings}))
         self._opened.append(self.store)
         return self.app
+
+    def command(self, args: list[str]) -> Result:
+        dealpost = self.app.extensions["dealpost"]
+        return create_commands(dealpost.settings, dealpost.store).test_cli_runner().invoke(args=args)
 
     @property
     def store(self) -> Store:
@@ -62,7 +67,7 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 def by_command(house: House, row: Delivery) -> None:
-    done = house.app.test_cli_runner().invoke(args=["outbox", "retry", str(row.id)])
+    done = house.command(["outbox", "retry", str(row.id)])
     assert done.exit_code == 0, done.output
 
 
@@ -133,7 +138,7 @@ def test_a_hook_that_could_not_be_read_is_read_again(house: House, way: Callable
 @pytest.mark.parametrize(("raw", "data"), [("leads[status][0][id]=5", {}), ("?", {}), (GOOD, {"cut": True})])
 def test_what_means_nothing_still_stays_as_it_is(house: House, raw: str, data: dict[str, bool]) -> None:
     row = unreadable(house, raw, **data)
-    done = house.app.test_cli_runner().invoke(args=["outbox", "retry", str(row.id)])
+    done = house.command(["outbox", "retry", str(row.id)])
     assert done.exit_code == 1 and "go nowhere by today's rules" in done.output
     visitor = Visitor(house.app.test_client(), OPERATOR)
     assert f"/outbox/{row.id}/retry" not in visitor.get(f"/outbox/{row.id}").text
@@ -144,6 +149,6 @@ def test_what_means_nothing_still_stays_as_it_is(house: House, raw: str, data: d
 
 def test_all_that_did_not_arrive_goes_out_again_the_unreadable_ones_too(house: House) -> None:
     unreadable(house, GOOD)
-    done = house.app.test_cli_runner().invoke(args=["outbox", "retry", "--dead"])
+    done = house.command(["outbox", "retry", "--dead"])
     assert "1 delivery is sent again" in done.output
     assert len(house.rows(destination="erp")) == 1

@@ -5,7 +5,7 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
-from service import create_app
+from service import create_app, create_commands
 from service.config import load
 from service.operator.language import COOKIE
 from service.operator.people import Throttle
@@ -187,8 +187,12 @@ def test_it_speaks_russian(browser):
     assert "Вход" in page.text and "Пароль" in page.text
 
 
-def test_the_command_prints_a_line_that_lets_its_name_in_beside_the_others(app, settings, store):
-    answer = app.test_cli_runner().invoke(args=["user", "add", "Ирина", "--role", "viewer", "--generate"])
+def test_the_command_prints_a_line_that_lets_its_name_in_beside_the_others(settings, store):
+    answer = (
+        create_commands(settings, store)
+        .test_cli_runner()
+        .invoke(args=["user", "add", "Ирина", "--role", "viewer", "--generate"])
+    )
     assert answer.exit_code == 0, answer.output
     password = re.search(r"only now: (\S+)", answer.output)
     line = re.search(r"^USERS=(\S+)$", answer.output, re.MULTILINE)
@@ -197,12 +201,12 @@ def test_the_command_prints_a_line_that_lets_its_name_in_beside_the_others(app, 
     web = create_app(changed, store).test_client()
     for who in (("Ирина", password[1]), ANNA, OLEG):
         assert sign_in(web, *who).status_code == 303
-    listed = create_app(changed, store).test_cli_runner().invoke(args=["user", "list"]).output
+    listed = create_commands(changed, store).test_cli_runner().invoke(args=["user", "list"]).output
     assert re.search(r"^Ирина +viewer +USERS$", listed, re.MULTILINE) and "scrypt" not in listed
 
 
-def test_the_command_asks_for_a_password_twice_and_takes_no_easy_one(app):
-    run = app.test_cli_runner().invoke
+def test_the_command_asks_for_a_password_twice_and_takes_no_easy_one(settings, store):
+    run = create_commands(settings, store).test_cli_runner().invoke
     assert run(args=["user", "add", "vera"], input="password1\npassword1\n").exit_code == 1
     good = run(args=["user", "add", "vera"], input="a long one of hers\na long one of hers\n")
     assert good.exit_code == 0 and "vera:" in good.output and "a long one of hers" not in good.output

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.odd_answers import OddAnswers, Students
+from benchmarks._odd_answers import OddAnswers, Students
 from outbox import pauses
 from outbox.engines import open_store
 from outbox.message import State

@@ -30,6 +30,14 @@ LIST_LIMIT = 250
 EVENTS_LIMIT = 100
 MOST_SEARCH_PAGES = 100
 
+ONE_BY_ONE = 5
+"""Up to so many rows that a list did not hold are asked for one by one; for more a list is asked again, since one odd
+answer must not cost a request for each row."""
+
+PARTS, IN_VAIN = 4, 4
+"""Into how many parts such a list is cut, and after how many lists from which no row came nobody is asked for by lists
+any more."""
+
 UNANSWERED, FORBIDDEN = 2, 5
 """So many questions running for single rows may go without an answer, or be refused for want of a right; then it is not
 the rows."""
@@ -265,7 +273,7 @@ class AmocrmClient:
         for start in range(0, len(wanted), LIST_LIMIT):
             part = wanted[start : start + LIST_LIMIT]
             if len(part) > 1 and self._facts.heeds_filters() is not False:
-                answered |= self._listed(name, part, read, also, found)
+                answered |= self._in_lists(name, part, read, also, found)
         answered |= self._singly(name, [one for one in wanted if one not in found], read, also, found)
         if (found.absent or found.unread) and not answered:
             # Nothing but "not there": a moved account says so to every question, and this raises then.
@@ -273,15 +281,39 @@ class AmocrmClient:
         found.unread = {number: _of_a_row(error) for number, error in found.unread.items()}
         return found
 
+    def _in_lists(
+        self, name: str, part: list[int], read: Callable[[Mapping[str, Any]], Row], also: str, found: Found[Row]
+    ) -> bool:
+        """Read these by lists. -> whether any row came. A list that tells nothing is asked for once more, and then in
+        parts, since a single row may be what is refused; who is left then is asked for singly."""
+        came, in_vain = False, 0
+        todo = [part]
+        while todo and (came or in_vain < IN_VAIN):
+            ids = todo.pop()
+            try:
+                came |= self._listed(name, ids, read, also, found)
+            except DeliveryError as error:
+                if not (error.cause == "amocrm_rights" or (error.cause == "amocrm_moved" and not in_vain)):
+                    raise
+            left = [one for one in ids if one not in found]
+            again = len(left) < len(ids) or not in_vain
+            in_vain += len(left) == len(ids)
+            if self._facts.heeds_filters() is False:
+                break
+            size = len(left) if again else -(-len(left) // PARTS)
+            if len(left) > ONE_BY_ONE:
+                todo += [left[start : start + size] for start in range(0, len(left), size) if size > ONE_BY_ONE]
+        return came
+
     def _listed(
         self, name: str, part: list[int], read: Callable[[Mapping[str, Any]], Row], also: str, found: Found[Row]
     ) -> bool:
-        """Read these by lists. -> whether any row came. Rows that say that they are deleted are asked for singly."""
+        """Read these by a list. -> whether any row came. Rows that say that they are deleted are asked for singly."""
         path = f"/api/v4/{name}"
         params = [("with", also), ("limit", str(LIST_LIMIT)), *(("filter[id][]", str(one)) for one in part)]
         left, strange = set(part), False
         came = False
-        for node, _ in self._list_of_rows(path, params):
+        for node, _ in self._api.pages(path, params, LIST_LIMIT):
             rows = _rows(node, name, read, path)
             strange |= any(row.id not in part for row in rows)
             good = {row.id: row for row in rows if row.id in left and not getattr(row, "is_deleted", False)}
@@ -294,14 +326,6 @@ class AmocrmClient:
             if strange or not left or not good:
                 break
         return came
-
-    def _list_of_rows(self, path: str, params: Params) -> Iterator[tuple[dict[str, Any], Params | None]]:
-        """The pages of a list of certain rows; none where the right to one of them is missing: each is asked for."""
-        try:
-            yield from self._api.pages(path, params, LIST_LIMIT)
-        except DeliveryError as error:
-            if error.status != 403 or error.cause != "amocrm_rights":
-                raise
 
     def _singly(
         self, name: str, ids: Sequence[int], read: Callable[[Mapping[str, Any]], Row], also: str, found: Found[Row]

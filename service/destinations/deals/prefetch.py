@@ -8,9 +8,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from outbox.outcome import DeliveryError
+from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm.account_facts import AccountFacts
 from service.amocrm.client import LIST_LIMIT, AmocrmClient
 from service.amocrm.payloads import Contact, Lead
@@ -21,6 +21,8 @@ from service.destinations.deals.rules import STALE
 
 if TYPE_CHECKING:
     from outbox.shared import KeyValues
+
+Answer = TypeVar("Answer")
 
 A_DAY = 800
 """Requests for this a day (UTC): 100,000 open deals. amoCRM calls going through all data without end an abuse."""
@@ -34,7 +36,14 @@ usual pace 20 are enough for 14,000 open deals, and less would search one by one
 
 GIVEN_UP, GIVEN_UP_LONGEST = 30.0, 24 * 3600.0
 """Seconds for which a reading that failed or was slow is given up, doubling with each failure running. Everybody is
-searched for meanwhile, six a second at the usual pace: one slow page shall not cost thousands."""
+searched for meanwhile, six a second at the usual pace."""
+
+CROWD, TRIES, CROWD_GIVEN_UP = 50, 3, 5.0
+"""Where so many requests for pages would be worth it, a page is tried so many times, and given up for shorter at first:
+the searches of half a minute are more requests than all the pages of a launch."""
+
+IN_PASSING = ("amocrm_moved", "amocrm_rights", "amocrm_reconnect")
+"""Answers to all of a list that were seen once and not again. To a block nothing is asked twice."""
 
 REST = 1800.0
 """Seconds after a whole reading in which there is no other: who was not in it is searched for."""
@@ -71,8 +80,10 @@ class Prefetch:
         try:
             return self._read(pipeline_id, allowed, state)
         except DeliveryError as error:
+            if error.pause is PauseKind.RECONNECT:
+                raise  # refused again and again with new access: to search would only ask the same
             if error.cause != "amocrm_slow_down":  # the pace is no fault of the reading
-                self._give_up(state)
+                self._give_up(state, GIVEN_UP if allowed < CROWD else CROWD_GIVEN_UP)
             return False
 
     def take(self, lead_id: int, since: float) -> tuple[Lead, float] | None:
@@ -81,42 +92,72 @@ class Prefetch:
         row = self._rows.pop(lead_id, None)
         return row if row is not None and since <= row[1] <= self._now() else None
 
-    def _give_up(self, state: dict[str, Any]) -> None:
+    def _give_up(self, state: dict[str, Any], first: float) -> None:
         failures = int(state.get("failures", 0)) + 1
-        rest = min(GIVEN_UP * 2 ** (failures - 1), GIVEN_UP_LONGEST)
+        rest = min(first * 2 ** (failures - 1), GIVEN_UP_LONGEST)
         self._facts.keep_scan({**state, "failures": failures, "not_before": self._now() + rest})
 
     def _read(self, pipeline_id: int, allowed: int, state: dict[str, Any]) -> bool:
         end = self._now() + READ_WAIT
-        if not self._filters_work():
-            return False
-        pipeline = self._pipelines.within(PAGE_WAIT).pipeline(pipeline_id)
-        open_ids = [stage.id for stage in pipeline.stages if stage.id not in CLOSED] if pipeline else []
-        if not open_ids:
-            return False
+        open_ids = self._open_ids(pipeline_id, allowed)
         known: dict[int, Contact] = {}
-        while allowed >= 2 and state["requests"] < A_DAY:
+        doubted = -1  # the page that was empty when it was asked for first
+        while open_ids and allowed >= 2 and state["requests"] < A_DAY:
             if self._now() >= end:
                 return False  # the next pass goes on from here
-            client = self._client.bound(deadline=PAGE_WAIT)
-            sent, asked_at = client.requests, self._now()
-            leads, following = client.open_leads(pipeline_id, open_ids, state["page"], state.get("limit", LIST_LIMIT))
+            taken, asked_at = state["taken"], self._now()
+            leads, following = self._page(pipeline_id, open_ids, allowed, state, known)
             if any(lead.pipeline_id != pipeline_id or lead.status_id not in open_ids for lead in leads):
                 # Filters are ignored: this is just any page of all deals of the account.
                 self._facts.keep_filters(False)
                 return False
-            self._learn(client, leads, known, state["scan"])
             self._keep(leads, asked_at)
-            asked = client.requests - sent
-            allowed -= asked
-            for name in ("requests", "taken"):
-                state[name] += asked
-            page, limit = following or (state["page"], LIST_LIMIT)
-            state.update(page=page, limit=limit, at=self._now(), whole=following is None, failures=0)
+            allowed -= state["taken"] - taken
+            is_end = following is None and (bool(leads) or doubted == state["page"])
+            if not leads and following is None:
+                doubted = state["page"]  # an empty answer may be given in passing: it is asked for once more
+            page, limit = following or (state["page"], state.get("limit", LIST_LIMIT))
+            state.update(page=page, limit=limit, at=self._now(), whole=is_end, failures=0)
             self._facts.keep_scan(state)
-            if following is None:
+            if is_end:
                 return True
         return False
+
+    def _open_ids(self, pipeline_id: int, allowed: int) -> list[int]:
+        """The stages whose deals are read; none where there is nothing to read."""
+        if not self._patiently(self._filters_work, allowed):
+            return []
+        pipeline = self._patiently(lambda: self._pipelines.within(PAGE_WAIT).pipeline(pipeline_id), allowed)
+        return [stage.id for stage in pipeline.stages if stage.id not in CLOSED] if pipeline else []
+
+    def _page(
+        self, pipeline_id: int, open_ids: list[int], allowed: int, state: dict[str, Any], known: dict[int, Contact]
+    ) -> tuple[list[Lead], tuple[int, int] | None]:
+        """A page whose contacts are learnt. See AmocrmClient.open_leads."""
+
+        def read() -> tuple[list[Lead], tuple[int, int] | None]:
+            client = self._client.bound(deadline=PAGE_WAIT)
+            sent, limit = client.requests, state.get("limit", LIST_LIMIT)
+            try:
+                leads, following = client.open_leads(pipeline_id, open_ids, state["page"], limit)
+                if all(lead.pipeline_id == pipeline_id and lead.status_id in open_ids for lead in leads):
+                    self._learn(client, leads, known, state["scan"])
+            finally:
+                for name in ("requests", "taken"):
+                    state[name] += client.requests - sent
+            return leads, following
+
+        return self._patiently(read, allowed)
+
+    def _patiently(self, ask: Callable[[], Answer], allowed: int) -> Answer:
+        """The answer, asked for again at once where many wait for it and what was odd may be so in passing."""
+        for left in reversed(range(TRIES if allowed >= CROWD else 1)):
+            try:
+                return ask()
+            except DeliveryError as error:
+                if not left or not (error.outage or error.cause in IN_PASSING):
+                    raise
+        raise AssertionError
 
     def _keep(self, leads: Iterable[Lead], at: float) -> None:
         """Those of earlier pages that nobody could take any more make room."""

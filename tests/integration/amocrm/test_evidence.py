@@ -246,6 +246,52 @@ def test_a_list_that_is_refused_for_want_of_a_right_is_read_deal_by_deal(running
     assert running.states(events) == {"delivered": 5, "pending amocrm_rights": 1} and running.paused() is None
 
 
+@pytest.mark.parametrize("preset", ["deal_204", "deal_404", "deal_forbidden"])
+def test_a_list_that_tells_nothing_once_is_asked_for_once_more_and_not_deal_by_deal(
+    running: Running, preset: str
+) -> None:
+    deals = running.students(60)
+    running.lessons([(email, 1) for email in deals])
+    running.drain()
+    running.sandbox.faults.preset(preset, method="GET", query="filter[id]", count=1)
+    running.sandbox.log.clear()
+    events = running.lessons([(email, 2) for email in deals])
+    running.drain()
+    assert running.states(events) == {"delivered": 60} and running.paused() is None
+    assert running.requests() == ["GET /api/v4/leads"] * 2 + ["PATCH /api/v4/leads"] * 2
+
+
+def test_of_a_list_that_is_refused_for_one_deal_only_the_deals_next_to_it_are_asked_for_singly(
+    running: Running,
+) -> None:
+    deals = running.students(100)
+    running.lessons([(email, 1) for email in deals])
+    running.drain()
+    odd = deals["s70@example.com"]
+    running.sandbox.faults.preset("deal_forbidden", method="GET", query=f"filter[id][]={odd}")
+    running.sandbox.faults.preset("deal_forbidden", entity=odd, method="GET")
+    running.sandbox.log.clear()
+    events = running.lessons([(email, 2) for email in deals])
+    running.drain()
+    assert running.states(events) == {"delivered": 99, "pending amocrm_rights": 1} and running.paused() is None
+    assert len(running.requests()) <= 25
+
+
+def test_deals_that_are_all_gone_are_each_asked_for_after_few_lists(running: Running) -> None:
+    deals = running.students(40)
+    running.lessons([(email, 1) for email in deals])
+    running.drain()
+    for deal in list(deals.values())[:30]:
+        running.sandbox.amocrm.delete_deal(deal)
+    since = running.sandbox.log.entries()[-1].number
+    events = running.lessons([(email, 2) for email in deals])
+    running.drain()
+    lists = [one for one in running.sandbox.log.entries(path="/api/v4/leads", since=since) if "filter" in one.query]
+    singly = [one for one in running.requests(since) if one.startswith("GET /api/v4/leads/4")]
+    assert running.states(events) == {"delivered": 10, "pending not_found": 30}
+    assert len(set(singly)) == 30 and len(lists) <= 20
+
+
 def test_where_no_deal_may_be_read_the_destination_rests(running: Running) -> None:
     deals = running.students(12)
     running.lessons([(email, 1) for email in deals])
@@ -256,6 +302,19 @@ def test_where_no_deal_may_be_read_the_destination_rests(running: Running) -> No
     paused = running.paused()
     assert paused is not None and (paused.kind, paused.cause) == ("forbidden", "amocrm_rights")
     assert all(running.row(one).failures == 0 for one in events) and len(running.alerts) == 1
+
+
+def test_a_right_to_no_deal_at_all_is_found_out_with_few_requests(running: Running) -> None:
+    deals = running.students(200)
+    running.lessons([(email, 1) for email in deals])
+    running.drain()
+    running.sandbox.faults.preset("deal_forbidden", method="GET")
+    running.sandbox.log.clear()
+    running.lessons([(email, 2) for email in deals])
+    running.drain()
+    paused = running.paused()
+    assert paused is not None and paused.kind == "forbidden"
+    assert len(running.requests()) <= 10
 
 
 class TestGatewayPageToAWrite:

@@ -247,6 +247,67 @@ def test_a_reading_by_pages_that_fails_or_is_slow_is_given_up_for_a_while_and_no
     assert pages_asked(80, 20) == 0  # the second time for longer
 
 
+IN_PASSING = [
+    {"preset": "bulk_slow", "seconds": 1.0, "count": 2},
+    {"preset": "unauthorized", "count": 3, "query": "filter[statuses]"},
+    {"preset": "deal_204", "skip": 1, "query": "filter[statuses]"},
+    {"preset": "deal_204", "query": "filter[statuses]"},
+    {"preset": "deal_404", "count": 2, "query": "filter[statuses]"},
+    {"preset": "deal_forbidden", "count": 2, "query": "filter[statuses]"},
+    {"preset": "unauthorized", "count": 2, "query": "is_api_filter_enabled"},
+]
+
+
+@pytest.mark.parametrize("odd", IN_PASSING, ids=lambda odd: f"{odd['preset']} {odd.get('skip', '')}{odd.get('query')}")
+def test_while_many_wait_a_page_that_is_odd_in_passing_is_asked_for_again_and_nobody_is_searched_for(
+    running: Running, odd: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_module, "PAGE_WAIT", 0.5)
+    running.sandbox.seed(students=400, stage=NEW)
+    running.warm()
+    running.sandbox.faults.preset(str(odd["preset"]), **{name: odd[name] for name in odd if name != "preset"})
+    events = running.lessons([(email, 1) for email in emails(400)])
+    running.drain()
+    assert running.states(events) == {"delivered": 400} and running.paused() is None and not running.alerts
+    assert len([one for one in running.sandbox.log.entries() if "query=" in one.query]) == 0
+    assert len(running.requests()) <= 26
+
+
+def test_where_pages_never_come_in_time_many_are_searched_for_all_the_same(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_module, "PAGE_WAIT", 0.2)
+    running.sandbox.seed(students=260, stage=NEW)
+    running.warm()
+    running.sandbox.faults.preset("bulk_slow", seconds=20.0)
+    events = running.lessons([(email, 1) for email in emails(260)])
+    running.drain()
+    assert running.states(events) == {"delivered": 260} and running.paused() is None
+    pages = [one for one in running.sandbox.log.entries() if "filter%5Bstatuses%5D" in one.query]
+    assert 3 <= len(pages) <= 9
+
+
+def test_access_that_stays_refused_is_told_by_the_pages_themselves(running: Running) -> None:
+    running.sandbox.seed(students=200, stage=NEW)
+    running.warm()
+    running.sandbox.faults.preset("unauthorized", query="filter[statuses]", count=None)
+    running.lessons([(email, 1) for email in emails(200)])
+    running.drain()
+    paused = running.paused()
+    assert paused is not None and (paused.kind, paused.cause) == ("reconnect", "amocrm_reconnect")
+    assert len([one for one in running.sandbox.log.entries() if "query=" in one.query]) == 0
+
+
+def test_a_funnel_without_open_deals_is_asked_for_twice_before_it_counts_as_empty(running: Running) -> None:
+    for deal in list(running.sandbox.amocrm.deals.values()):
+        running.sandbox.amocrm.move_deal(deal.id, defaults.WON)
+    running.warm()
+    events = running.lessons([(f"nobody-{number}@x.ru", 1) for number in range(30)])
+    running.drain()
+    assert running.states(events) == {"pending not_found": 30}
+    assert len([one for one in running.sandbox.log.entries() if "filter%5Bstatuses%5D" in one.query]) == 2
+
+
 def test_pages_that_are_cut_are_followed_to_the_end(running: Running) -> None:
     running.sandbox.seed(students=300, stage=NEW)
     running.sandbox.faults.preset("lists_cut", query="filter[statuses]", rows=50)

@@ -7,6 +7,7 @@ import re
 import sys
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+FIELDS = b'[{"id":"300","name":"Key","type":"fieldtype_input","configuration":{"is_unique":"1"}}]'
 NUMBERS = itertools.count(1)
 
 
@@ -16,7 +17,10 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             head = await reader.readuntil(b"\r\n\r\n")
             length = LENGTH.search(head)
             body = await reader.readexactly(int(length[1]) if length else 0)
-            data = b"[]" if b"select" in body else b'{"id":"%d"}' % next(NUMBERS)
+            if b"get_entity_fields" in body:
+                data = FIELDS
+            else:
+                data = b"[]" if b"select" in body else b'{"id":"%d"}' % next(NUMBERS)
             said = b'{"status":"success","data":%s}' % data
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said)

@@ -147,6 +147,9 @@ class Ledger:
     def start(self, delivery_ids: Sequence[int]) -> None:
         pass
 
+    def may_repeat(self, record: Record) -> bool:
+        return True
+
     def insert(self, record: Record, paper: InsertContext) -> Saved:
         paper.begin()
         paper.keep({"method": "POST", "url": "/api/rest.php", "status": 200, "request_body": record.name})

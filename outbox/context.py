@@ -36,15 +36,22 @@ class LaneContext:
         self._settling = threading.Lock()
         self._exchanges: dict[int, list[Mapping[str, Json]]] = {row.id: [] for row in batch}
         self._begun: set[int] = set()
+        self._ahead: set[int] = set()  # begun on record, while nothing of theirs has left
 
-    def begin(self, delivery_ids: Sequence[int]) -> None:
+    def begin(self, delivery_ids: Sequence[int], ahead: Sequence[int] = ()) -> None:
         if self._stopping():
             raise Stopping
-        failpoint(f"{self._lane}-before-begin")
-        self._lanes.begin(self._lease, delivery_ids)
-        failpoint(f"{self._lane}-after-begin")
+        if self._ahead.issuperset(delivery_ids):
+            failpoint(f"{self._lane}-before-next")
+            self._lanes.check(self._lease)
+            ahead = ()
+        else:
+            failpoint(f"{self._lane}-before-begin")
+            self._lanes.begin(self._lease, [*delivery_ids, *ahead])
+            failpoint(f"{self._lane}-after-begin")
         with self._mutex:
             self._begun.update(delivery_ids)
+            self._ahead = (self._ahead | set(ahead)) - self._begun
 
     def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Json]) -> None:
         with self._mutex:
@@ -56,6 +63,11 @@ class LaneContext:
     def settle(self, outcomes: Mapping[int, Outcome]) -> None:
         with self._settling:
             self._settled(outcomes)
+
+    def unsent(self) -> frozenset[int]:
+        """Those begun ahead whose turn did not come."""
+        with self._mutex:
+            return frozenset(self._ahead)
 
     def tried(self) -> Tried:
         with self._mutex:

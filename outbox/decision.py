@@ -146,9 +146,9 @@ def _without(ids: tuple[int, ...], delivery_id: int) -> tuple[int, ...]:
     return tuple(other for other in ids if other != delivery_id)
 
 
-def give_back(row: Delivery) -> Result:
-    """Back to pending as it was: nothing was tried."""
-    return Result(row.id, State.PENDING, None, due_at=row.due_at)
+def give_back(row: Delivery, *, unsent: bool) -> Result:
+    """Back to pending as it was. unsent: it was begun ahead of its turn, which did not come."""
+    return Result(row.id, State.PENDING, None, due_at=row.due_at, unsent=unsent)
 
 
 def success(row: Delivery, outcome: Delivered | Skipped, exchanges: tuple[Mapping[str, Json], ...]) -> Result:

@@ -210,6 +210,7 @@ class BatchRun:
         self.waiting: set[str] = set()  # the keys of rows that were tried and have to wait
         self.rested = False  # a pause began in this pass
         self.spared = ""  # the cause of which so many died that the destination pauses: no more die of it
+        self.unsent: frozenset[int] = frozenset()  # begun ahead of their turn, which did not come
         self.given_back = 0
 
     def run(self) -> None:
@@ -260,6 +261,8 @@ class BatchRun:
             self._stumble(part, error, context)
         else:
             self._settle(part, outcomes, context)
+        finally:
+            self.unsent |= context.unsent()
 
     def _settle(self, part: Sequence[Delivery], outcomes: Mapping[int, Outcome], context: LaneContext) -> None:
         """Record these outcomes in one transaction, and what follows from them for the destination."""
@@ -381,7 +384,8 @@ class BatchRun:
     def _give_back(self) -> None:
         self.given_back = len(self.left)
         if self.left:
-            self.store.lanes.record(self.lease, [decision.give_back(row) for row in self.left.values()])
+            results = [decision.give_back(row, unsent=row.id in self.unsent) for row in self.left.values()]
+            self.store.lanes.record(self.lease, results)
 
 
 def put_off(result: Result, until: float) -> Result:

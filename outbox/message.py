@@ -227,6 +227,7 @@ class Result:
     person: str | None = None
     lead_id: int | None = None
     interrupted: bool = False  # what was sent may have arrived, as after a worker's death: the row says so
+    unsent: bool = False  # nothing was sent, though its attempt may be open: that goes without a trace
 
 
 @dataclass(frozen=True)

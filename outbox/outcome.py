@@ -183,9 +183,13 @@ class Stopping(Exception):
 class DeliveryContext(Protocol):
     """What a destination gets beside its batch."""
 
-    def begin(self, delivery_ids: Sequence[int]) -> None:
+    def begin(self, delivery_ids: Sequence[int], ahead: Sequence[int] = ()) -> None:
         """Commit an open attempt for these rows. To be called right before each request that may change something
-        on the other side. Raises LeaseLost, and Stopping when the process is asked to stop."""
+        on the other side. Raises LeaseLost, and Stopping when the process is asked to stop.
+
+        ahead: rows that come right after these, each with a `begin` of its own. Theirs is committed together with
+        this one, and then only the lease is checked. When the worker dies, they count as begun: nobody knows any more
+        whether their request left. So only for requests that can be repeated without harm."""
 
     def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Json]) -> None:
         """Keep a request and its response (already masked) with the attempts of these rows."""

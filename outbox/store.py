@@ -51,6 +51,9 @@ class Lanes(Protocol):
     def begin(self, lease: Lease, delivery_ids: Sequence[int]) -> None:
         """Commit an open attempt for each, under the lease. Raises LeaseLost."""
 
+    def check(self, lease: Lease) -> None:
+        """Raises LeaseLost when it is not held any more."""
+
     def record(self, lease: Lease, results: Sequence[Result], revive: Sequence[int] = ()) -> None:
         """Write the results and close the attempts in one transaction, under the lease. Raises LeaseLost.
 

@@ -35,6 +35,9 @@ class CountedLanes:
     def begin(self, lease: Lease, delivery_ids: Sequence[int]) -> None:
         self._lanes.begin(lease, delivery_ids)
 
+    def check(self, lease: Lease) -> None:
+        self._lanes.check(lease)
+
     def record(self, lease: Lease, results: Sequence[Result], revive: Sequence[int] = ()) -> None:
         self._lanes.record(lease, results, revive)
         now = self._now()

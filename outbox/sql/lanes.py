@@ -9,7 +9,7 @@ from outbox import clock
 from outbox.message import Delivery, Result, State
 from outbox.outcome import LeaseLost
 from outbox.shared import Lease
-from outbox.sql.database import Database, Transaction
+from outbox.sql.database import Database, Reader, Transaction
 from outbox.sql.results import record_some
 from outbox.sql.rows import by_ids, chunks, earlier, marks
 
@@ -83,6 +83,9 @@ class Lanes:
                     (now, *part, lease.fence),
                 )
 
+    def check(self, lease: Lease) -> None:
+        check(self.database, lease, self.database.now())
+
     def record(self, lease: Lease, results: Sequence[Result], revive: Sequence[int] = ()) -> None:
         with self.database.write() as db:
             now = hold(db, lease, self.database)
@@ -151,7 +154,7 @@ def hold(db: Transaction, lease: Lease, database: Database) -> float:
     return now
 
 
-def check(db: Transaction, lease: Lease, now: float) -> None:
+def check(db: Reader, lease: Lease, now: float) -> None:
     row = db.row("SELECT owner, fence, until FROM leases WHERE name = ?", (lease.name,))
     if row is None or row["owner"] != lease.owner or row["fence"] != lease.fence or row["until"] <= now:
         raise LeaseLost(f"{lease.name} is no longer held under fence {lease.fence}")

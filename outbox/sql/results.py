@@ -40,7 +40,10 @@ def record_some(db: Transaction, lease: Lease, results: Sequence[Result], now: f
     )
     people.meet(db, [row["id"] for row in rows if of[row["id"]].lead_id not in (None, row["lead_id"])])
     people.learn(db, [told for row in rows if (told := known(of[row["id"]], row)) is not None])
-    begun = [ending(of[row["id"]]) for row in rows if row["begun"]]
+    unsent = [row["id"] for row in rows if row["begun"] and of[row["id"]].unsent]
+    if unsent:
+        db.execute(f"DELETE FROM attempts WHERE outcome = 'open' AND delivery_id IN ({marks(unsent)})", unsent)
+    begun = [ending(of[row["id"]]) for row in rows if row["begun"] and not of[row["id"]].unsent]
     if begun:
         db.execute(
             f"""UPDATE attempts SET finished_at = ?, outcome = r.column2, status = CAST(r.column3 AS bigint),
@@ -65,7 +68,7 @@ def changed(result: Result, row: Row, now: float) -> tuple[Any, ...]:
     interrupted = None
     if tells:
         interrupted = int(result.interrupted)
-    elif result.interrupted or (result.outcome is None and row["begun"]):
+    elif result.interrupted or (result.outcome is None and row["begun"] and not result.unsent):
         interrupted = 1  # it goes back, and nobody knows what became of what was sent
     return (
         result.delivery_id,

@@ -35,6 +35,9 @@ ON_THE_WAY = [
 IN_THE_MIDDLE = ("amocrm-before-begin:2", "amocrm-after-record:2", "erp-after-begin:2")
 """Part of the batch is over, the rest is not begun."""
 
+BEGUN_AHEAD = ("erp-before-next",)
+"""The first of those that were begun together was answered, the others have not left."""
+
 WITH_TOKENS = ("token-before-request", "token-after-response", "token-after-commit")
 OF_THE_FILE = ("checkpoint-before", "checkpoint-after")
 BY_HAND = (
@@ -44,7 +47,7 @@ BY_HAND = (
     "forget-before-commit",
     "prune-before-commit",
 )
-ALL = {*AT_THE_DOOR, *ON_THE_WAY, *WITH_TOKENS, *OF_THE_FILE, *BY_HAND}
+ALL = {*AT_THE_DOOR, *ON_THE_WAY, *BEGUN_AHEAD, "amocrm-before-next", *WITH_TOKENS, *OF_THE_FILE, *BY_HAND}
 
 
 class Broken:
@@ -140,7 +143,7 @@ def test_the_web_dies_at_the_door(broken: Broken, step: str) -> None:
     broken.comes_to_rest()
 
 
-@pytest.mark.parametrize("step", [*WITH_TOKENS, *ON_THE_WAY, *IN_THE_MIDDLE, *OF_THE_FILE])
+@pytest.mark.parametrize("step", [*WITH_TOKENS, *ON_THE_WAY, *IN_THE_MIDDLE, *BEGUN_AHEAD, *OF_THE_FILE])
 def test_the_worker_dies_and_dies_again(broken: Broken, step: str) -> None:
     broken.send()
     if step in WITH_TOKENS:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from outbox.outcome import Delivered, DeliveryError, Later, Outcome, Skipped, Stopping
@@ -28,7 +29,8 @@ BUDGET = 10.0
 """Seconds after which a pass ends: what it read from amoCRM grows old."""
 
 SETTLE_EVERY, SETTLE_ROWS = 1.0, 20
-"""Seconds, or rows, after which what was done is put on record: no more than that is in doubt when a worker dies."""
+"""Seconds, or rows, after which what was done is put on record: no more than that is in doubt when a worker dies. Nor
+is more begun ahead."""
 
 
 RecordOrEnd = Record | Skipped | Later | DeliveryError
@@ -63,6 +65,7 @@ class Records:
         self._also = also
         self._monotonic = monotonic
         self._made: dict[str, Any] = {}  # on its way into the memory
+        self._seconds = SETTLE_EVERY  # that the last record took
 
     @property
     def fingerprint(self) -> str:
@@ -121,10 +124,11 @@ class Records:
     ) -> bool:
         """Make the records, in order, until `end` by the monotonic clock. -> whether it makes sense to go on."""
         held: set[str] = set()
+        begun: set[int] = set()
         fresh: dict[int, Outcome] = {}
         settled_at = self._monotonic()
         outages = 0
-        for row in rows:
+        for place, row in enumerate(rows):
             if len(fresh) >= SETTLE_ROWS or (fresh and self._monotonic() - settled_at >= SETTLE_EVERY):
                 self._keep_made()
                 context.settle(fresh)
@@ -136,12 +140,16 @@ class Records:
             work = work_of(row)
             outcome: Outcome
             if isinstance(work, Record):
+                room = min(SETTLE_ROWS - len(fresh), int(SETTLE_EVERY / max(self._seconds, 0.001)))
+                begin = partial(self._begin, [row, *rows[place + 1 : place + room]], begun, context)
+                began = self._monotonic()
                 try:
-                    outcome = self._make(row, work, context)
+                    outcome = self._make(row, work, context, begin)
                 except DeliveryError as error:
                     outcome = error
                 except Stopping:
                     return False
+                self._seconds = self._monotonic() - began
             else:
                 outcome = work
             outcomes[row.id] = fresh[row.id] = outcome
@@ -159,12 +167,27 @@ class Records:
             self._key_values.put_many(MADE, self._made)
             self._made = {}
 
-    def _make(self, row: Delivery, record: Record, context: DeliveryContext) -> Outcome:
+    def _begin(self, rows: Sequence[Delivery], begun: set[int], context: DeliveryContext) -> None:
+        """Begin the first of these rows, and with it those that follow and may be repeated. begun: the ones so far."""
+        ahead: list[int] = []
+        if rows[0].id not in begun:
+            ahead = [row.id for row in rows[1:] if self._may_repeat(row)] if self._may_repeat(rows[0]) else []
+            begun.update(ahead)
+        context.begin([rows[0].id], ahead)
+
+    def _may_repeat(self, row: Delivery) -> bool:
+        """Not where the ERP might make a second record, nor where what is done depends on what comes before it."""
+        if row.key or row.event_name == WEBHOOK:
+            return False
+        record = plain_record(row)
+        return isinstance(record, Record) and self._erp.may_repeat(record)
+
+    def _make(self, row: Delivery, record: Record, context: DeliveryContext, begin: Callable[[], None]) -> Outcome:
         paper = InsertContext(
             delivery_id=row.id,
             event_id=row.event_id,
             interrupted=row.interrupted,
-            begin=lambda: context.begin([row.id]),
+            begin=begin,
             keep=lambda exchange: context.exchange([row.id], exchange),
         )
         lead_id = row.lead_id if row.event_name == WEBHOOK else None

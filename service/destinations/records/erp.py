@@ -68,6 +68,9 @@ class Erp(Protocol):
     def start(self, delivery_ids: Sequence[int]) -> None:
         """A pass begins with these deliveries; what was told of the ones before is on record by now."""
 
+    def may_repeat(self, record: Record) -> bool:
+        """Whether it is known that the ERP itself takes no second record for the same event. Asks nobody."""
+
     def insert(self, record: Record, paper: InsertContext) -> Saved | Later:
         """Make a record, once. Raises DeliveryError: with a pause it concerns all records, else this one."""
 

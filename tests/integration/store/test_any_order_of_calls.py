@@ -271,7 +271,8 @@ class Machine(RuleBasedStateMachine):
             outcome = data.draw(st.sampled_from((None, "failed", "delivered", "skipped", "dead")))
             state = State.PENDING if outcome in (None, "failed") else State(str(outcome))
             due_at = now + 60.0 if outcome == "failed" else None
-            results.append(Result(one, state, outcome, due_at=due_at, counts=outcome == "failed"))
+            unsent = outcome is None and data.draw(st.booleans())
+            results.append(Result(one, state, outcome, due_at=due_at, counts=outcome == "failed", unsent=unsent))
         self._record(worker, lease, results)
 
     @precondition(lambda self: any(self._holds(lease) for lease in self.leases.values()))
@@ -299,7 +300,7 @@ class Machine(RuleBasedStateMachine):
             row.ended_at = None if result.state == State.PENDING else now
             row.due_at = now if result.due_at is None else result.due_at
             row.failures += result.counts
-            row.interrupted = False if result.outcome else row.interrupted or row.begun
+            row.interrupted = False if result.outcome else row.interrupted or (row.begun and not result.unsent)
             row.begun = False
 
     @rule()

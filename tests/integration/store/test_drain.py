@@ -630,3 +630,100 @@ def test_the_loop_survives_whatever_goes_wrong(
     house.lane.loop()
     assert house.row(one).state == State.DELIVERED
     assert caplog.text and "secret" not in caplog.text
+
+
+# --- begun ahead of their turn
+
+
+def begun_ahead(house: House, then: Callable[[list[int], Any], dict[int, Outcome]]) -> list[int]:
+    """Three rows; the first is begun together with the others. then: goes on from there."""
+    rows = house.add("ann", "bob", "cid")
+
+    def deliver(batch: Any, context: Any) -> dict[int, Outcome]:
+        context.begin(rows[:1], rows[1:])
+        assert [house.outcomes(one) for one in rows] == [["open"]] * 3
+        return then(rows, context)
+
+    house.destination.deliver = deliver  # type: ignore[method-assign]
+    return rows
+
+
+def test_what_was_begun_ahead_needs_no_commit_of_its_own(house: House) -> None:
+    def then(rows: list[int], context: Any) -> dict[int, Outcome]:
+        context.begin(rows[1:2])
+        context.begin(rows[2:])
+        assert context.unsent() == frozenset()
+        return {one: Delivered(str(one)) for one in rows}
+
+    rows = begun_ahead(house, then)
+    house.run()
+    assert [(house.row(one).state, house.outcomes(one)) for one in rows] == [(State.DELIVERED, ["delivered"])] * 3
+
+
+def test_what_was_begun_ahead_and_not_sent_goes_back_without_a_trace(house: House) -> None:
+    def then(rows: list[int], context: Any) -> dict[int, Outcome]:
+        context.settle({rows[0]: Delivered("5")})
+        house.stopping = True
+        with pytest.raises(Stopping):
+            context.begin(rows[1:2])
+        raise Stopping
+
+    one, *others = begun_ahead(house, then)
+    house.run()
+    assert (house.row(one).state, house.outcomes(one)) == (State.DELIVERED, ["delivered"])
+    for other in others:
+        row = house.row(other)
+        assert (row.state, row.interrupted, row.failures, house.outcomes(other)) == (State.PENDING, False, 0, [])
+
+
+def test_an_outage_concerns_nothing_of_what_was_begun_ahead_and_not_sent(house: House) -> None:
+    def then(rows: list[int], context: Any) -> dict[int, Outcome]:
+        raise DeliveryError("503", cause="crm_down", pause=PauseKind.OUTAGE)
+
+    one, *others = begun_ahead(house, then)
+    house.run()
+    assert (house.row(one).interrupted, house.outcomes(one)) == (True, ["paused"])
+    assert [(house.row(other).interrupted, house.outcomes(other)) for other in others] == [(False, [])] * 2
+
+
+def test_whoever_lost_the_lane_sends_nothing_of_what_was_begun_ahead(house: House, clock: Clock) -> None:
+    sent: list[int] = []
+
+    def then(rows: list[int], context: Any) -> dict[int, Outcome]:
+        clock.forward(10_000)
+        assert house.make("next").acquire()
+        context.begin(rows[1:2])
+        sent.append(rows[1])
+        return {}
+
+    begun_ahead(house, then)
+    with pytest.raises(LeaseLost):
+        house.run()
+    assert sent == []
+
+
+def test_after_a_death_all_that_was_begun_ahead_counts_as_begun(house: House, clock: Clock) -> None:
+    class Death(BaseException):
+        pass
+
+    def then(rows: list[int], context: Any) -> dict[int, Outcome]:
+        context.settle({rows[0]: Delivered("5")})
+        raise Death
+
+    one, *others = begun_ahead(house, then)
+    with pytest.raises(Death):
+        house.run()
+    clock.forward(601)
+    following = house.make("next")
+    assert following.acquire()
+    seen: dict[int, bool] = {}
+
+    def deliver(batch: Any, context: Any) -> dict[int, Outcome]:
+        seen.update({row.id: row.interrupted for row in batch})
+        return {row.id: Delivered() for row in batch}
+
+    house.destination.deliver = deliver  # type: ignore[method-assign]
+    following.run_pass()
+    assert seen == dict.fromkeys(others, True)
+    assert house.outcomes(one) == ["delivered"]
+    assert [house.outcomes(other) for other in others] == [["interrupted", "delivered"]] * 2

@@ -212,7 +212,7 @@ class FakeDesk:
         self.outcomes: dict[int, Any] = {}
         self.exchanges: dict[int, list[Mapping[str, Any]]] = {}
 
-    def begin(self, delivery_ids: Sequence[int]) -> None:
+    def begin(self, delivery_ids: Sequence[int], ahead: Sequence[int] = ()) -> None:
         self.begun += delivery_ids
 
     def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Any]) -> None:

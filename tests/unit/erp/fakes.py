@@ -21,14 +21,16 @@ class Clock:
 class DeliveryContext:
     def __init__(self, stop_after: int | None = None) -> None:
         self.begun: list[int] = []
+        self.ahead: list[list[int]] = []
         self.exchanges: list[tuple[list[int], Mapping[str, Any]]] = []
         self.settled: list[list[int]] = []
         self._stop_after = stop_after
 
-    def begin(self, delivery_ids: Sequence[int]) -> None:
+    def begin(self, delivery_ids: Sequence[int], ahead: Sequence[int] = ()) -> None:
         if self._stop_after is not None and len(self.begun) >= self._stop_after:
             raise Stopping
         self.begun += delivery_ids
+        self.ahead.append(list(ahead))
 
     def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Any]) -> None:
         self.exchanges.append((list(delivery_ids), exchange))

@@ -461,6 +461,23 @@ def test_a_worker_that_died_with_a_key_that_is_not_unique_is_waited_out(keyed: H
     assert keyed.clock.now - seen_at > 90 and len(keyed.erp.rows) == 1
 
 
+def test_only_where_the_erp_is_known_to_keep_the_key_unique_may_an_insert_be_repeated(
+    keyed: House, plain: House
+) -> None:
+    course = Record("Курс", None, None)
+    assert not keyed.ours.may_repeat(course) and keyed.erp.asked() == [], "nobody was asked, so it is not known"
+    keyed.insert()
+    assert keyed.ours.may_repeat(course) and not keyed.ours.may_repeat(Record("Курс", None, "71"))
+    assert keyed.restart().may_repeat(course), "what is known is kept"
+    keyed.clock.now += 2 * 3600
+    assert not keyed.ours.may_repeat(course), "but not for ever"
+    keyed.erp.unique = ""
+    keyed.insert(2)
+    assert not keyed.ours.may_repeat(course)
+    plain.insert()
+    assert not plain.ours.may_repeat(course)
+
+
 def test_a_connection_that_was_never_made_leaves_no_doubt_even_if_the_row_says_interrupted(plain: House) -> None:
     plain.erp.row("Курс", "100")
     plain.meets("unreachable")

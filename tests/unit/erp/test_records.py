@@ -32,6 +32,7 @@ class Erp:
         self.places: frozenset[str] = frozenset()
         self.fingerprint: Mapping[str, Any] = {"url": "x"}
         self.slow = 0.0
+        self.repeats = False
         self._clock = clock
 
     def missing(self) -> tuple[str, ...]:
@@ -39,6 +40,9 @@ class Erp:
 
     def start(self, delivery_ids: object) -> None:
         pass
+
+    def may_repeat(self, record: Record) -> bool:
+        return self.repeats and record.entity is None
 
     def insert(self, record: Record, paper: InsertContext) -> Saved | Later:
         paper.begin()
@@ -575,3 +579,50 @@ def test_what_is_missing_and_what_changes_the_fingerprint() -> None:
 def test_an_event_without_a_deal_is_unreadable() -> None:
     outcome = House().deliver(delivery(1, "amocrm/webhook", data={"status_id": 5}))[1]
     assert isinstance(outcome, DeliveryError) and outcome.code == "unreadable" and outcome.permanent
+
+
+# -- begun ahead
+
+
+def plain_rows(count: int) -> list[Any]:
+    return [delivery(number, data={"dealName": f"Deal {number}"}) for number in range(1, count + 1)]
+
+
+def test_records_that_may_be_repeated_are_begun_together_but_no_more_than_are_settled_together() -> None:
+    house = House()
+    house.erp.repeats = True
+    house.deliver(*plain_rows(45))
+    assert house.made == list(range(1, 46)) and house.context.begun == house.made
+    together = [len(ahead) for ahead in house.context.ahead if ahead]
+    assert together == [18, 19, 4], "the first one goes alone, as it is not known how long one takes"
+    assert [len(settled) for settled in house.context.settled] == [20, 20]
+
+
+def test_no_more_is_begun_ahead_than_goes_out_within_a_second() -> None:
+    house = House()
+    house.erp.repeats, house.erp.slow = True, 0.3
+    house.deliver(*plain_rows(6))
+    assert [ahead for ahead in house.context.ahead if ahead] == [[3, 4], [6]]
+    house.erp.slow = 0.6
+    house.deliver(*plain_rows(3))
+    house.context.ahead.clear()
+    house.deliver(*plain_rows(3))
+    assert house.context.ahead == [[], [], []]
+
+
+def test_what_may_not_be_repeated_is_begun_alone() -> None:
+    house = House()
+    house.deliver(*plain_rows(3))
+    assert house.context.ahead == [[], [], []]
+    house.erp.repeats = True
+    own = {"dealName": "x", "entityId": 71}
+    mixed = [delivery(1, data={"dealName": "x"}), delivery(2, data=own), delivery(3, data={}), *plain_rows(5)[3:]]
+    house.deliver(*mixed)
+    assert house.context.ahead[3:] == [[4, 5], [], [], []], "of the third there is nothing to be made"
+
+
+def test_changes_of_deals_are_begun_one_by_one_as_each_may_change_what_the_next_one_does() -> None:
+    house = House()
+    house.erp.repeats = True
+    house.deliver(*(change(number, lead_id=number, at=T) for number in range(1, 4)))
+    assert house.context.ahead == [[], [], []]

@@ -76,11 +76,8 @@ class KnownFields:
     def of(self, entity: str, *, fresh: bool = False) -> dict[str, Field] | None:
         """fresh: asked now, whatever was told before."""
         now = self._now()
-        if entity not in self._known and (entry := self._key_values.get(NAMESPACE, entity)) is not None:
-            self._known[entity] = ({k: Field(**one) for k, one in entry.value.items()}, entry.updated_at + FRESH)
-        kept = self._known.get(entity)
-        if kept is not None and not fresh and 0 <= kept[1] - now <= FRESH:
-            return kept[0]
+        if self._is_fresh(entity, now) and not fresh:
+            return self._known[entity][0]
         try:
             found = self._ask(entity)
         except (Refused, Garbled, NoAnswer):
@@ -91,6 +88,15 @@ class KnownFields:
         if found:
             self._key_values.put(NAMESPACE, entity, {k: asdict(one) for k, one in found.items()})
         return found or None
+
+    def kept(self, entity: str) -> dict[str, Field] | None:
+        """What is known without asking."""
+        return self._known[entity][0] if self._is_fresh(entity, self._now()) else None
+
+    def _is_fresh(self, entity: str, now: float) -> bool:
+        if entity not in self._known and (entry := self._key_values.get(NAMESPACE, entity)) is not None:
+            self._known[entity] = ({k: Field(**one) for k, one in entry.value.items()}, entry.updated_at + FRESH)
+        return entity in self._known and 0 <= self._known[entity][1] - now <= FRESH
 
 
 class NameLimit:

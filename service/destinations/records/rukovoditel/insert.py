@@ -67,6 +67,9 @@ class Rukovoditel:
     def start(self, delivery_ids: Sequence[int]) -> None:
         self._doubts.start(delivery_ids)
 
+    def may_repeat(self, record: Record) -> bool:
+        return self._looks.is_surely_unique(record.entity or str(self._settings.entity_id))
+
     def insert(self, record: Record, paper: InsertContext) -> Saved | Later:
         entity = record.entity or str(self._settings.entity_id)
         items, note = fields.items(self._settings, record, lambda: self._known_fields.of(entity))

@@ -12,7 +12,7 @@ from service.config import Erp
 from service.destinations.records.erp import InsertContext, Saved
 from service.destinations.records.rukovoditel import fields, recovery
 from service.destinations.records.rukovoditel.client import Client, number_of
-from service.destinations.records.rukovoditel.entity_fields import KnownFields
+from service.destinations.records.rukovoditel.entity_fields import Field, KnownFields
 from service.destinations.records.rukovoditel.recovery import Insert, Recovery
 from service.destinations.records.rukovoditel.replies import Garbled, rows_of
 
@@ -114,7 +114,15 @@ class Looks:
 
     def is_unique(self, entity: str) -> bool:
         """Whether the ERP keeps our key unique; not known is no."""
-        one = (self._known_fields.of(entity) or {}).get(fields.number(self._settings.field_key))
+        return self._unique(self._known_fields.of(entity))
+
+    def is_surely_unique(self, entity: str) -> bool:
+        """The same by what is known already: the ERP is not asked."""
+        return self._unique(self._known_fields.kept(entity))
+
+    def _unique(self, known: Mapping[str, Field] | None) -> bool:
+        key = self._settings.field_key
+        one = (known or {}).get(fields.number(key)) if key else None
         return one is not None and one.unique
 
     def by_key(self, entity: str, paper: InsertContext) -> str:

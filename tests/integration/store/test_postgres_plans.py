@@ -9,6 +9,8 @@ import pytest
 
 from outbox.postgres import PostgresStore
 from outbox.postgres.connection import Statements, numbered
+from outbox.queries import Filter
+from outbox.sql.figures import causes_sql
 from tests.integration.store.make import Clock
 from tests.integration.store.questions import QUESTIONS
 from workshop.postgres import new_database
@@ -98,3 +100,12 @@ def test_no_question_reads_all_deliveries(
             plan = row["QUERY PLAN"][0]["Plan"]
             whole = list(reads_all(plan))
             assert not whole, (sql, json.dumps(plan, indent=1))
+
+
+def test_failures_are_grouped_from_an_index_alone(filled: PostgresStore) -> None:
+    with filled.database.read() as db:
+        sql, params = causes_sql(db, Filter())
+        row = db.connection.execute(b"EXPLAIN (FORMAT JSON) " + numbered(sql), params).fetchone()
+    assert row is not None
+    (read,) = [node for node in nodes(row["QUERY PLAN"][0]["Plan"]) if node.get("Relation Name") == "deliveries"]
+    assert (read["Node Type"], read["Index Name"]) == ("Index Only Scan", "deliveries_causes")

@@ -53,6 +53,9 @@ class LaneContext:
             self._begun.update(delivery_ids)
             self._ahead = (self._ahead | set(ahead)) - self._begun
 
+    def check(self) -> None:
+        self._lanes.check(self._lease)
+
     def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Json]) -> None:
         with self._mutex:
             for delivery_id in delivery_ids:

@@ -191,6 +191,10 @@ class DeliveryContext(Protocol):
         this one, and then only the lease is checked. When the worker dies, they count as begun: nobody knows any more
         whether their request left. So only for requests that can be repeated without harm."""
 
+    def check(self) -> None:
+        """Raises LeaseLost where another worker may have taken over. For a request that had to wait since it was begun,
+        right before it leaves."""
+
     def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Json]) -> None:
         """Keep a request and its response (already masked) with the attempts of these rows."""
 

@@ -43,13 +43,15 @@ class Api:
         self._now = now
         self._on_answer = on_answer
         self._record: Record | None = None
+        self._leaves: Callable[[], None] | None = None
         self._until: float | None = None
         self.requests = 0
 
-    def bound(self, record: Record | None, deadline: float | None) -> Api:
+    def bound(self, record: Record | None, deadline: float | None, leaves: Callable[[], None] | None) -> Api:
         """See AmocrmClient.bound."""
         other = copy.copy(self)
         other._record = record or self._record
+        other._leaves = leaves or self._leaves
         until = None if deadline is None else self._now() + deadline
         other._until = min((one for one in (self._until, until) if one is not None), default=None)
         return other
@@ -128,6 +130,8 @@ class Api:
         headers = {"Authorization": f"Bearer {token}"}
         until = self._until
         with self._pace.turn(until):
+            if self._leaves is not None:
+                self._leaves()
             at = self._now()
             total = TOTAL if until is None else min(TOTAL, max(until - at, 0.1))
             answer: Reply | NoAnswer

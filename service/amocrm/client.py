@@ -84,11 +84,17 @@ class AmocrmClient:
         self._facts = AccountFacts(key_values, now)
         self.learn = learn
 
-    def bound(self, record: Record | None = None, deadline: float | None = None) -> AmocrmClient:
+    def bound(
+        self,
+        record: Record | None = None,
+        deadline: float | None = None,
+        leaves: Callable[[], None] | None = None,
+    ) -> AmocrmClient:
         """A copy whose requests are given to `record` (masked, with what came of them), and whose calls together take
-        at most `deadline` seconds from now, or less where that was said before. What is not given stays as it is."""
+        at most `deadline` seconds from now, or less where that was said before. leaves: called right before a request
+        leaves, after it has waited for the pace; may raise. What is not given stays as it is."""
         other = copy.copy(self)
-        other._api = self._api.bound(record, deadline)
+        other._api = self._api.bound(record, deadline, leaves)
         return other
 
     @property

@@ -44,7 +44,8 @@ class ExchangeRecorder:
         return self._client.bound(record)
 
     def writing(self, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> AmocrmClient:
-        """Its requests write these (delivery id, row of the body): each keeps its own row of them."""
+        """Its requests write these (delivery id, row of the body): each keeps its own row of them. They leave only
+        while the lane is ours: what waited for the pace, in a process that slept meanwhile, would put deals back."""
 
         def record(exchange: Exchange) -> None:
             if len(changes) == 1:
@@ -56,7 +57,7 @@ class ExchangeRecorder:
                 answer = _own_row(exchange.response_body, change["id"]) if good else exchange.response_body
                 self._context.exchange([number], replace(exchange, request_body=own, response_body=answer).as_dict())
 
-        return self._client.bound(record)
+        return self._client.bound(record, leaves=self._context.check)
 
 
 def _own_row(body: str, lead_id: int) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from outbox import pauses
+from outbox import failpoints, pauses
+from outbox.outcome import LeaseLost
 from outbox.queries import Filter
 from sandbox import Sandbox, defaults
 from tests.integration.amocrm.running import NEW, ONE, PAID, THREE, TWO, Running
@@ -429,3 +430,22 @@ def test_kommo_is_as_strict(sandbox: Sandbox, run: Callable[..., Running]) -> No
     running.drain()
     assert running.states(events) == {"delivered": 260}
     assert not [entry for entry in sandbox.log.entries(part="amocrm") if entry.status and entry.status >= 400]
+
+
+def test_a_change_that_slept_past_its_lease_does_not_leave(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is frozen between its note and its request: another has moved the deal on meanwhile."""
+    deal = running.student()
+    event = running.lesson()
+
+    def sleeps(step: str) -> None:
+        if step == "amocrm-after-begin":
+            running.offset += 60
+            assert running.store.leases.acquire("lane:amocrm", "another", 30)
+
+    monkeypatch.setattr(failpoints._Listener, "hear", staticmethod(sleeps))
+    with pytest.raises(LeaseLost):
+        running.drain()
+    monkeypatch.undo()
+    assert running.stage(deal) == NEW and not running.sandbox.log.count(part="amocrm", method="PATCH")
+    running.later(60)
+    assert running.state(event) == "delivered" and running.stage(deal) == ONE

@@ -212,6 +212,8 @@ class FakeDesk:
         self.outcomes: dict[int, Any] = {}
         self.exchanges: dict[int, list[Mapping[str, Any]]] = {}
 
+    def check(self) -> None: ...
+
     def begin(self, delivery_ids: Sequence[int], ahead: Sequence[int] = ()) -> None:
         self.begun += delivery_ids
 

@@ -26,6 +26,8 @@ class DeliveryContext:
         self.settled: list[list[int]] = []
         self._stop_after = stop_after
 
+    def check(self) -> None: ...
+
     def begin(self, delivery_ids: Sequence[int], ahead: Sequence[int] = ()) -> None:
         if self._stop_after is not None and len(self.begun) >= self._stop_after:
             raise Stopping

@@ -16,7 +16,7 @@ from service.problem_json import Refusal
 from service.routing import LESSON, NAMES, Fault, Refused, Routed, known_by_id, known_by_place, route
 from service.sources import intake
 from service.sources.context import SourceContext, source_context
-from service.sources.form import PING, ping_answer, read_data
+from service.sources.form import PING, ping_answer, read_signed
 
 bp = Blueprint("events", __name__)
 
@@ -28,10 +28,7 @@ MOST = 1000
 def take() -> Response:
     """One `{"name", "data", "id"?}` or an array of them -> 202 `{"ids", "duplicates"}`."""
     context, request = source_context(), request_ctx.request
-    if intake.REFUSED in request.environ:
-        raise request.environ[intake.REFUSED]
-    key = context.keys.require(request)
-    body = read_data(request)
+    key, body = read_signed(context, request)
     if body is PING:
         return ping_answer()
     made, paths = read_events(context, key, body, request.environ, context.now(), context.name_longest, request)

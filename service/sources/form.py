@@ -11,8 +11,10 @@ from urllib.parse import parse_qsl, urlencode
 from flask import Request, Response
 from werkzeug.formparser import FormDataParser
 
+from service.config import ApiKey
 from service.problem_json import Refusal
 from service.sources import bracket_form, intake
+from service.sources.context import SourceContext
 
 MULTIPART = "multipart/form-data"
 FORMS = ("application/x-www-form-urlencoded", MULTIPART)
@@ -39,6 +41,13 @@ BESIDE = {
     "ts",
 }
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+
+
+def read_signed(context: SourceContext, request: Request) -> tuple[ApiKey, Any]:
+    """Whose key it bears, and its body; see read_data. Raises what was refused before it came here, Refusal 401."""
+    if intake.REFUSED in request.environ:
+        raise request.environ[intake.REFUSED]
+    return context.keys.require(request), read_data(request)
 
 
 def read_data(request: Request) -> Any:

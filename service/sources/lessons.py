@@ -15,7 +15,7 @@ from service.problem_json import Refusal
 from service.routing import LESSON, Fault, Refused, known_by_id, route
 from service.sources import intake
 from service.sources.context import SourceContext, source_context
-from service.sources.form import PING, ping_answer, read_data
+from service.sources.form import PING, ping_answer, read_signed
 
 bp = Blueprint("lessons", __name__)
 
@@ -26,10 +26,7 @@ PATH = "/api/tripwire/complete"
 def complete() -> Response:
     """`{"email", "lesson_id" | "lesson", "id"?}` -> 202 `{"id", "status": "accepted", "duplicate"}`."""
     context, request = source_context(), request_ctx.request
-    if intake.REFUSED in request.environ:
-        raise request.environ[intake.REFUSED]
-    key = context.keys.require(request)
-    body = read_data(request)
+    key, body = read_signed(context, request)
     if body is PING:
         return ping_answer()
     if isinstance(body, dict):

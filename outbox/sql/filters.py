@@ -43,7 +43,7 @@ def matching_each(
         sign = ">" if oldest_first else "<"
         behind = f" AND d.created_at {sign}= ? AND (d.created_at, d.id) {sign} (?, ?)"
         behind_params = [row["created_at"], row["created_at"], after]
-    there = every_group(db)
+    there = None if all(map(narrow, wheres)) else every_group(db)
     parts = []
     for place, where in enumerate(wheres):
         rest, rest_params = residual(where)
@@ -180,12 +180,12 @@ def residual(where: Filter) -> Where:
 
 
 def by_ids(db: Transaction, where: Filter) -> Where:
-    conditions: list[str] = []
-    params: list[Any] = []
+    # By their numbers: an index of states would be walked from end to end.
+    rows, params = f"deliveries d {db.index('')}", list[Any]()
+    conditions = ["true"]
     if where.search.strip():
-        sql, more = search(db, where)
-        conditions.append(f"d.id IN ({sql})")
-        params += more
+        sql, params = search(db, where)
+        rows = f"({sql}) AS d"
     if where.email:
         conditions.append(f"d.id IN (SELECT id FROM deliveries {db.index('deliveries_email')} WHERE email = ?)")
         params.append(where.email)
@@ -196,8 +196,7 @@ def by_ids(db: Transaction, where: Filter) -> Where:
         conditions.append(f"d.id IN ({marks(list(where.ids))})")
         params += where.ids
     sql, more = columns(where)
-    # By their numbers: an index of states would be walked from end to end.
-    return f"deliveries d {db.index('')} WHERE {' AND '.join(conditions)}{sql}", params + more
+    return f"{rows} WHERE {' AND '.join(conditions)}{sql}", params + more
 
 
 def columns(where: Filter) -> Where:
@@ -217,48 +216,51 @@ def columns(where: Filter) -> Where:
     return sql, params
 
 
+SEARCHED = "id, created_at, due_at, destination, event_name, cause, state"
+"""What is asked of a delivery that is searched for."""
+
+
 def search(db: Transaction, where: Filter) -> Where:
-    """A subquery of ids: by deal, record, event or delivery, and by what `people.find` knows of students and deals.
-    Whoever is found is found with what was done to their deals, as records of an ERP are."""
+    """A subquery of SEARCHED: by deal, record, event or delivery, and by what `people.find` knows of students and
+    deals. Whoever is found is found with what was done to the deals that are known to be theirs or were named, as
+    records of an ERP are."""
     text = where.search.strip()
-    sql, params = exact(db, text)
-    theirs, more = of_people(db, meant(db, text) if where.people is None else where.people)
-    return f"{sql}{theirs}", params + more
+    found = meant(db, text) if where.people is None else where.people
+    sql, params = exact(db, text, SEARCHED)
+    if found.emails:
+        given = marks(list(found.emails))
+        # Read once, though they are asked twice.
+        sql = (
+            f"WITH own AS (SELECT {SEARCHED}, lead_id FROM deliveries {db.index('deliveries_email')} "
+            f"WHERE email IS NOT NULL AND email IN ({given})) {sql} UNION SELECT {SEARCHED} FROM own "
+            f"UNION SELECT {SEARCHED} FROM deliveries {db.index('deliveries_deal')} WHERE email IS NULL AND lead_id IN "
+            "(SELECT lead_id FROM own WHERE lead_id IS NOT NULL UNION "
+            f"SELECT lead_id FROM deals {db.index('deals_email')} WHERE email IN ({given}))"
+        )
+        params = [*found.emails, *params, *found.emails]
+    if found.lead_ids:
+        by_lead = f"FROM deliveries {db.index('deliveries_lead')} WHERE lead_id IN"
+        sql += f" UNION SELECT {SEARCHED} {by_lead} ({marks(list(found.lead_ids))})"
+        params += found.lead_ids
+    return sql, params
 
 
-def exact(db: Transaction, text: str) -> Where:
+def exact(db: Transaction, text: str, columns: str = "id") -> Where:
     parts = [
-        f"SELECT id FROM deliveries {db.index('deliveries_reference')} WHERE reference <> '' AND reference = ?",
-        f"SELECT id FROM deliveries {db.index('deliveries_event')} WHERE event_id = ?",
+        f"SELECT {columns} FROM deliveries {db.index('deliveries_reference')} WHERE reference <> '' AND reference = ?",
+        f"SELECT {columns} FROM deliveries {db.index('deliveries_event')} WHERE event_id = ?",
     ]
     params: list[Any] = [text, text.lower()]
     if (number := whole_number(text)) is not None:
-        parts.append(f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ?")
-        parts.append("SELECT id FROM deliveries WHERE id = ?")
+        parts.append(f"SELECT {columns} FROM deliveries {db.index('deliveries_lead')} WHERE lead_id = ?")
+        parts.append(f"SELECT {columns} FROM deliveries WHERE id = ?")
         params += [number, number]
     return " UNION ".join(parts), params
 
 
 def meant(db: Transaction, text: str) -> People:
     """Whom a text means. A number that is one of a deal, a record or a delivery is no part of an address."""
+    if whole_number(text) is None:
+        return people.find(db, text)
     sql, params = exact(db, text)
     return people.find(db, text, wide=db.row(f"SELECT 1 FROM ({sql}) AS found LIMIT 1", params) is None)
-
-
-def of_people(db: Transaction, found: People) -> Where:
-    """`UNION ...`: the rows with these e-mails, and those of the deals that are known to be theirs or were named."""
-    sql, params = "", list[Any]()
-    by_deal = f" UNION SELECT id FROM deliveries {db.index('deliveries_deal')} WHERE email IS NULL AND lead_id IN"
-    if found.emails:
-        given = marks(list(found.emails))
-        by_email = f"FROM deliveries {db.index('deliveries_email')} WHERE email IS NOT NULL AND email IN ({given})"
-        sql += (
-            f" UNION SELECT id {by_email}{by_deal} (SELECT lead_id {by_email} AND lead_id IS NOT NULL "
-            f"UNION SELECT lead_id FROM deals {db.index('deals_email')} WHERE email IN ({given}))"
-        )
-        params += found.emails * 3
-    if found.lead_ids:
-        by_lead = f"SELECT id FROM deliveries {db.index('deliveries_lead')} WHERE lead_id IN"
-        sql += f" UNION {by_lead} ({marks(list(found.lead_ids))})"
-        params += found.lead_ids
-    return sql, params

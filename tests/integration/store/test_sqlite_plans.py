@@ -44,7 +44,9 @@ def test_no_question_reads_all_deliveries(filled: SqliteStore, question: str) ->
         steps = [str(row["detail"]) for row in plan]
         if sql.startswith("WITH RECURSIVE pairs") and FIRST_ONLY in steps:
             steps.remove(FIRST_ONLY)
-        assert not [step for step in steps if SCAN.match(step) and step not in FAILED_ONLY], (sql, steps)
+        # What a search found is named as the rows are: its own steps are in the plan, too.
+        found = [f"SCAN {step.split()[1]}" for step in steps if step.startswith(("CO-ROUTINE", "MATERIALIZE"))]
+        assert not [step for step in steps if SCAN.match(step) and step not in (*FAILED_ONLY, *found)], (sql, steps)
         if " d NOT INDEXED " in sql or "FROM deliveries d WHERE d.id IN (" in sql:
             assert [step for step in steps if step.startswith("SEARCH d USING INTEGER PRIMARY KEY")], (sql, steps)
         if "INDEXED BY deliveries_list" in sql or "d INDEXED BY deliveries_cause" in sql:

@@ -23,15 +23,19 @@ class AccountFacts:
     def __init__(self, key_values: KeyValues, now: Callable[[], float]) -> None:
         self._key_values = key_values
         self._now = now
+        self._read: tuple[Any, tuple[Pipeline, ...]] = (None, ())  # the list as it was kept, and what it says
 
     def pipelines(self) -> tuple[Pipeline, ...] | None:
         """As they were read last; None: never."""
         entry = self._key_values.get(NAMESPACE, "pipelines")
         if entry is None or not isinstance(entry.value, list):
             return None
-        return tuple(
-            Pipeline(**{**row, "stages": tuple(Stage(**stage) for stage in row["stages"])}) for row in entry.value
-        )
+        kept, pipelines = self._read
+        if kept != entry.value:  # asked for with each delivery, and seldom another
+            found = (Pipeline(**{**row, "stages": tuple(Stage(**one) for one in row["stages"])}) for row in entry.value)
+            pipelines = tuple(found)
+            self._read = entry.value, pipelines
+        return pipelines
 
     def pipelines_age(self) -> float:
         """inf: never read, or the clock was set back since."""

@@ -67,9 +67,9 @@ class Pace:
         """Whether requests have been going out steadily: at two a second or more for the last ten seconds."""
         return self._rate_limiter.used(NAME, 10.0) >= 20
 
-    def rest(self, seconds: float) -> None:
-        """Let some time pass. May raise Stopping."""
-        self._wait(seconds)
+    def rest(self, requests: float) -> None:
+        """Let the time pass in which so many requests may go, a second at most. May raise Stopping."""
+        self._wait(min(1.0, requests / self._rps))
 
     def per_second(self) -> float:
         """The speed that holds now, requests a second."""

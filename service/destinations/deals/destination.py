@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from outbox.outcome import DeliveryContext
     from outbox.shared import KeyValues
 
-LINGER = 1.0
-"""Seconds between two passes while there is more than one event to a pass, but no backlog."""
+LINGER = 6
+"""Between two passes, while there is more than one event to a pass but no backlog, so many requests' time goes by: a
+second at the usual pace."""
 
 BUSY = 20
 """From so many rows on the list of stages is read more often: one request among hundreds."""

@@ -189,12 +189,16 @@ class Prefetch:
                 bearers.setdefault(email, []).append(known[number])
         kept = self._key_values.get_many(NAMESPACE, list(bearers))
         ours = {lead.id for lead in leads}
+        borne: dict[int, set[int]] = {}  # contact -> deals of this page
+        for lead in leads:
+            for number in lead.contact_ids:
+                borne.setdefault(number, set()).add(lead.id)
         values = {}
         for email, people in bearers.items():
             contacts = {one.id: one.name for one in people}
             phones = [phone for one in people for phone in one.phones]
             # A contact's other deals are on other pages; those that are open come by with them, the rest is dull.
-            deals = {lead.id for lead in leads if set(lead.contact_ids) & set(contacts)}
+            deals = {lead_id for number in contacts for lead_id in borne[number]}
             dull = {number for one in people for number in one.lead_ids} - ours
             entry = kept.get(email)
             if entry is not None and entry.value.get("scan") != scan and self.is_whole(entry.value):

@@ -6,6 +6,7 @@ import pytest
 
 from outbox.outcome import DeliveryError, Stopping
 from service.amocrm.rate_limit import RAMP, SLOWEST
+from service.destinations.deals.destination import LINGER
 from tests.unit.amocrm.fakes import House
 
 
@@ -106,3 +107,10 @@ def test_a_wait_from_before_the_clock_was_set_back_is_no_wait() -> None:
     house.clock.at -= 30 * 86400
     with house.account.pace.turn():
         pass
+
+
+@pytest.mark.parametrize(("rps", "seconds"), [(6.0, 1.0), (50.0, 0.12), (1.0, 1.0), (0.5, 1.0)])
+def test_a_rest_between_passes_is_the_time_of_a_few_requests_and_a_second_at_most(rps: float, seconds: float) -> None:
+    house = House(rps=rps)
+    house.account.pace.rest(LINGER)
+    assert house.clock.waited == [pytest.approx(seconds)]

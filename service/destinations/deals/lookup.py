@@ -38,7 +38,7 @@ class Lookup:
         self._now = now
         self._leads: dict[int, tuple[Lead | None, float]] = {}
         self._chosen: dict[Pair, int] = {}
-        self._absent: set[int] = set()  # not there, by their last answer
+        self._absent: set[int] = set()  # not there or deleted, by their last answer
         self._back: set[int] = set()  # they are there, and what was skipped as they counted as gone waits
         self._unread: dict[int, DeliveryError] = {}
         self._healed: dict[str, Person] = {}  # as they were known before
@@ -100,7 +100,7 @@ class Lookup:
             self._leads.update({one: (there.get(one), now) for one in stale})
             self._back |= self._absences.are_there(list(there))
             self._absent.difference_update(stale)
-            self._absent |= found.absent
+            self._absent |= found.absent | (found.keys() - there.keys())
             self._unread = {one: error for one, error in self._unread.items() if one not in stale} | found.unread
 
     def is_stale(self, lead_id: int) -> bool:

@@ -125,6 +125,18 @@ class TestDealThatIsNotThere:
         assert running.state(event) == "delivered" and (running.stage(newer), older.status_id) == (ONE, NEW)
 
 
+def test_a_deal_that_is_shown_as_deleted_in_passing_is_moved(running: Running) -> None:
+    deal = running.student()
+    odd = running.sandbox.faults.preset("row_of_nulls", entity=deal)
+    event = running.lesson()
+    running.drain()
+    running.later(40)
+    assert running.state(event) == "pending not_found" and running.row(event).cause == "deal_missing"
+    running.sandbox.faults.clear(odd.id)
+    running.later(130)
+    assert running.state(event) == "delivered" and running.stage(deal) == ONE
+
+
 def test_the_next_lesson_that_finds_the_deal_lets_the_one_go_first_that_was_skipped_as_gone(running: Running) -> None:
     deal = running.student()
     faults = running.sandbox.faults

@@ -335,7 +335,9 @@ class TestStale:
         assert running.store.key_values.get("directory", "anna@example.com") is None
 
     @pytest.mark.parametrize("rows", ["nulls", "whole"])
-    def test_a_deleted_deal_that_is_still_shown_needs_no_second_look(self, running: Running, rows: str) -> None:
+    def test_a_deal_that_is_shown_as_deleted_as_often_as_one_that_is_not_shown(
+        self, running: Running, rows: str
+    ) -> None:
         running.sandbox.set(deleted_deals="shown", deleted_rows=rows)
         deal = running.student()
         running.lesson()
@@ -343,6 +345,8 @@ class TestStale:
         running.sandbox.amocrm.delete_deal(deal)
         event = running.lesson(lesson=2)
         running.drain()
+        assert running.state(event) == "pending not_found" and running.row(event).cause == "deal_missing"
+        running.later(130, 3)
         assert running.state(event) == "skipped deal_gone"
         assert running.store.key_values.get("directory", "anna@example.com") is None
 

@@ -7,6 +7,7 @@ its mark.
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import tempfile
 import time
@@ -82,6 +83,7 @@ def main() -> int:
     asked = parser.parse_args()
     count = asked.students
     emails = [f"learner-{number}@example.com" for number in range(1, count + 1)]
+    random.Random(1).shuffle(emails)  # who finishes first has nothing to do with the order of the deals
     with tempfile.TemporaryDirectory() as folder, Sandbox(limit_rps=LIMIT) as sandbox:
         sandbox.seed(contacts=asked.contacts - count, students=count)
         workers = Workers(sandbox, folder, AMOCRM_BATCH=str(asked.batch))

@@ -26,12 +26,14 @@ class LaneContext:
         batch: Sequence[Delivery],
         stopping: Callable[[], bool],
         settled: Callable[[Mapping[int, Outcome]], None],
+        joined: Callable[[Sequence[str]], Sequence[Delivery]],
     ) -> None:
         self._lanes = lanes
         self._lease = lease
         self._lane = lease.name.partition(":")[2]
         self._stopping = stopping
         self._settled = settled
+        self._joined = joined
         self._mutex = threading.Lock()
         self._settling = threading.Lock()
         self._exchanges: dict[int, list[Mapping[str, Json]]] = {row.id: [] for row in batch}
@@ -62,6 +64,9 @@ class LaneContext:
                 kept = self._exchanges.setdefault(delivery_id, [])
                 kept.append(exchange)
                 del kept[:-EXCHANGES]
+
+    def join(self, keys: Sequence[str]) -> Sequence[Delivery]:
+        return [] if self._stopping() or not keys else self._joined(keys)
 
     def settle(self, outcomes: Mapping[int, Outcome]) -> None:
         with self._settling:

@@ -103,7 +103,7 @@ class Lane:
         failpoint(f"{self.name}-after-claim")
         run = BatchRun(self, self.lease, batch, paused, probe)
         run.run()
-        return PassResult(claimed=len(batch), stuck=run.given_back == len(batch) and not self.stopping())
+        return PassResult(claimed=len(batch), stuck=run.given_back == run.taken and not self.stopping())
 
     def _claim(self, probe: bool, chosen: int | None) -> list[Delivery]:
         """chosen: the one that somebody wants to try, if it still waits."""
@@ -211,7 +211,7 @@ class BatchRun:
         self.rested = False  # a pause began in this pass
         self.spared = ""  # the cause of which so many died that the destination pauses: no more die of it
         self.unsent: frozenset[int] = frozenset()  # begun ahead of their turn, which did not come
-        self.given_back = 0
+        self.taken, self.given_back = len(batch), 0
 
     def run(self) -> None:
         for part in self._parts():
@@ -238,7 +238,7 @@ class BatchRun:
             row.key == first.key and row.id < first.id for row in self.left.values()
         )
 
-    def _deliver(self, part: Sequence[Delivery]) -> None:
+    def _deliver(self, part: list[Delivery]) -> None:
         # Once a pause has begun nothing more leaves, even where the destination is still at work on its batch.
         context = LaneContext(
             self.store.lanes,
@@ -246,6 +246,7 @@ class BatchRun:
             part,
             lambda: self.rested or self.lane.stopping(),
             lambda outcomes: self._settle(part, outcomes, context),
+            lambda keys: self._join(part, keys),
         )
         try:
             outcomes = self.lane.destination.deliver(part, context)
@@ -263,6 +264,27 @@ class BatchRun:
             self._settle(part, outcomes, context)
         finally:
             self.unsent |= context.unsent()
+
+    def _join(self, part: list[Delivery], keys: Sequence[str]) -> Sequence[Delivery]:
+        """More of the batch. Those whose batch once raised are not for it: they go row by row in a later pass."""
+        if self.probe:
+            return []
+        destination = self.lane.destination
+        rows = self.store.lanes.claim(
+            self.lease,
+            self.lane.name,
+            len(keys),
+            whole_keys=destination.whole_keys,
+            newest_first=destination.newest_first,
+            keys=keys,
+        )
+        self.left.update({row.id: row for row in rows})
+        self.taken += len(rows)
+        alone = set(self.run_state.alone)
+        strange = {row.key for row in rows if row.id in alone}
+        good = [row for row in rows if row.key not in strange]
+        part += good
+        return good
 
     def _settle(self, part: Sequence[Delivery], outcomes: Mapping[int, Outcome], context: LaneContext) -> None:
         """Record these outcomes in one transaction, and what follows from them for the destination."""

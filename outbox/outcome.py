@@ -198,6 +198,10 @@ class DeliveryContext(Protocol):
     def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Json]) -> None:
         """Keep a request and its response (already masked) with the attempts of these rows."""
 
+    def join(self, keys: Sequence[str]) -> Sequence[Delivery]:
+        """Take what else is due of these keys into the batch, as if it had been claimed with it. Nothing while a pause
+        is probed, nor once the pass is to end. Raises LeaseLost."""
+
     def settle(self, outcomes: Mapping[int, Outcome]) -> None:
         """Record what became of these rows now, before the rest of the batch is done. What was settled stays so,
         whatever is raised afterwards; it need not be returned again. A row that was skipped for another (by) is

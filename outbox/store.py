@@ -40,9 +40,10 @@ class Lanes(Protocol):
         whole_keys: bool,
         newest_first: bool,
         only: int | None = None,
+        keys: Sequence[str] | None = None,
     ) -> list[Delivery]:
         """Take due deliveries under the lane's lease: the first of each key (with whole_keys: and all behind it).
-        only: nothing but this one, or the one that holds up its key, due or not.
+        only: nothing but this one, or the one that holds up its key, due or not. keys: of these keys alone.
 
         Rows that an earlier lease left in `sending` are taken back first; where an attempt was open it is closed as
         `interrupted` and the row says so. Raises LeaseLost.

@@ -26,10 +26,14 @@ class CountedLanes:
         whole_keys: bool,
         newest_first: bool,
         only: int | None = None,
+        keys: Sequence[str] | None = None,
     ) -> list[Delivery]:
-        rows = self._lanes.claim(lease, destination, limit, whole_keys=whole_keys, newest_first=newest_first, only=only)
-        # A lane holds one batch at a time.
-        self._received = {row.id: row.received_at for row in rows}
+        rows = self._lanes.claim(
+            lease, destination, limit, whole_keys=whole_keys, newest_first=newest_first, only=only, keys=keys
+        )
+        # A lane holds one batch at a time, and what it takes in beside that.
+        before = self._received if keys is not None else {}
+        self._received = {**before, **{row.id: row.received_at for row in rows}}
         return rows
 
     def begin(self, lease: Lease, delivery_ids: Sequence[int]) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from outbox.message import NOWHERE, Dedupe, Json, NewDelivery, State
 from service.fields import NOTHING, TEXT_MAX, Amount, Email, Schema, Text, Whole, Wrong, got
+from service.student_key import student_key
 
 LESSON = "lesson.completed"
 RECORDS = ("crm/create-deal", "erp/task.create")
@@ -96,7 +97,7 @@ def _lesson(data: Mapping[str, Any], lesson_map: Mapping[int, int]) -> Routed:
         raise Refused(faults)
     return Routed(
         {**data, "lesson": lesson},
-        (NewDelivery(AMOCRM, key=f"email:{email}"),),
+        (NewDelivery(AMOCRM, key=student_key(email)),),
         email=email,
         dedupe=Dedupe(f"lesson:{email}:{lesson}", window=DAY),
     )

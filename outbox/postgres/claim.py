@@ -7,9 +7,7 @@ from typing import Any
 
 from outbox.message import BIGGEST, State
 from outbox.sql.database import Row, Transaction
-
-BEHIND = 100
-"""How many rows of one key are claimed at most, when all that wait behind the first are wanted."""
+from outbox.sql.lanes import BEHIND
 
 ROWS = 20
 """How many rows a claim takes at most, as a multiple of the keys that were asked for."""

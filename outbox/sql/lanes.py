@@ -9,13 +9,21 @@ from outbox import clock
 from outbox.message import Delivery, Result, State
 from outbox.outcome import LeaseLost
 from outbox.shared import Lease
-from outbox.sql.database import Database, Reader, Transaction
+from outbox.sql.database import Database, Reader, Row, Transaction
 from outbox.sql.results import record_some
 from outbox.sql.rows import by_ids, chunks, earlier, marks
 
 FIRST_DUE = """SELECT due_at FROM deliveries d {due}
     WHERE destination = ? AND state = 'pending' AND (key IS NULL OR NOT EXISTS ({earlier}))
     ORDER BY due_at LIMIT 1"""
+
+
+OF_KEYS = """SELECT id, key, state, due_at FROM deliveries {index}
+    WHERE destination = ? AND key IN ({keys}) AND state IN ('pending', 'sending')
+    AND (not_before IS NULL OR not_before <= ?) ORDER BY id"""
+
+BEHIND = 100
+"""How many rows of one key are claimed at most, when all that wait behind the first are wanted."""
 
 
 class Choose(Protocol):
@@ -43,13 +51,16 @@ class Lanes:
         whole_keys: bool,
         newest_first: bool,
         only: int | None = None,
+        keys: Sequence[str] | None = None,
     ) -> list[Delivery]:
         if only is None and not self._anything(lease, destination):
             return []
         with self.database.write() as db:
             now = hold(db, lease, self.database)
             take_back(db, lease, destination, now)
-            if only is None:
+            if keys is not None:
+                ids = of_keys(db, destination, keys, limit, now, BEHIND if whole_keys else 1)
+            elif only is None:
                 ids = self.choose(db, destination, limit, now, whole_keys=whole_keys, newest_first=newest_first)
             else:
                 ids = first_of_key(db, destination, only, now)
@@ -144,6 +155,17 @@ def first_of_key(db: Transaction, destination: str, delivery_id: int, now: float
         return []
     first: int = row["id"] if row["first"] is None else row["first"]
     return [first] if db.value("SELECT state FROM deliveries WHERE id = ?", (first,)) == State.PENDING else []
+
+
+def of_keys(db: Transaction, destination: str, keys: Sequence[str], limit: int, now: float, behind: int) -> list[int]:
+    """The first of each of these keys that is due, and what waits behind it; none where one is being sent."""
+    found: dict[str, list[Row]] = {}
+    for part in chunks(list(dict.fromkeys(keys))):
+        sql = OF_KEYS.format(index=db.index("deliveries_key"), keys=marks(part))
+        for row in db.rows(sql, (destination, *part, now)):
+            found.setdefault(row["key"], []).append(row)
+    free = [rows for rows in found.values() if all(row["state"] == State.PENDING for row in rows)]
+    return [row["id"] for rows in [rows for rows in free if rows[0]["due_at"] <= now][:limit] for row in rows[:behind]]
 
 
 def hold(db: Transaction, lease: Lease, database: Database) -> float:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from outbox.message import State
 from outbox.sql.database import Transaction
-
-BEHIND = 100
-"""How many rows of one key are claimed at most, when all that wait behind the first are wanted."""
+from outbox.sql.lanes import BEHIND
 
 ROWS = 20
 """How many rows a claim takes at most, as a multiple of the keys that were asked for."""

@@ -177,13 +177,14 @@ class AmocrmClient:
         self.learn([Known(one.name, one.phones, one.emails, one.lead_ids) for one in contacts])
 
     def open_leads(
-        self, pipeline_id: int, status_ids: Sequence[int], page: int, limit: int = LIST_LIMIT
+        self, pipeline_id: int, status_ids: Sequence[int], page: int, limit: int = LIST_LIMIT, by: str = "updated_at"
     ) -> tuple[list[Lead], tuple[int, int] | None]:
-        """A page (from 1) of so many deals on these stages, newest first, and page and limit of the next one, if any.
+        """A page (from 1) of so many deals on these stages, the latest `by` this field first, and page and limit of the
+        next one, if any.
 
-        Rows are not checked here: whoever pages has to see whether the account ignores filters.
+        Rows are not checked here: whoever pages has to see whether the account ignores filters, or their order.
         """
-        params = [("with", "contacts"), ("limit", str(limit)), ("page", str(page)), ("order[id]", "desc")]
+        params = [("with", "contacts"), ("limit", str(limit)), ("page", str(page)), (f"order[{by}]", "desc")]
         for place, status_id in enumerate(status_ids):
             params.append((f"filter[statuses][{place}][pipeline_id]", str(pipeline_id)))
             params.append((f"filter[statuses][{place}][status_id]", str(status_id)))

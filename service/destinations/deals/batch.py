@@ -60,22 +60,25 @@ class Batch:
         self._losers: dict[int, list[Delivery]] = {}  # a winner's id -> the rows that it makes needless
         self._turns: dict[int, int] = {}
         self._series: tuple[str, int] = ("", 0)
+        self._failed = False  # a write had no good answer
         self._log_trouble: DeliveryError | None = None  # why the log of events is not asked any more
 
-    def run(self, rows: Sequence[Delivery], targets: Mapping[int, Target]) -> None:
-        """Deliver these. Raises DeliveryError where all of the account is concerned, LeaseLost, Stopping."""
+    def run(self, rows: Sequence[Delivery], targets: Mapping[int, Target], pages: bool = True) -> bool:
+        """Deliver these. -> whether it makes sense to go on with others. pages: see Lookup.resolve. Raises
+        DeliveryError where all of the account is concerned, LeaseLost, Stopping."""
         self._targets = targets
         for row in rows:
             self._queues.setdefault(_key(row), []).append(row)
         lookup = self._lookup.bound(self._recorder.reading(rows))
         tired = {row.email or "" for row in rows if row.failures >= outcomes.PATIENCE}
-        lost = lookup.resolve([(row.email or "", targets[row.id]) for row in rows], tired)
+        lost = lookup.resolve([(row.email or "", targets[row.id]) for row in rows], tired, pages)
         self._context.settle(self._without_deal(lost))
         while moves := self._next_round():
             for chunk in self._writer.chunks(moves):
                 self._write(chunk)
                 if self._series[1] >= SERIES:
-                    return
+                    return False
+        return not self._failed
 
     def _without_deal(self, lost: Mapping[tuple[str, int], Outcome]) -> dict[int, Outcome]:
         """Rows at the heads of the queues that have no deal. Who waits for one holds the student's others up."""
@@ -207,6 +210,7 @@ class Batch:
         settled: dict[int, Outcome] = {}
         for move in written.done:
             self._done(move, at, settled)
+        self._failed |= bool(written.failed)
         for move, error in written.failed:
             settled[move.row.id] = _about(error, move)
             self._queue(move.row).clear()

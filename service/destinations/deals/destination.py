@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 from outbox.message import Delivery
 from outbox.outcome import DeliveryError, Outcome, PauseKind, Skipped
 from service.amocrm import AmocrmAccount
-from service.amocrm.client import LIST_LIMIT
+from service.amocrm.client import LIST_LIMIT, AmocrmClient
 from service.amocrm.pipelines import Pipelines, Target
+from service.closed_stages import CLOSED
 from service.config import Amocrm
 from service.destinations.deals.attempt_log import ExchangeRecorder
 from service.destinations.deals.batch import Batch
 from service.destinations.deals.directory import Directory
 from service.destinations.deals.forbidden import Quarantine
 from service.destinations.deals.lookup import Lookup
+from service.destinations.deals.prefetch import READ_WAIT
 from service.destinations.deals.write import Writer
+from service.student_key import student_key
 
 if TYPE_CHECKING:
     from outbox.outcome import DeliveryContext
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 LINGER = 6
 """Between two passes, while there is more than one event to a pass but no backlog, so many requests' time goes by: a
 second at the usual pace."""
+
+CROWD = 100
+"""From so many unknown students in a batch on they are served page by page."""
 
 BUSY = 20
 """From so many rows on the list of stages is read more often: one request among hundreds."""
@@ -131,19 +137,70 @@ class DealMoves:
         if not rows:
             return
         size = self._settings.batch
-        writer = Writer(self._own_changes, self._key_values, self._now, context, recorder, size, quarantine, alone)
-        lookup = Lookup(self._client, self._directory, self._pipelines, self._absences, self._now)
-        run = Batch(
-            lookup,
-            writer,
-            self._pipelines,
-            self._own_changes,
-            recorder,
-            context,
-            self._now,
-            self._settings.coalesce,
-        )
-        run.run(rows, targets)
+
+        def run(some: Sequence[Delivery], pages: bool) -> bool:
+            part = Batch(
+                Lookup(self._client, self._directory, self._pipelines, self._absences, self._now),
+                Writer(self._own_changes, self._key_values, self._now, context, recorder, size, quarantine, alone),
+                self._pipelines,
+                self._own_changes,
+                recorder,
+                context,
+                self._now,
+                self._settings.coalesce,
+            )
+            return part.run(some, targets, pages)
+
+        unknown = self._unknown(rows, targets)
+        if len(unknown) < CROWD:
+            run(rows, True)
+            return
+        left = [row for row in rows if row.email in unknown]
+        if not run([row for row in rows if row.email not in unknown], False):
+            return
+        # Pages show their own students in their own order: those are served, whether they are in the batch or not, as
+        # long as what a page showed is fresh. To read all pages first would cost a second reading of each deal.
+        end = self._now() + READ_WAIT
+        (pipeline_id,) = {target.pipeline_id for target in targets.values()}
+        for emails in self._directory.bound(client).pages(pipeline_id, len(unknown)):
+            here = set(emails)
+            shown = [row for row in left if row.email in here]
+            left = [row for row in left if row.email not in here]
+            shown += self._more(context, client, emails, pipeline_id, targets)
+            if (shown and not run(shown, False)) or not left or self._now() >= end:
+                return  # the next pass goes on from here
+        run(left, False)
+
+    def _unknown(self, rows: Sequence[Delivery], targets: Mapping[int, Target]) -> set[str]:
+        """The students that are not known yet. None where they cannot be served page by page: with several pipelines,
+        or where a move closes its deal, which would leave the pages and shift all that come after it."""
+        wanted = [targets[row.id] for row in rows]
+        if len({target.pipeline_id for target in wanted}) > 1 or any(one.status_id in CLOSED for one in wanted):
+            return set()
+        return set(self._directory.unknown(list(dict.fromkeys(row.email or "" for row in rows))))
+
+    def _more(
+        self,
+        context: DeliveryContext,
+        client: AmocrmClient,
+        emails: Sequence[str],
+        pipeline_id: int,
+        targets: dict[int, Target],
+    ) -> list[Delivery]:
+        """What else waits for these students; their targets are put to the others."""
+        joined = context.join([student_key(email) for email in emails])
+        more, outcomes = self._targets(joined, self._pipelines.bound(client))
+        context.settle(outcomes)
+        good: list[Delivery] = []
+        held: set[str | None] = set()
+        for row in joined:
+            target = more.get(row.id)
+            if target is not None and (target.pipeline_id != pipeline_id or target.status_id in CLOSED):
+                held.add(row.key)  # it and what comes after it wait for a pass of their own
+            if target is not None and row.key not in held:
+                good.append(row)
+                targets[row.id] = target
+        return good
 
     def _targets(self, batch: Sequence[Delivery], pipelines: Pipelines) -> tuple[dict[int, Target], dict[int, Outcome]]:
         """The stage of each row's lesson, and the outcomes of rows that have none."""

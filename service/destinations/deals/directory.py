@@ -7,7 +7,7 @@ whole contact base. It is tried only so far as it cannot cost more than it saves
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +59,19 @@ class Directory:
         other._client, other._prefetch = client, self._prefetch.bound(client)
         return other
 
+    def unknown(self, emails: Sequence[str]) -> list[str]:
+        """Those of which nothing is remembered."""
+        return self._remembered(emails)[2]
+
+    def pages(self, pipeline_id: int, unknown: int) -> Iterator[list[str]]:
+        """The e-mails that one page of the pipeline after the other shows, while so many are unknown; see
+        Prefetch.pages."""
+        return self._prefetch.pages(pipeline_id, unknown // 2)
+
     def resolve(self, emails: Sequence[str], pipeline_id: int | None) -> dict[str, Person]:
         """What is known or can be found of these e-mails (trimmed, casefolded). One that is missing in the answer has
-        to wait for the next pass; one without contacts is in the answer, with none."""
+        to wait for the next pass; one without contacts is in the answer, with none. pipeline_id: whose pages may be
+        read; None: no pages."""
         found, old, unknown = self._remembered(emails)
         self._client.learn([Known(one.name(), one.phones, (email,)) for email, one in found.items()])
         if pipeline_id is not None and len(emails) > 1 and 0 < len(unknown) < MANY:  # one alone is not kept waiting
@@ -118,7 +128,7 @@ class Directory:
         for email in emails:
             entry = kept.get(email)
             age = self._now() - entry.updated_at if entry else BELIEVED
-            held = entry is not None and not entry.value.get("missing") and self._prefetch.is_whole(entry.value)
+            held = entry is not None and not entry.value.get("missing") and self._prefetch.is_believed(entry.value)
             if entry is None or not held or not 0 <= age < BELIEVED:
                 unknown.append(email)
             elif age < FRESH:

@@ -51,16 +51,18 @@ class Lookup:
         other._client, other._directory = client, self._directory.bound(client)
         return other
 
-    def resolve(self, wanted: Sequence[tuple[str, Target]], tired: Collection[str] = ()) -> dict[Pair, Outcome]:
+    def resolve(
+        self, wanted: Sequence[tuple[str, Target]], tired: Collection[str] = (), pages: bool = True
+    ) -> dict[Pair, Outcome]:
         """Find the deals. -> the outcome of each pair that has none to move; a pair that is in neither this nor
         `chosen` was not looked up in this pass. tired: e-mails that have waited long enough for a deal that cannot be
-        read: their other deals count without it."""
+        read: their other deals count without it. pages: whether the pipeline may be read by the page for it."""
         self._tired = tired
         targets = {(email, target.pipeline_id): target for email, target in wanted}
         pipelines = {pipeline_id for _, pipeline_id in targets}
         emails = list(dict.fromkeys(email for email, _ in targets))
         only = next(iter(pipelines)) if len(pipelines) == 1 else None
-        self.people.update(self._directory.resolve(emails, only))
+        self.people.update(self._directory.resolve(emails, only if pages else None))
         self.read(number for person in self.people.values() for number in person.watched)
         remembered = self._search_doubtful([pair for pair in targets if pair[0] in self.people])
         lost: dict[Pair, Outcome] = {}

@@ -1,12 +1,17 @@
 """Reading a pipeline's open deals by the page, bounded and resumable, to learn many students' deals at once.
 
+Of a student's open deals the one that was changed last is meant, and the pages are asked for in that order: the first
+one that a page shows is it. Who is on a page can be served before the next one is read, while what it shows is fresh.
+
 Reference: https://www.amocrm.ru/developers/content/crm_platform/filters-api
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,8 +36,7 @@ RESUMABLE = 900.0
 """Seconds after which a reading that was broken off begins anew: by then deals have come and gone."""
 
 PAGE_WAIT, READ_WAIT = 3.0, 20.0
-"""Seconds that a page may take, and after which no further one is begun in a pass: meanwhile the students wait. At the
-usual pace 20 are enough for 14,000 open deals, and less would search one by one for those on the next page."""
+"""Seconds that a page may take, and after which no further one is begun in a pass: meanwhile others wait."""
 
 GIVEN_UP, GIVEN_UP_LONGEST = 30.0, 24 * 3600.0
 """Seconds for which a reading that failed or was slow is given up, doubling with each failure running. Everybody is
@@ -44,6 +48,9 @@ the searches of half a minute are more requests than all the pages of a launch."
 
 IN_PASSING = ("amocrm_moved", "amocrm_rights", "amocrm_reconnect")
 """Answers to all of a list that were seen once and not again. To a block nothing is asked twice."""
+
+REPEATS = 250
+"""So many deals on two pages of a reading are more than is changed meanwhile: there is no order among equal times."""
 
 REST = 1800.0
 """Seconds after a whole reading in which there is no other: who was not in it is searched for."""
@@ -69,22 +76,36 @@ class Prefetch:
         return other
 
     def read(self, pipeline_id: int, allowed: int) -> bool:
-        """Read on, for at most so many requests and a few seconds. -> whether the reading is whole now.
+        """Read on, for at most so many requests and a few seconds. -> whether the reading is whole now."""
+        end = self._now() + READ_WAIT
+        for _ in self.pages(pipeline_id, allowed):
+            if self._now() >= end:
+                break  # the next pass goes on from here
+        state = self._facts.scan()
+        return state.get("pipeline") == pipeline_id and bool(state.get("whole"))
 
-        Until it is whole, nothing of it is believed: a student may have another, later changed deal on a further page.
+    def pages(self, pipeline_id: int, allowed: int) -> Iterator[list[str]]:
+        """The same without an end, page by page: the e-mails that one showed, whose deals need not wait for the others.
+        Empty where the order is not kept: then nothing is believed before the reading is whole.
+
         Whatever goes wrong, nobody waits for it: who is not found here is searched for, and that tells what is wrong.
         """
         state = self._state(pipeline_id)
         if state is None:
-            return False
-        try:
-            return self._read(pipeline_id, allowed, state)
-        except DeliveryError as error:
-            if error.pause is PauseKind.RECONNECT:
-                raise  # refused again and again with new access: to search would only ask the same
-            if error.cause != "amocrm_slow_down":  # the pace is no fault of the reading
-                self._give_up(state, GIVEN_UP if allowed < CROWD else CROWD_GIVEN_UP)
-            return False
+            return
+        reading = self._read(pipeline_id, allowed, state)
+        while True:
+            try:
+                emails = next(reading, None)
+            except DeliveryError as error:
+                if error.pause is PauseKind.RECONNECT:
+                    raise  # refused again and again with new access: to search would only ask the same
+                if error.cause != "amocrm_slow_down":  # the pace is no fault of the reading
+                    self._give_up(state, GIVEN_UP if allowed < CROWD else CROWD_GIVEN_UP)
+                return
+            if emails is None:
+                return
+            yield emails
 
     def take(self, lead_id: int, since: float) -> tuple[Lead, float] | None:
         """The deal as a page showed it, and when that page was asked for, if not before `since` (seconds since the
@@ -97,20 +118,17 @@ class Prefetch:
         rest = min(first * 2 ** (failures - 1), GIVEN_UP_LONGEST)
         self._facts.keep_scan({**state, "failures": failures, "not_before": self._now() + rest})
 
-    def _read(self, pipeline_id: int, allowed: int, state: dict[str, Any]) -> bool:
-        end = self._now() + READ_WAIT
+    def _read(self, pipeline_id: int, allowed: int, state: dict[str, Any]) -> Iterator[list[str]]:
         open_ids = self._open_ids(pipeline_id, allowed)
         known: dict[int, Contact] = {}
         doubted = -1  # the page that was empty when it was asked for first
-        while open_ids and allowed >= 2 and state["requests"] < A_DAY:
-            if self._now() >= end:
-                return False  # the next pass goes on from here
+        while open_ids and allowed >= 2 and state["requests"] < A_DAY and not state["whole"]:
             taken, asked_at = state["taken"], self._now()
-            leads, following = self._page(pipeline_id, open_ids, allowed, state, known)
+            leads, following, emails = self._page(pipeline_id, open_ids, allowed, state, known)
             if any(lead.pipeline_id != pipeline_id or lead.status_id not in open_ids for lead in leads):
                 # Filters are ignored: this is just any page of all deals of the account.
                 self._facts.keep_filters(False)
-                return False
+                return
             self._keep(leads, asked_at)
             allowed -= state["taken"] - taken
             is_end = following is None and (bool(leads) or doubted == state["page"])
@@ -118,10 +136,19 @@ class Prefetch:
                 doubted = state["page"]  # an empty answer may be given in passing: it is asked for once more
             page, limit = following or (state["page"], state.get("limit", LIST_LIMIT))
             state.update(page=page, limit=limit, at=self._now(), whole=is_end, failures=0)
+            self._heed_order(leads, state)
             self._facts.keep_scan(state)
-            if is_end:
-                return True
-        return False
+            yield emails if state["ordered"] else []
+
+    def _heed_order(self, leads: Sequence[Lead], state: dict[str, Any]) -> None:
+        """Where pages do not come in the order that was asked for, only a whole reading tells which deal is meant.
+        Where they show the same deals again and again, they lack others: the reading begins anew, by ids."""
+        times = [state.get("last", math.inf), *(lead.updated_at for lead in leads)]
+        state["ordered"] = state["ordered"] and all(one >= other for one, other in itertools.pairwise(times))
+        if leads:
+            state["last"] = times[-1]
+        if state["by"] == "updated_at" and state["repeats"] >= REPEATS:
+            state.update(by="id", scan=f"{state['scan']}:id", page=1, whole=False, ordered=False, repeats=0)
 
     def _open_ids(self, pipeline_id: int, allowed: int) -> list[int]:
         """The stages whose deals are read; none where there is nothing to read."""
@@ -132,20 +159,20 @@ class Prefetch:
 
     def _page(
         self, pipeline_id: int, open_ids: list[int], allowed: int, state: dict[str, Any], known: dict[int, Contact]
-    ) -> tuple[list[Lead], tuple[int, int] | None]:
-        """A page whose contacts are learnt. See AmocrmClient.open_leads."""
+    ) -> tuple[list[Lead], tuple[int, int] | None, list[str]]:
+        """A page, and the e-mails of its contacts, which are learnt. See AmocrmClient.open_leads."""
 
-        def read() -> tuple[list[Lead], tuple[int, int] | None]:
+        def read() -> tuple[list[Lead], tuple[int, int] | None, list[str]]:
             client = self._client.bound(deadline=PAGE_WAIT)
-            sent, limit = client.requests, state.get("limit", LIST_LIMIT)
+            sent, limit, emails = client.requests, state.get("limit", LIST_LIMIT), []
             try:
-                leads, following = client.open_leads(pipeline_id, open_ids, state["page"], limit)
+                leads, following = client.open_leads(pipeline_id, open_ids, state["page"], limit, state["by"])
                 if all(lead.pipeline_id == pipeline_id and lead.status_id in open_ids for lead in leads):
-                    self._learn(client, leads, known, state["scan"])
+                    emails = self._learn(client, leads, known, state)
             finally:
                 for name in ("requests", "taken"):
                     state[name] += client.requests - sent
-            return leads, following
+            return leads, following, emails
 
         return self._patiently(read, allowed)
 
@@ -170,16 +197,21 @@ class Prefetch:
         state = self._facts.scan()
         return int(state.get("taken", 0)) if float(state.get("begun", 0.0)) >= since else 0
 
-    def is_whole(self, value: Any) -> bool:
-        """Whether an entry of the directory may be believed: it is from no reading by pages, or from a whole one."""
+    def is_believed(self, value: Any) -> bool:
+        """Whether an entry of the directory may be believed: it is from no reading by pages, from a whole one, or from
+        one that shows the deal that was changed last first."""
         scan = value.get("scan")
         if not scan:
             return True
         state = self._facts.scan()
-        return scan in state.get("done", ()) or (scan == state.get("scan") and bool(state.get("whole")))
+        present = scan == state.get("scan") and bool(state.get("whole") or state.get("ordered"))
+        return present or scan in state.get("done", ())
 
-    def _learn(self, client: AmocrmClient, leads: list[Lead], known: dict[int, Contact], scan: str) -> None:
-        """Read these deals' contacts and remember their e-mails."""
+    def _learn(
+        self, client: AmocrmClient, leads: list[Lead], known: dict[int, Contact], state: dict[str, Any]
+    ) -> list[str]:
+        """Read these deals' contacts and remember their e-mails. -> those e-mails."""
+        scan = state["scan"]
         here = list(dict.fromkeys(number for lead in leads for number in lead.contact_ids))
         ids = [number for number in here if number not in known]
         known.update(client.contacts(ids) if ids else {})
@@ -201,15 +233,17 @@ class Prefetch:
             deals = {lead_id for number in contacts for lead_id in borne[number]}
             dull = {number for one in people for number in one.lead_ids} - ours
             entry = kept.get(email)
-            if entry is not None and entry.value.get("scan") != scan and self.is_whole(entry.value):
+            if entry is not None and entry.value.get("scan") != scan and self.is_believed(entry.value):
                 continue  # known already
             if entry is not None and entry.value.get("scan") == scan:
+                state["repeats"] += bool(deals & set(entry.value["leads"]))
                 contacts = {**{int(number): name for number, name in entry.value["contacts"].items()}, **contacts}
                 dull |= set(entry.value.get("dull", ()))
                 deals |= set(entry.value["leads"])
                 phones = [*entry.value.get("phones", ()), *phones]
             values[email] = as_value(contacts, deals, dull - deals, scan, phones=list(dict.fromkeys(phones)))
         self._key_values.put_many(NAMESPACE, values)
+        return list(bearers)
 
     def _state(self, pipeline_id: int) -> dict[str, Any] | None:
         """Where to read on; None while there is nothing to be gained or today's requests are used up."""
@@ -222,12 +256,13 @@ class Prefetch:
         given_up = 0 <= float(state.get("not_before", 0.0)) - now <= GIVEN_UP_LONGEST
         if requests >= A_DAY or given_up or (same and state.get("whole") and 0 <= age < REST):
             return None
-        if same and not state.get("whole") and 0 <= age < RESUMABLE:
+        if same and "by" in state and not state.get("whole") and 0 <= age < RESUMABLE:
             return {**state, "day": day, "requests": requests}
-        done = [*state.get("done", []), state["scan"]][-50:] if state.get("whole") else state.get("done", [])
+        good = state.get("whole") or state.get("ordered")
+        done = [*state.get("done", []), state["scan"]][-50:] if good else state.get("done", [])
         scan = f"{pipeline_id}:{int(now)}"
         fresh = {"pipeline": pipeline_id, "page": 1, "scan": scan, "whole": False, "at": now, "begun": now, "taken": 0}
-        fresh["failures"] = state.get("failures", 0)
+        fresh |= {"failures": state.get("failures", 0), "by": "updated_at", "ordered": True, "repeats": 0}
         return {**fresh, "day": day, "requests": requests, "done": done}
 
     def _filters_work(self) -> bool:

@@ -21,6 +21,7 @@ from service.operator.pages import delivery_row
 from service.operator.pages.blueprint import back_to, bp, find_or_404, show, who
 from service.operator.pages.people_search import Found, look_for
 from service.routing import RECORDS, Refused, route
+from service.student_key import student_key
 
 MOST = 1000
 """Deliveries of one student that are corrected together at most."""
@@ -88,7 +89,7 @@ def correct_and_send(delivery_id: int) -> Response:
         fault = _("This is no e-mail address. Expected something like student@example.com.")
         return _ask_correct(dealpost, delivery, {"email": given}, {"email": fault})
     count = dealpost.store.operations.correct_all(
-        _all_of(dealpost, delivery), {"email": given}, email, f"email:{email}", who()
+        _all_of(dealpost, delivery), {"email": given}, email, student_key(email), who()
     )
     said = _("Corrected. It goes out now to %(email)s.", email=email)
     if count > 1:

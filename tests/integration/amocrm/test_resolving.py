@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from sandbox import Sandbox, defaults
 from service.destinations.deals import directory as directory_module
 from service.destinations.deals import lookup as lookup_module
 from service.destinations.deals import prefetch as pages_module
-from tests.integration.amocrm.running import NEW, ONE, Running
+from tests.integration.amocrm.running import NEW, ONE, TWO, Running
 
 
 def emails(count: int) -> list[str]:
@@ -51,6 +52,92 @@ def test_a_launch_costs_a_fraction_of_a_request_each_and_the_next_lesson_less(ru
     running.drain()
     assert running.states(events) == {"delivered": 1000}
     assert paths(running) == {"GET /api/v4/leads": 4, "PATCH /api/v4/leads": 20}
+
+
+def in_their_own_order(count: int) -> list[str]:
+    found = emails(count)
+    random.Random(3).shuffle(found)
+    return found
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_students_of_a_page_are_served_before_the_next_one_is_read_in_whatever_order_they_finished(
+    running: Running,
+) -> None:
+    running.sandbox.seed(contacts=2000, students=1000, stage=NEW)
+    running.warm()
+    events = running.lessons([(email, 1) for email in in_their_own_order(1000)])
+    running.drain()
+    assert running.states(events) == {"delivered": 1000}
+    found = running.requests()
+    assert found[1:9] == ["GET /api/v4/leads", "GET /api/v4/contacts", *["PATCH /api/v4/leads"] * 5, "GET /api/v4/leads"]
+    # each deal is read once; a page may leave a write that is not full
+    assert len(found) <= 1 + 5 + 5 + 20 + 4
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_both_lessons_of_a_student_who_is_not_in_the_batch_go_in_their_order(running: Running) -> None:
+    running.sandbox.seed(students=600, stage=NEW)
+    events = running.lessons([(email, lesson) for lesson in (1, 2) for email in in_their_own_order(600)])
+    running.drain()
+    assert running.states(events) == {"delivered": 1200}
+    ours = [deal.id for deal in running.sandbox.amocrm.deals.values() if deal.name.startswith("Курс ")]
+    for deal in ours[:20]:
+        changes = [one.after[1] for one in running.sandbox.amocrm.changes if one.entity_id == deal and one.after]
+        assert changes[-2:] == [ONE, TWO]
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_where_amocrm_keeps_no_order_nothing_is_believed_before_the_reading_is_whole(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = running.sandbox.amocrm
+    first = account.add_contact("Анна", "anna@example.com")
+    older = account.add_deal("раньше", 1, NEW, contact_ids=[first.id])
+    running.sandbox.seed(students=600, stage=NEW)
+    twin = account.add_contact("Анна 2", "anna@example.com")
+    latest = account.add_deal("изменена последней", 1, NEW, contact_ids=[twin.id])
+    latest.updated_at = older.updated_at + 50
+    monkeypatch.setattr("sandbox.amocrm.leads.order_by", lambda query, rows, allowed: sorted(rows, key=lambda one: one.id))
+    older.updated_at -= 50
+    events = running.lessons([(email, 1) for email in ["anna@example.com", *emails(600)]])
+    running.drain()
+    assert running.states(events) == {"delivered": 601}
+    assert (older.status_id, latest.status_id) == (NEW, ONE)
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_where_equal_times_have_no_order_the_pages_are_read_by_ids_instead(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.sandbox.seed(students=1500, stage=NEW)
+    chance = random.Random(5)
+
+    def unsure(query: Any, rows: list[Any], allowed: Any) -> list[Any]:
+        if "id" in query["order"]:
+            return sorted(rows, key=lambda one: -one.id)
+        return sorted(rows, key=lambda one: (one.status_id == ONE, chance.random()), reverse=True)
+
+    monkeypatch.setattr("sandbox.amocrm.leads.order_by", unsure)
+    for deal in running.sandbox.amocrm.deals.values():
+        deal.updated_at = 1_700_000_000
+    events = running.lessons([(email, 1) for email in emails(1500)])
+    running.drain()
+    assert running.states(events) == {"delivered": 1500}
+    assert len([one for one in running.sandbox.log.entries() if "query=" in one.query]) == 0
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_lesson_that_closes_deals_does_not_shift_the_pages_under_the_others(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(running.settings.stages, 3, str(defaults.WON))  # type: ignore[arg-type]
+    running.sandbox.seed(students=600, stage=NEW)
+    closing = running.lessons([(email, 3) for email in emails(600)[::2]])
+    others = running.lessons([(email, 1) for email in emails(600)[1::2]])
+    running.drain()
+    assert running.states([*closing, *others]) == {"delivered": 600}
+    assert len([one for one in running.sandbox.log.entries() if "query=" in one.query]) == 0
 
 
 def test_what_a_page_showed_is_not_written_over_later_without_being_read_again(running: Running) -> None:

@@ -37,6 +37,9 @@ class DeliveryContext:
     def exchange(self, delivery_ids: Sequence[int], exchange: Mapping[str, Any]) -> None:
         self.exchanges.append((list(delivery_ids), exchange))
 
+    def join(self, keys: Sequence[str]) -> Sequence[Delivery]:
+        return []
+
     def settle(self, outcomes: Mapping[int, Any]) -> None:
         self.settled.append(list(outcomes))
 

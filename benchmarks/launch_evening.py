@@ -21,6 +21,11 @@ from sandbox import Sandbox, defaults
 FIRST, NEXT = 0.03, 0.024
 """The marks: amoCRM requests per event for students unknown so far, and for the same students' next lesson."""
 
+ODD_NEXT = 0.0255
+"""The mark for their next lesson with odd answers mixed in: 10,000 deals take 40 readings and 200 writes, which are
+0.024 by themselves. Each odd answer is one request more, as is each renewal of access after a 401; an odd answer to all
+of a list has to be asked for again."""
+
 AT_ONCE = 250
 """Contacts or deals that amoCRM gives in one request."""
 
@@ -107,10 +112,11 @@ def main() -> int:
         f"AMOCRM_RPS={RPS}, AMOCRM_BATCH={asked.batch}, two workers, the one that was sending killed after a third of"
     )
     print(f"lesson 1{', with odd answers mixed in: ' + ', '.join(ODD) if asked.odd else ''}.\n")
+    next_mark = ODD_NEXT if asked.odd else NEXT
     print("| | amoCRM requests | per event | the mark | of the usual way | seconds |\n|---|---|---|---|---|---|")
     for name, used, mark, seconds in (
         ("lesson 1, students unknown so far", first, FIRST, first_seconds),
-        ("lesson 2, the same students", following, NEXT, next_seconds),
+        ("lesson 2, the same students", following, next_mark, next_seconds),
     ):
         part = used / count
         print(f"| {name} | {used} | {part:.4f} | {mark} | 1/{usual / part:.0f} | {seconds:.0f} |")
@@ -123,7 +129,9 @@ def main() -> int:
     print(sample + f"{count * usual / RPS:,.0f} for all {count:,} |")
     print(f"\nMost requests in any one second: {most} of {LIMIT}. Answered with 429: {refused}.")
     print(f"Deals on the stage of lesson 2 at the end: {moved:,}.")
-    good = first / count <= FIRST and following / count <= NEXT and most <= LIMIT and not refused and moved >= count
+    good = (
+        first / count <= FIRST and following / count <= next_mark and most <= LIMIT and not refused and moved >= count
+    )
     return 0 if good and stages else 1
 
 

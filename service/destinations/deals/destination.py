@@ -160,15 +160,18 @@ class DealMoves:
             return
         # Pages show their own students in their own order: those are served, whether they are in the batch or not, as
         # long as what a page showed is fresh. To read all pages first would cost a second reading of each deal.
-        end = self._now() + READ_WAIT
+        served, end = 0, self._now() + READ_WAIT
         (pipeline_id,) = {target.pipeline_id for target in targets.values()}
         for emails in self._directory.bound(client).pages(pipeline_id, len(unknown)):
             here = set(emails)
             shown = [row for row in left if row.email in here]
             left = [row for row in left if row.email not in here]
             shown += self._more(context, client, emails, pipeline_id, targets)
-            if (shown and not run(shown, False)) or not left or self._now() >= end:
+            served += len(shown)
+            if (shown and not run(shown, False)) or not left or (self._now() >= end and served):
                 return  # the next pass goes on from here
+            if self._now() >= end:
+                break  # the pages show others: some of the batch are searched for meanwhile
         run(left, False)
 
     def _unknown(self, rows: Sequence[Delivery], targets: Mapping[int, Target]) -> set[str]:

@@ -70,7 +70,12 @@ def test_students_of_a_page_are_served_before_the_next_one_is_read_in_whatever_o
     running.drain()
     assert running.states(events) == {"delivered": 1000}
     found = running.requests()
-    assert found[1:9] == ["GET /api/v4/leads", "GET /api/v4/contacts", *["PATCH /api/v4/leads"] * 5, "GET /api/v4/leads"]
+    assert found[1:9] == [
+        "GET /api/v4/leads",
+        "GET /api/v4/contacts",
+        *["PATCH /api/v4/leads"] * 5,
+        "GET /api/v4/leads",
+    ]
     # each deal is read once; a page may leave a write that is not full
     assert len(found) <= 1 + 5 + 5 + 20 + 4
 
@@ -98,7 +103,9 @@ def test_where_amocrm_keeps_no_order_nothing_is_believed_before_the_reading_is_w
     twin = account.add_contact("Анна 2", "anna@example.com")
     latest = account.add_deal("изменена последней", 1, NEW, contact_ids=[twin.id])
     latest.updated_at = older.updated_at + 50
-    monkeypatch.setattr("sandbox.amocrm.leads.order_by", lambda query, rows, allowed: sorted(rows, key=lambda one: one.id))
+    monkeypatch.setattr(
+        "sandbox.amocrm.leads.order_by", lambda query, rows, allowed: sorted(rows, key=lambda one: one.id)
+    )
     older.updated_at -= 50
     events = running.lessons([(email, 1) for email in ["anna@example.com", *emails(600)]])
     running.drain()

@@ -727,3 +727,60 @@ def test_after_a_death_all_that_was_begun_ahead_counts_as_begun(house: House, cl
     assert seen == dict.fromkeys(others, True)
     assert house.outcomes(one) == ["delivered"]
     assert [house.outcomes(other) for other in others] == [["interrupted", "delivered"]] * 2
+
+
+class Joining(Fake):
+    """Takes in what waits for certain keys before it answers."""
+
+    keys: tuple[str, ...] = ()
+    joined: tuple[int, ...] = ()
+
+    def deliver(self, batch: Any, context: Any) -> Mapping[int, Outcome]:
+        more = context.join(self.keys)
+        self.joined = tuple(row.id for row in more)
+        return super().deliver([*batch, *(row for row in more if row not in batch)], context)
+
+
+@pytest.fixture
+def joining(store: Store, clock: Clock) -> House:
+    house = House(store, clock)
+    house.destination = Joining(batch=1)
+    house.lane = house.make("worker")
+    assert house.lane.acquire()
+    return house
+
+
+def test_what_joins_a_batch_is_delivered_with_it(joining: House) -> None:
+    ann, bob, cid = joining.add("ann", "bob", "cid")
+    joining.destination.keys = tuple(str(joining.store.reading.delivery(one).key) for one in (ann, bob))  # type: ignore[attr-defined, union-attr]
+    assert joining.run().claimed == 1
+    assert joining.destination.joined == (ann, bob)  # type: ignore[attr-defined]
+    assert [joining.store.reading.delivery(one).state for one in (ann, bob, cid)] == [State.DELIVERED] * 3  # type: ignore[union-attr]
+
+
+def test_what_joined_and_was_not_answered_for_goes_back(joining: House) -> None:
+    ann, bob = joining.add("ann", "bob")
+    joining.destination.keys = (str(joining.store.reading.delivery(ann).key),)  # type: ignore[attr-defined, union-attr]
+    joining.destination.answer = lambda row: Delivered() if row.id == bob else None
+    assert not joining.run().stuck
+    row = joining.store.reading.delivery(ann)
+    assert row is not None and (row.state, row.failures) == (State.PENDING, 0)
+
+
+def test_a_pass_whose_batch_waits_while_others_that_joined_were_served_is_not_stuck(joining: House) -> None:
+    ann, _bob = joining.add("ann", "bob")
+    joining.destination.keys = (str(joining.store.reading.delivery(ann).key),)  # type: ignore[attr-defined, union-attr]
+    joining.destination.answer = lambda row: Delivered() if row.id == ann else None
+    assert not joining.run().stuck and joining.store.reading.count(Filter(states=(State.DELIVERED,))) == 1
+    joining.destination.answer = lambda row: None
+    assert joining.run().stuck
+
+
+def test_nothing_joins_the_probe_of_a_pause(joining: House) -> None:
+    ann, _bob = joining.add("ann", "bob")
+    joining.destination.keys = (str(joining.store.reading.delivery(ann).key),)  # type: ignore[attr-defined, union-attr]
+    joining.destination.raises = DeliveryError("503", cause="crm_down", pause=PauseKind.OUTAGE)
+    joining.run()
+    joining.clock.forward(3600)
+    joining.run()
+    assert joining.destination.joined == ()  # type: ignore[attr-defined]

@@ -318,3 +318,22 @@ def test_an_idle_claim_commits_nothing_and_wakes_nobody(opened, store: Store) ->
         pass
     assert claim(store, lease) == [] and store.lanes.next_due("amocrm") is None
     assert not other.lanes.wait(0.0, lambda: False)
+
+
+def test_of_named_keys_only_those_are_claimed_and_none_that_is_held_up(store: Store, clock: Clock) -> None:
+    ann1, bob1, ann2, cid1, dan1, _dan2 = ids(
+        store, *(event(f"{name}@x") for name in ("ann", "bob", "ann", "cid", "dan", "dan"))
+    )
+    finish(store, State.PENDING, dan1, due_at=clock.now + 30, counts=True)
+    lease = lane(store)
+    keys = [only(store, store.reading.delivery(one).event_id).key for one in (ann1, bob1, cid1, dan1)]  # type: ignore[union-attr]
+    assert [row.id for row in claim(store, lease, 1, newest_first=True)] == [cid1]
+
+    def named(*places: int, whole_keys: bool) -> list[int]:
+        wanted = [str(keys[place]) for place in places]
+        found = store.lanes.claim(lease, "amocrm", 9, whole_keys=whole_keys, newest_first=True, keys=wanted)
+        return [row.id for row in found]
+
+    assert named(2, 3, whole_keys=True) == []  # one is being sent, the other waits for its time
+    assert named(0, whole_keys=True) == [ann1, ann2]
+    assert named(0, 1, 1, whole_keys=False) == [bob1]

@@ -170,6 +170,9 @@ class Statements:
     def for_update(self, table: str) -> str:
         return f"FOR UPDATE OF {table}"
 
+    def within(self, column: str, few: str) -> str:
+        return f"{column} = ANY (ARRAY({few}))"
+
     def contains(self, column: str) -> str:
         return f"strpos({column}, ?) > 0"
 

@@ -69,6 +69,10 @@ class Transaction(Reader, Protocol):
         """To stand behind a question: nobody changes these rows before this transaction is over. Empty where only one
         transaction writes at a time."""
 
+    def within(self, column: str, few: str) -> str:
+        """A condition: the column is one of the few values that this question finds. Found by an index of the column,
+        however many rows the engine expects."""
+
     def contains(self, column: str) -> str:
         """A condition with one mark: the text of the column contains this one, letter by letter."""
 

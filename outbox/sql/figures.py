@@ -166,7 +166,7 @@ def causes_sql(db: Transaction, where: Filter) -> tuple[str, list[object]]:
             search=where.search, people=where.people, email=where.email, lead_id=where.lead_id, ids=where.ids
         )
         source, narrow_params = filters.by_ids(db, person)
-        narrow = f" AND d.id IN (SELECT d.id FROM {source})"
+        narrow = " AND " + db.within("d.id", f"SELECT d.id FROM {source}")
     plain, plain_params = filters.columns(where)
     sql = (
         "SELECT d.destination, d.cause, d.state, count(*) AS n, min(d.created_at) AS first_at, "

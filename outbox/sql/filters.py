@@ -229,13 +229,16 @@ def search(db: Transaction, where: Filter) -> Where:
     sql, params = exact(db, text, SEARCHED)
     if found.emails:
         given = marks(list(found.emails))
+        theirs = (
+            "SELECT lead_id FROM own WHERE lead_id IS NOT NULL UNION "
+            f"SELECT lead_id FROM deals {db.index('deals_email')} WHERE email IN ({given})"
+        )
         # Read once, though they are asked twice.
         sql = (
             f"WITH own AS (SELECT {SEARCHED}, lead_id FROM deliveries {db.index('deliveries_email')} "
             f"WHERE email IS NOT NULL AND email IN ({given})) {sql} UNION SELECT {SEARCHED} FROM own "
-            f"UNION SELECT {SEARCHED} FROM deliveries {db.index('deliveries_deal')} WHERE email IS NULL AND lead_id IN "
-            "(SELECT lead_id FROM own WHERE lead_id IS NOT NULL UNION "
-            f"SELECT lead_id FROM deals {db.index('deals_email')} WHERE email IN ({given}))"
+            f"UNION SELECT {SEARCHED} FROM deliveries {db.index('deliveries_deal')} WHERE email IS NULL "
+            f"AND {db.within('lead_id', theirs)}"
         )
         params = [*found.emails, *params, *found.emails]
     if found.lead_ids:

@@ -102,6 +102,9 @@ class Connection:
     def for_update(self, table: str) -> str:
         return ""
 
+    def within(self, column: str, few: str) -> str:
+        return f"{column} IN ({few})"
+
     def contains(self, column: str) -> str:
         return f"instr({column}, ?) > 0"
 

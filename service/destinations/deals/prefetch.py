@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm.account_facts import AccountFacts
-from service.amocrm.client import LIST_LIMIT, AmocrmClient
+from service.amocrm.client import LIST_LIMIT, AmocrmClient, Rejected
 from service.amocrm.payloads import Contact, Lead
 from service.amocrm.pipelines import Pipelines
 from service.closed_stages import CLOSED
@@ -148,7 +148,7 @@ class Prefetch:
         if leads:
             state["last"] = times[-1]
         if state["by"] == "updated_at" and state["repeats"] >= REPEATS:
-            state.update(by="id", scan=f"{state['scan']}:id", page=1, whole=False, ordered=False, repeats=0)
+            _begin_by_ids(state)
 
     def _open_ids(self, pipeline_id: int, allowed: int) -> list[int]:
         """The stages whose deals are read; none where there is nothing to read."""
@@ -166,7 +166,13 @@ class Prefetch:
             client = self._client.bound(deadline=PAGE_WAIT)
             sent, limit, emails = client.requests, state.get("limit", LIST_LIMIT), []
             try:
-                leads, following = client.open_leads(pipeline_id, open_ids, state["page"], limit, state["by"])
+                try:
+                    leads, following = client.open_leads(pipeline_id, open_ids, state["page"], limit, state["by"])
+                except Rejected:
+                    if state["by"] == "id":
+                        raise
+                    _begin_by_ids(state)  # this order is not known here
+                    leads, following = client.open_leads(pipeline_id, open_ids, state["page"], limit, state["by"])
                 if all(lead.pipeline_id == pipeline_id and lead.status_id in open_ids for lead in leads):
                     emails = self._learn(client, leads, known, state)
             finally:
@@ -275,3 +281,8 @@ class Prefetch:
             )
             self._facts.keep_filters(known)
         return known
+
+
+def _begin_by_ids(state: dict[str, Any]) -> None:
+    """The reading begins anew, in an order that nobody's change disturbs; nothing is believed before it is whole."""
+    state.update(by="id", scan=f"{state['scan']}:id", page=1, whole=False, ordered=False, repeats=0)

@@ -161,7 +161,9 @@ class Trouble:
         self.house.start_worker(other)
         self._until(lambda: self._moved_on(email), REST)
         self.done["woken too late"] += self._moved_on(email)
-        time.sleep(max(0.0, wakes + 3.0 - time.monotonic()))
+        time.sleep(max(0.0, wakes - time.monotonic()))
+        # Until it has seen that it is too late; one that does not look has its time to do harm.
+        self._until(lambda: "another worker has taken over" in self.house.log(sleeper)[began:], 10)
 
     def _moved_on(self, email: str) -> bool:
         found = self.house.ask("GET", f"contacts?query={email}")["contacts"]

@@ -27,7 +27,7 @@ WAIT_AT_ONCE = 1.0
 LOG_CEILING = 16 * 1024 * 1024
 """Bytes of the log beyond which whoever commits moves it into the database, so that it needs no worker for that."""
 
-CACHE = 1024
+CACHE = 256
 """KiB of the database that a connection keeps in memory."""
 
 LOG_EVERY = 1.0

@@ -6,7 +6,7 @@ VENV_PYTHON := .venv/bin/python
 COMPILE := $(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 TYPED := outbox service sandbox workshop benchmarks chaos tests wsgi.py scheduler.py
 # Two at a time; ARGS="-n 0" for one after the other, as a debugger needs it.
-TWO := -n 2 --dist loadfile
+TWO := -n 2 --dist loadfile --max-worker-restart 0
 CASES ?= 100000
 FAST := tests/unit tests/integration tests/test_architecture.py tests/test_translations.py
 

@@ -9,7 +9,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from sqlite_utils import Database
@@ -34,7 +35,7 @@ LOG_EVERY = 1.0
 """Seconds between two such attempts: a long read can keep the log from starting over."""
 
 CLOSING = 2.0
-"""Seconds that the last checkpoint may wait for its turn."""
+"""Seconds that closing may wait: for what still reads or writes, and for the turn of the last checkpoint."""
 
 MAKE_DUE = """UPDATE deliveries INDEXED BY deliveries_key SET due_at = ? WHERE destination = ?
     AND state IN ('pending', 'sending') AND state = 'pending' AND due_at > ?
@@ -118,6 +119,24 @@ class Connection:
         self.execute(sql, (now, destination, now, now, *keys))
 
 
+class Own(threading.local):
+    """What a thread has for itself. in_use: held while it uses its connections, so that nobody closes them."""
+
+    def __init__(self) -> None:
+        self.in_use = threading.RLock()
+        self.db: Database | None = None
+        self.watcher: Database | None = None
+        self.steps = -1
+        self.version = -2
+
+
+@dataclass(frozen=True)
+class Opened:
+    thread: threading.Thread
+    in_use: threading.RLock
+    db: Database
+
+
 class SqliteDatabase:
     """The database file, its lock and its connections. See outbox.sql.database.Database.
 
@@ -137,8 +156,8 @@ class SqliteDatabase:
 
     def _start(self) -> None:
         self._pid = os.getpid()
-        self._local = threading.local()
-        self._opened: list[tuple[threading.Thread, Database]] = []
+        self._local = Own()
+        self._opened: list[Opened] = []
         self._guard = threading.Lock()
         self._bell = threading.Condition(threading.Lock())
         self._rings = 0
@@ -158,29 +177,35 @@ class SqliteDatabase:
         Raises StoreUnavailable when the file cannot be opened.
         """
         self._own()
-        db: Database | None = getattr(self._local, "db", None)
-        if db is None:
-            db = self._local.db = self.connect()
-            # From its first read on a connection keeps the others from deleting the log when they close.
-            with unavailable(self.path):
-                db.execute("PRAGMA schema_version").fetchall()
-                self.files.read()
-        steps = math.ceil(patience * 4)
-        if steps != getattr(self._local, "steps", None):
-            db.execute(f"PRAGMA busy_timeout = {steps * 250}")
-            self._local.steps = steps
-        return db
-
-    def connection(self, patience: float = PATIENCE) -> Connection:
-        return Connection(self.db(patience))
+        local = self._local
+        with local.in_use:
+            if local.db is None:
+                local.db = self.connect()
+                # From its first read on a connection keeps the others from deleting the log when they close.
+                with unavailable(self.path):
+                    local.db.execute("PRAGMA schema_version").fetchall()
+                    self.files.read()
+            steps = math.ceil(patience * 4)
+            if steps != local.steps:
+                local.db.execute(f"PRAGMA busy_timeout = {steps * 250}")
+                local.steps = steps
+            return local.db
 
     def watcher(self) -> Database:
         """This thread's connection that never writes, for `PRAGMA data_version`."""
         self._own()
-        db: Database | None = getattr(self._local, "watcher", None)
-        if db is None:
-            db = self._local.watcher = self.connect()
-        return db
+        local = self._local
+        with local.in_use:
+            if local.watcher is None:
+                local.watcher = self.connect()
+            return local.watcher
+
+    @contextmanager
+    def using(self, patience: float = PATIENCE) -> Iterator[Connection]:
+        """This thread's connection, which is not closed by another thread meanwhile: Python would crash."""
+        self._own()
+        with self._local.in_use, unavailable(self.path):
+            yield Connection(self.db(patience))
 
     def connect(self) -> Database:
         if self._closed:
@@ -212,10 +237,10 @@ class SqliteDatabase:
                 raise
         with self._guard:
             # Not the first one: while it is open nobody may take the log away, and `files` relies on that.
-            for thread, old in [entry for entry in self._opened[1:] if not entry[0].is_alive()]:
-                old.close()
-                self._opened.remove((thread, old))
-            self._opened.append((threading.current_thread(), db))
+            for old in [opened for opened in self._opened[1:] if not opened.thread.is_alive()]:
+                old.db.close()
+                self._opened.remove(old)
+            self._opened.append(Opened(threading.current_thread(), self._local.in_use, db))
         return db
 
     def _create(self) -> None:
@@ -243,32 +268,43 @@ class SqliteDatabase:
             raise StoreUnavailable(f"{self.path}: {error.strerror}") from error
 
     def close(self) -> None:
-        """For good, in this process. The last process that closes leaves one file with everything in it."""
+        """For good, in this process. The last process that closes leaves one file with everything in it.
+
+        What another thread has begun may end first. A connection that is in use for longer stays open until the
+        process ends.
+        """
         self._own()
         self._closed = True
         self.watch.close()
         with self._guard:
-            opened = [db for _, db in self._opened]
-            self._opened.clear()
-        self._local = threading.local()
-        try:
-            with self.lock.held(CLOSING):
-                self._close(opened)
-        except StoreUnavailable:
-            self._close(opened)
+            opened = self._opened
+            self._opened = []
+        self._local = Own()  # who comes now finds no connection, and may open none
+        deadline = time.monotonic() + CLOSING
+        with ExitStack() as held:
+            with suppress(StoreUnavailable):
+                held.enter_context(self.lock.held(CLOSING))
+            idle, busy = [], []
+            for entry in opened:
+                if entry.in_use.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                    held.callback(entry.in_use.release)
+                    idle.append(entry.db)
+                else:
+                    busy.append(entry.db)
+            self._close(idle, busy)
         self.lock.close()
 
-    def _close(self, opened: list[Database]) -> None:
+    def _close(self, idle: list[Database], busy: list[Database]) -> None:
         try:
-            if opened:
+            if idle:
                 self.files.check_known()
         except StoreUnavailable:
-            # SQLite deletes the log by its name, which is another store's now. So these stay open until the process
-            # ends, and are not even collected, since that would close them.
-            for db in opened:
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(db.conn))
-            return
-        for db in opened:
+            # SQLite deletes the log by its name, which is another store's now.
+            idle, busy = [], [*idle, *busy]
+        for db in busy:
+            # It is not even collected, since that would close it.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(db.conn))
+        for db in idle:
             with suppress(sqlite3.Error):
                 db.close()
 
@@ -286,8 +322,7 @@ class SqliteDatabase:
     @contextmanager
     def transaction(self, timeout: float) -> Iterator[Connection]:
         """See outbox.sql.group_commit.GroupDatabase."""
-        db = self.connection(timeout)
-        with unavailable(self.path):
+        with self.using(timeout) as db:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -307,11 +342,10 @@ class SqliteDatabase:
 
     def move_log(self) -> None:
         """Copy the log into the database, under the file lock: nobody commits or resets it meanwhile."""
-        db, other = self.connection(), self.watcher()
-        with unavailable(self.path):
+        with self.using() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
-                other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self.watcher().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             finally:
                 db.rollback()
 
@@ -320,15 +354,14 @@ class SqliteDatabase:
 
         SQLite itself holds the right to write from before it looks at the log, beside the file lock.
         """
-        with self.lock.held(patience), unavailable(self.path):
+        with self.lock.held(patience), self.using(patience) as db:
             self.files.check()
-            ((busy, *_),) = self.db(patience).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            ((busy, *_),) = db.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         return not busy
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        db = self.connection()
-        with unavailable(self.path):
+        with self.using() as db:
             db.execute("BEGIN")
             try:
                 yield db
@@ -336,16 +369,16 @@ class SqliteDatabase:
                 db.rollback()
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
-        with unavailable(self.path):
-            return self.connection().rows(sql, params)
+        with self.using() as db:
+            return db.rows(sql, params)
 
     def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
-        with unavailable(self.path):
-            return self.connection().row(sql, params)
+        with self.using() as db:
+            return db.row(sql, params)
 
     def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
-        with unavailable(self.path):
-            return self.connection().value(sql, params)
+        with self.using() as db:
+            return db.value(sql, params)
 
     def now_at_once(self) -> float | None:
         """See outbox.store.Store."""
@@ -371,7 +404,7 @@ class SqliteDatabase:
             if woken():
                 return True
             rings, version = self._rings, self._data_version()
-            if version != getattr(self._local, "version", None):
+            if version != self._local.version:
                 self._local.version = version
                 return True
             left = deadline - time.monotonic()
@@ -385,7 +418,7 @@ class SqliteDatabase:
     def _data_version(self) -> int:
         """A number that changes with each commit of any other connection; -1 while the file cannot be read."""
         try:
-            with unavailable(self.path):
+            with self._local.in_use, unavailable(self.path):
                 return int(self.watcher().execute("PRAGMA data_version").fetchone()[0])
         except StoreUnavailable:
             return -1

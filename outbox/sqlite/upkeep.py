@@ -10,7 +10,7 @@ from outbox.failpoints import failpoint
 from outbox.message import StoreUnavailable
 from outbox.sql.counters import EMPTY, FOLDED, folded
 from outbox.sql.database import PATIENCE, Database, Reader, Transaction
-from outbox.sqlite.connection import SqliteDatabase, unavailable
+from outbox.sqlite.connection import SqliteDatabase
 from outbox.sqlite.files import INDEX, LOG
 from outbox.sqlite.migrations import migrate
 
@@ -46,8 +46,8 @@ class Upkeep:
                 os.remove(part)
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             try:
-                with unavailable(self.database.path):
-                    self.database.connection().execute("VACUUM INTO ?", (part,))
+                with self.database.using() as db:
+                    db.execute("VACUUM INTO ?", (part,))
             except StoreUnavailable as error:
                 if any(words in str(error) for words in OF_THE_STORE):
                     raise
@@ -85,9 +85,9 @@ class Upkeep:
         """Deleted rows leave copies in free pages and, where others were moved, between them: so all is written anew,
         and the log, which holds the old pages, is cut to nothing."""
         try:
-            with self.database.lock.held(PATIENCE), unavailable(self.database.path):
+            with self.database.lock.held(PATIENCE), self.database.using() as db:
                 self.database.files.check()
-                self.database.connection().execute("VACUUM")
+                db.execute("VACUUM")
             if not any(self.database.empty_log() for _ in range(TRIES)):
                 raise StoreUnavailable("its log is being read")
         except StoreUnavailable as error:

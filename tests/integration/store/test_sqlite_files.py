@@ -1,8 +1,10 @@
 """The database file: verified, copied, moved into from the log, full, locked or broken."""
 
+import contextlib
 import os
 import pathlib
 import sqlite3
+import threading
 
 import pytest
 
@@ -96,6 +98,58 @@ def test_a_closed_store_is_one_file_and_takes_nothing_more(store: Store, address
     assert sorted(os.listdir(folder)) == ["dealpost.db", "dealpost.db.lock"]
     with pytest.raises(StoreUnavailable, match="closed"):
         store.intake.accept([event()])
+
+
+class Reading:
+    """A thread that counts the events in a read that has begun, once it may go on."""
+
+    def __init__(self, database: connection.SqliteDatabase) -> None:
+        self.database = database
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.counted: list[int | Exception] = []
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self.begun.wait(30)
+
+    def _run(self) -> None:
+        try:
+            with self.database.read() as db:
+                self.begun.set()
+                self.go_on.wait(30)
+                self.counted.append(db.value("SELECT count(*) FROM events"))
+        except Exception as error:
+            self.counted.append(error)
+
+    def ended(self) -> list[int | Exception]:
+        self.go_on.set()
+        self._thread.join()
+        return self.counted
+
+
+def test_closing_waits_for_what_other_threads_have_begun(store: Store, address: str) -> None:
+    assert isinstance(store, SqliteStore)
+    store.intake.accept([event()])
+    reading = Reading(store.database)
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    assert reading.ended() == [1]
+    closing.join()
+    folder = pathlib.Path(address.removeprefix("sqlite:///")).parent
+    assert sorted(os.listdir(folder)) == ["dealpost.db", "dealpost.db.lock"]
+
+
+def test_a_connection_that_is_in_use_for_long_is_not_closed(
+    store: Store, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python itself would crash, or the one who reads would get nonsense."""
+    monkeypatch.setattr(connection, "CLOSING", 0.01)
+    assert isinstance(store, SqliteStore)
+    store.intake.accept([event()])
+    reading = Reading(store.database)
+    store.close()
+    assert reading.ended() == [1]
+    with contextlib.closing(open_store(address)) as again:
+        assert again.reading.count(Filter()) == 1 and again.maintenance.verify() == []
 
 
 def test_nobody_but_the_owner_can_read_the_files(store: Store, address: str) -> None:

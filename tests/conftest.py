@@ -52,7 +52,7 @@ def pytest_make_collect_report() -> Any:
 def _stores_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Closes what a test leaves open: from Python 3.13 on SQLite warns of that, whenever it is collected."""
     from outbox.postgres.database import PostgresDatabase
-    from outbox.sqlite.connection import SqliteDatabase
+    from outbox.sqlite.database import SqliteDatabase
     from outbox.sqlite.memory import MemoryDatabase
 
     opened: list[SqliteDatabase | MemoryDatabase | PostgresDatabase] = []

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from outbox.sql.group_commit import GroupCommit
 from outbox.sql.store import SqlStore
 from outbox.sqlite.claim import choose
-from outbox.sqlite.connection import SqliteDatabase
+from outbox.sqlite.database import SqliteDatabase
 from outbox.sqlite.upkeep import Upkeep
 
 

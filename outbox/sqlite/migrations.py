@@ -7,7 +7,8 @@ from sqlite_utils import Database, Migrations
 from outbox.failpoints import failpoint
 from outbox.sql.counters import VIEWS
 from outbox.sql.people import meet_all
-from outbox.sqlite.connection import Connection, SqliteDatabase, unavailable
+from outbox.sqlite.connection import Connection, unavailable
+from outbox.sqlite.database import SqliteDatabase
 
 migrations = Migrations("outbox")
 

@@ -10,7 +10,7 @@ from outbox.failpoints import failpoint
 from outbox.message import StoreUnavailable
 from outbox.sql.counters import EMPTY, FOLDED, folded
 from outbox.sql.database import PATIENCE, Database, Reader, Transaction
-from outbox.sqlite.connection import SqliteDatabase
+from outbox.sqlite.database import SqliteDatabase
 from outbox.sqlite.files import INDEX, LOG
 from outbox.sqlite.migrations import migrate
 

@@ -11,7 +11,7 @@ import pytest
 from outbox.engines import open_store
 from outbox.message import StoreUnavailable
 from outbox.queries import Filter
-from outbox.sqlite import SqliteStore, connection
+from outbox.sqlite import SqliteStore, database
 from outbox.store import Store
 from tests.integration.store.make import Clock, event
 
@@ -59,8 +59,8 @@ def test_a_checkpoint_moves_the_log_into_the_database(store: Store, address: str
 
 
 def test_the_log_has_a_ceiling_although_no_worker_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LOG_CEILING", 400_000)
-    monkeypatch.setattr(connection, "LOG_EVERY", 0.0)
+    monkeypatch.setattr(database, "LOG_CEILING", 400_000)
+    monkeypatch.setattr(database, "LOG_EVERY", 0.0)
     store = open_store(f"sqlite:///{tmp_path}/dealpost.db")
     store.maintenance.migrate()
     sizes = []
@@ -75,8 +75,8 @@ def test_the_log_has_a_ceiling_although_no_worker_runs(tmp_path: pathlib.Path, m
 def test_a_long_read_keeps_no_event_out_while_the_log_grows(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "LOG_CEILING", 100_000)
-    monkeypatch.setattr(connection, "LOG_EVERY", 0.0)
+    monkeypatch.setattr(database, "LOG_CEILING", 100_000)
+    monkeypatch.setattr(database, "LOG_EVERY", 0.0)
     store = open_store(f"sqlite:///{tmp_path}/dealpost.db")
     store.maintenance.migrate()
     store.intake.accept([event("first@x")])
@@ -103,7 +103,7 @@ def test_a_closed_store_is_one_file_and_takes_nothing_more(store: Store, address
 class Reading:
     """A thread that counts the events in a read that has begun, once it may go on."""
 
-    def __init__(self, database: connection.SqliteDatabase) -> None:
+    def __init__(self, database: database.SqliteDatabase) -> None:
         self.database = database
         self.begun, self.go_on = threading.Event(), threading.Event()
         self.counted: list[int | Exception] = []
@@ -142,7 +142,7 @@ def test_a_connection_that_is_in_use_for_long_is_not_closed(
     store: Store, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python itself would crash, or the one who reads would get nonsense."""
-    monkeypatch.setattr(connection, "CLOSING", 0.01)
+    monkeypatch.setattr(database, "CLOSING", 0.01)
     assert isinstance(store, SqliteStore)
     store.intake.accept([event()])
     reading = Reading(store.database)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from outbox.sqlite import SqliteStore, connection, log_changes, watch
+from outbox.sqlite import SqliteStore, database, log_changes, watch
 from outbox.sqlite.log_changes import LogChanges, Looked, Notified
 from outbox.sqlite.watch import AGAIN, BUSY, DEAF_AFTER, SELDOM, SOON, Watch
 from tests.integration.store.make import event
@@ -41,7 +41,7 @@ def follow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
     """Each way to notice, and nothing beside it."""
     if request.param is Notified and not has_inotify():
         pytest.skip("this system has no inotify")
-    monkeypatch.setattr(connection, "WAIT_AT_ONCE", LONG)
+    monkeypatch.setattr(database, "WAIT_AT_ONCE", LONG)
     chosen: Callable[[str], LogChanges] = request.param
     return chosen
 

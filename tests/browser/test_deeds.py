@@ -12,7 +12,8 @@ from outbox.drain import Lane
 from outbox.message import Delivery, State
 from outbox.outcome import Delivered
 from outbox.queries import Filter
-from tests.browser.conftest import Open
+from service.amocrm.choices import StageChoices
+from tests.browser.conftest import Open, faults
 from tests.integration.store.make import Fake
 from tests.support import seeded
 from tests.support.site import application, served
@@ -75,6 +76,8 @@ def test_fourteen_lessons_are_cancelled(school: School, look: Open, scripts: boo
     page.get_by_role("button", name="Do not send 14…", exact=True).click()
     answer(page, scripts, "Cancel 14 deliveries?", "Do not send 14")
     expect(page.get_by_text("14 deliveries cancelled.")).to_be_visible()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    assert not scripts or faults(page) == []
     assert set(school.states("stage_deleted")) == {State.DISCARDED}
 
 
@@ -230,3 +233,13 @@ def test_a_stage_is_chosen_one_is_tried_and_the_other_thirteen_follow(
     sent = world.store.reading.find(Filter(destination="amocrm", since=seeded.NOON - 701), 50).rows
     assert {row.state for row in sent} == {State.DELIVERED} and len(sent) >= 14
     world.store.close()
+
+
+def test_the_funnel_is_chosen(school: School, look: Open, scripts: bool) -> None:
+    with served(application(school.world, AMOCRM_PIPELINE_ID="")) as address:
+        page = look(address + "/outbox/setup", "en", scripts=scripts)
+        page.get_by_label("Funnel").select_option(seeded.FUNNEL[0])
+        page.locator("form", has=page.get_by_label("Funnel")).get_by_role("button", name="Save").click()
+        expect(page.get_by_text(f"Saved. Lessons move deals of “{seeded.FUNNEL[0]}”.")).to_be_visible()
+    chosen = StageChoices(school.store.key_values).funnel()
+    assert chosen is not None and (chosen.pipeline_id, chosen.who) == (seeded.PIPELINE, "operator")

@@ -14,7 +14,7 @@ sys.path.insert(0, str(FOLDER))
 
 from service.environment import held, hold_settings  # noqa: E402
 from service.log_writer import STDERR  # noqa: E402
-from service.startup import CANNOT_START, said_plainly  # noqa: E402
+from service.startup import CANNOT_START, remarks, said_plainly  # noqa: E402
 
 # Read here, by the master alone, at its start and at each HUP: the web's workers are forked from it, the worker inside
 # is started by it, and so all have the same settings, whatever happens to .env meanwhile.
@@ -67,6 +67,14 @@ def on_starting(server: Any) -> None:
 
     share_one_heap()
     language.warm()
+    halt = server.halt
+
+    def halt_once(*args: Any, **kwargs: Any) -> None:
+        # Of a second worker that could not start, gunicorn would raise in the midst of this, and end with a trace.
+        server.WORKER_BOOT_ERROR = server.APP_LOAD_ERROR = None
+        halt(*args, **kwargs)
+
+    server.halt = halt_once
     # What the collector of a worker would write into, the kernel would have to copy for it.
     gc.collect()
     gc.freeze()
@@ -129,8 +137,8 @@ def when_ready(server: Any) -> None:
     start_worker(server)
     if settings.on_sqlite:
         server.log.info("Events are kept in %s", settings.database_path)
-    if settings.database_hint:
-        server.log.warning("DATABASE_URL: %s", settings.database_hint)
+    for remark in remarks(settings):
+        server.log.warning(remark)
 
 
 def on_reload(server: Any) -> None:

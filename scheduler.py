@@ -10,7 +10,7 @@ from service.core import create_core
 from service.environment import read_settings
 from service.log_writer import STDERR
 from service.memory import share_one_heap
-from service.startup import CANNOT_START, said_plainly
+from service.startup import CANNOT_START, remarks, said_plainly
 from service.worker import Worker
 
 
@@ -19,8 +19,8 @@ def main() -> int:
     try:
         settings = read_settings()
         logs.configure(settings)
-        if settings.database_hint:
-            logging.getLogger("scheduler").warning("DATABASE_URL: %s", settings.database_hint)
+        for remark in remarks(settings):
+            logging.getLogger("scheduler").warning(remark)
         worker = Worker(create_core(settings))
     except CANNOT_START as error:
         STDERR.write(said_plainly(error))

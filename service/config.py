@@ -238,8 +238,10 @@ def _database_url(read: SettingsReader, sandbox: bool, root: Path) -> str:
     if kind in ("postgres", "postgresql") and separator:
         return "postgresql://" + rest
     if kind != "sqlite" or not separator:
-        kind = re.match(r"\w{0,20}", kind)[0]  # type: ignore[index]
-        read.fault("DATABASE_URL", f"got an address that begins with {kind!r}", "sqlite:///path or postgresql://...")
+        # Without :// it may be anything, a password as well.
+        is_kind = separator and re.fullmatch(r"[A-Za-z][\w+.-]{0,30}", kind)
+        got = f"got an address that begins with {kind + separator!r}" if is_kind else "got no address, which has ://"
+        read.fault("DATABASE_URL", got, "sqlite:///path or postgresql://...")
         return ""
     path = rest.removeprefix("/")
     if why := _no_file(rest, path):
@@ -284,7 +286,8 @@ def _database_hint(read: SettingsReader, root: Path, mount_of: Callable[[Path], 
 def _web(read: SettingsReader) -> Web:
     routed = bool(disks.host_of(read.environ))
     host = read.text("HOST", "0.0.0.0" if routed else "127.0.0.1")
-    if not _is_host(host.removeprefix("[").removesuffix("]")):
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not _is_host(host):
         read.fault(
             "HOST",
             f"got {host!r}",
@@ -293,7 +296,7 @@ def _web(read: SettingsReader) -> Web:
         host = "127.0.0.1"
     pinned = read.choice("PIN_WORKERS", ("", "0", "1"), "")
     return Web(
-        host=host.removeprefix("[").removesuffix("]"),
+        host=host,
         port=read.integer("PORT", 8000, 1, 65535) or 8000,
         processes=read.integer("WEB_CONCURRENCY", 2, 1, 64) or 2,
         # Such a host's CPUs belong to many neighbours.
@@ -306,7 +309,7 @@ def _is_host(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return bool(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", host))
+        return bool(re.fullmatch(r"(?=.*[A-Za-z])[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", host))
     return True
 
 
@@ -328,7 +331,9 @@ def _api_keys(read: SettingsReader) -> tuple[ApiKey, ...]:
         key = bare_token(key)
         if key and read.is_no_token("API_KEYS", key):
             continue
-        if not name or not key or scope not in ("", "ingest"):
+        # A list as another program writes it would be split in the wrong places.
+        foreign = re.search(r"[\[\]{}()<>\"'`=;]", name) or re.search(r"^[\"']|[\"']$", key)
+        if not name or not key or scope not in ("", "ingest") or foreign:
             read.fault("API_KEYS", f"entry {place} does not fit", "name:key or name:key:ingest, separated by commas")
         elif any(known.name == name or known.key == key for known in keys):
             read.fault("API_KEYS", f"entry {place} repeats a name or a key", "each name and each key once")

@@ -12,6 +12,7 @@ from service.settings_reader import EXAMPLES
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ASSIGNMENT = re.compile(r"^\s*(export\s+)?[A-Z_][A-Z0-9_]*\s*=", re.MULTILINE)
+SECOND = re.compile(r"[\s;](export\s+)?[A-Z][A-Z0-9_]{2,}=")
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -69,6 +70,8 @@ def _fault(binding: Binding) -> str:
         return f"{shown}the line cannot be read; expected NAME=value, or # before a remark"
     if binding.key and not NAME.fullmatch(binding.key):
         return "what stands before = is no name of a setting; expected NAME=value"
+    if SECOND.search(binding.value or "") and not re.match(r"[^=]*=\s*[\"']", text):
+        return f"{shown}another setting follows in the same line; expected each in a line of its own, or NAME='value'"
     if binding.value and ASSIGNMENT.search(binding.value.partition("\n")[2]):
         return f"{shown}the quote is closed only after other settings; expected NAME='value' in one line"
     return ""

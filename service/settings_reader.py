@@ -165,7 +165,8 @@ class SettingsReader:
     def address(self, name: str) -> str:
         value = self.text(name)
         if value and not is_http(value):
-            self.fault(name, self._got(name, value), "an address that begins with https:// (or http://)")
+            shown = re.sub(r"\?.*", "?***", re.sub(r"//.*@", "//***@", value))
+            self.fault(name, self._got(name, shown), "an address that begins with https:// (or http://)")
             return ""
         return value
 

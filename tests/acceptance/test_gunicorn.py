@@ -249,6 +249,15 @@ def test_settings_that_cannot_be_used_are_said_once_and_stop_the_start(tmp_path:
     assert "Traceback" not in ended.text
 
 
+def test_a_store_that_no_process_can_open_is_said_plainly(tmp_path: pathlib.Path) -> None:
+    """Two processes of the web, as is the default, fail one after the other."""
+    environ = bare_environ(PORT=str(free_port()), DATABASE_URL=f"sqlite:///{tmp_path}", WEB_CONCURRENCY="3")
+    ended = run([PYTHON, "-m", "gunicorn", "wsgi:app"], environ, within=30)
+    assert ended.code == 3
+    assert "The store cannot be opened" in ended.text
+    assert "Traceback" not in ended.text
+
+
 def test_a_folder_that_cannot_be_written_is_said_plainly(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
     environ = bare_environ(PORT=str(free_port()), DATABASE_URL=f"sqlite:///{tmp_path}/file/dealpost.db")

@@ -109,6 +109,16 @@ def test_check_tells_of_short_secrets_unknown_names_and_where_three_slashes_lead
     assert "locale: no setting of this name" in said
 
 
+def test_web_and_worker_name_lines_that_are_no_settings(started: Processes, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "named.env"
+    file.write_text("AMOCRM_SUBDOMIAN=school\nlocale=ru\n")
+    environ = bare_environ(
+        DEALPOST_ENV_FILE=str(file), DATABASE_URL=f"sqlite:///{tmp_path}/x.db", SECRET_KEY="a-key-of-the-tests-1"
+    )
+    for process in (started.web(environ), started.worker(environ)):
+        process.says("WARNING .*AMOCRM_SUBDOMIAN, locale .*no settings of these names")
+
+
 def test_commands_take_the_named_file_and_take_it_literally(tmp_path: pathlib.Path) -> None:
     # In a folder with a .env, which the flask command puts into the environment by itself.
     (tmp_path / ".env").write_text("DATABASE_URL=sqlite:////nowhere/at/all.db\nAPI_KEYS='other:key-of-the-other'\n")

@@ -80,7 +80,18 @@ def test_keys_have_names_and_scopes():
 
 @pytest.mark.parametrize(
     "keys",
-    ["key-one-1", "shop:", ":key-one-1", "shop:key-one-1:admin", "a:key-one-1,a:key-two-2", "a:key-one-1,b:key-one-1"],
+    [
+        "key-one-1",
+        "shop:",
+        ":key-one-1",
+        "shop:key-one-1:admin",
+        "a:key-one-1,a:key-two-2",
+        "a:key-one-1,b:key-one-1",
+        '{"shop":"key-one-1"}',
+        "[shop:key-one-1]",
+        '"shop:key-one-1","crm:key-two-2"',
+        "API_KEYS=shop:key-one-1",
+    ],
 )
 def test_keys_that_cannot_be_told_apart_are_refused(keys: str):
     assert "API_KEYS" in faults(API_KEYS=keys)
@@ -179,6 +190,9 @@ def test_settings_are_fixed():
         "sqlite:///x.db?mode=ro",
         "sqlite:/data/x.db",
         "mysql://u:hunter2@host/db",
+        "postgresql+psycopg2://u:hunter2@host/db",
+        "u:hunter2@host/db",
+        "hunter2",
         "/data/x.db",
     ],
 )
@@ -223,7 +237,9 @@ def test_the_web_listens_on_this_machine_alone_unless_told_otherwise():
     assert load({"HOST": "127.0.0.1", "DYNO": "web.1", "ALLOW_EPHEMERAL": "1"}).web.host == "127.0.0.1"
 
 
-@pytest.mark.parametrize("host", ["http://0.0.0.0", "0.0.0.0:8000", "localhost/", "unix:/run/x", "a b", "*"])
+@pytest.mark.parametrize(
+    "host", ["http://0.0.0.0", "0.0.0.0:8000", "localhost/", "unix:/run/x", "a b", "*", "256.0.0.1", "127.1", "[::1"]
+)
 def test_a_host_that_is_more_than_an_address_is_refused(host: str):
     assert "- HOST: got" in faults(HOST=host)
 
@@ -310,6 +326,11 @@ def test_names_given_elsewhere_keep_their_characters():
 )
 def test_an_address_to_which_no_request_can_be_built_is_refused(url: str):
     assert "- CRM_API_URL: got" in faults(CRM_API_URL=url)
+
+
+def test_a_refused_address_is_shown_without_what_is_secret_in_it():
+    said = faults(CRM_API_URL="ftp://ann:hunter2@erp.example/rest.php?key=hunter3")
+    assert "CRM_API_URL: got 'ftp://***@erp.example/rest.php?***'" in said
 
 
 def test_a_colon_in_a_sign_in_is_refused():

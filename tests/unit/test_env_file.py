@@ -59,6 +59,8 @@ def test_a_mark_at_the_beginning_and_line_ends_of_windows_do_not_matter() -> Non
         ("hunter2", "cannot be read"),
         ("set CRM_API_PASSWORD=hunter2", "cannot be read"),
         ("=hunter2", "cannot be read"),
+        ("CRM_API_USERNAME=ann CRM_API_PASSWORD=hunter2", "CRM_API_USERNAME: another setting follows"),
+        ("LOCALE=ru; export CRM_API_PASSWORD=hunter2", "LOCALE: another setting follows"),
         ("CRM-API-PASSWORD=hunter2", "no name of a setting"),
         ("\u200bCRM_API_PASSWORD=hunter2", "no name of a setting"),
     ],
@@ -74,6 +76,10 @@ def test_a_quote_that_swallows_the_settings_after_it_is_a_fault(quote: str) -> N
     said = fault(f"A=1\nB={quote}hunter2\nC=3\nD=it{quote}\nE=5\n".encode())
     assert said.startswith((".env, line 2: the quote", ".env, line 2: B"))
     assert "in one line" in said
+
+
+def test_a_quoted_value_may_hold_what_looks_like_a_setting() -> None:
+    assert values("A='one; TWO=three'\n") == {"A": "one; TWO=three"}
 
 
 def test_a_list_over_several_lines_is_read() -> None:

@@ -211,7 +211,7 @@ def load(
             read.fault(
                 "DATABASE_URL",
                 f"{why}, so an SQLite file would lose what was accepted",
-                "a file on a disk or volume that lasts, or ALLOW_EPHEMERAL=1 if you accept the loss",
+                "postgresql://..., a file on a disk or volume that lasts, or ALLOW_EPHEMERAL=1 if you accept the loss",
             )
     for setting, person in (("ADMIN_USERNAME", admin), ("VIEWER_USERNAME", viewer)):
         if ":" in person:

@@ -14,7 +14,7 @@ WITH_VOLUMES_BEGINNINGS = ("RAILWAY_", "FLY_")
 # What their command-line tools need on anybody's machine tells nothing of where we are.
 OF_CLIENTS = ("TOKEN", "API_KEY")
 
-VANISHING = ("tmpfs", "ramfs", "overlay", "aufs", "fuse.fuse-overlayfs")
+VANISHING = ("tmpfs", "ramfs", "devtmpfs", "overlay", "aufs", "fuse.fuse-overlayfs")
 """File systems of memory, and of a container's own layer."""
 
 

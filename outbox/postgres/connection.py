@@ -21,6 +21,15 @@ from outbox.sql.database import Contended
 REFUSALS = (errors.IntegrityError, errors.ProgrammingError, errors.DataError, errors.NotSupportedError)
 """What is wrong with the statement or its values, not with the server."""
 
+RIGHTS = "its user needs the rights to make tables in this database and to use them, or owns the database"
+MENDS: dict[type[psycopg.Error], str] = {
+    errors.InsufficientPrivilege: RIGHTS,
+    errors.InvalidSchemaName: RIGHTS,
+    errors.UndefinedTable: "its tables were not made yet, or are in another database",
+    errors.DuplicateTable: "it belongs to another program; expected a database of its own",
+}
+"""What is wrong with the database, though the server says it of the statement."""
+
 READING = 30.0
 """Seconds that a question may take."""
 
@@ -65,6 +74,12 @@ class Connection(psycopg.Connection[DictRow]):
     """One that never waits for an answer longer than `limit` seconds: a server that hangs is as one that is gone."""
 
     limit = READING
+
+    def execute(self, *query: Any, **options: Any) -> psycopg.Cursor[DictRow]:
+        try:
+            return super().execute(*query, **options)
+        except tuple(MENDS) as error:
+            raise StoreUnavailable(f"PostgreSQL: {first_line(error)}: {MENDS[type(error)]}") from error
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         if timeout is not None:

@@ -39,13 +39,18 @@ class Progress:
 def copy(to: str) -> None:
     """Copy everything into another database, while the service is stopped. Can be run again."""
     dealpost = current()
+    if not to.strip():
+        fail(_("--to is empty; expected the address of another, empty database."))
     try:
         other = address(dealpost.settings, to)
     except ConfigError as error:
         fail(str(error).replace("DATABASE_URL", "--to"))
     if other.database_url == dealpost.settings.database_url:
         fail(_("--to is the store itself; expected the address of another, empty database."))
-    target = open_store(other.database_url)
+    try:
+        target = open_store(other.database_url)
+    except ValueError as error:
+        fail(str(error).replace("DATABASE_URL", "--to"))
     try:
         refuse_in_use(dealpost.store)
         target.maintenance.migrate()

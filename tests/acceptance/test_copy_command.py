@@ -63,5 +63,7 @@ def test_a_school_moves_to_postgresql_and_back(
 
 def test_an_address_that_cannot_be_a_target_is_refused(service_env: dict[str, str], run_flask: Any) -> None:
     assert "--to: got" in run_flask("outbox", "copy", "--to", "mysql://u:p@host/db").err
+    assert "--to: got" in run_flask("outbox", "copy", "--to", "postgresql://u:p%zz@host/db").err
+    assert "--to is empty" in run_flask("outbox", "copy", "--to", "").err
     itself = run_flask("outbox", "copy", "--to", service_env["DATABASE_URL"])
     assert itself.code == 1 and "the store itself" in itself.err

@@ -289,6 +289,42 @@ def test_why_there_is_no_connection_is_told_at_the_start(postgres_server: str, e
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("sql", "user", "words"),
+    [
+        ("CREATE TABLE events (id int)", "", '"events" already exists: it belongs to another program'),
+        ("REVOKE ALL ON SCHEMA public FROM public", "stranger", "needs the rights to make tables"),
+        ("CREATE TABLE dealpost_migrations (name text)", "stranger", "permission denied for table"),
+    ],
+)
+def test_a_database_in_which_no_tables_can_be_made_is_told_with_the_mend(
+    postgres_server: str, engine: str, sql: str, user: str, words: str
+) -> None:
+    with new_database(postgres_server) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(sql)
+            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'stranger'").fetchone() is None:
+                connection.execute("CREATE ROLE stranger LOGIN")
+        options = f"-c role={user}" if user else ""
+        store = PostgresStore(psycopg.conninfo.make_conninfo(url, options=options))
+        with pytest.raises(StoreUnavailable, match=words):
+            store.maintenance.migrate()
+        store.close()
+
+
+def test_tables_that_are_taken_away_make_the_store_unavailable_and_blame_no_request(
+    store: PostgresStore, address: str
+) -> None:
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("ALTER TABLE events RENAME TO taken_away")
+        try:
+            with pytest.raises(StoreUnavailable, match="events"):
+                store.intake.accept([event()])
+        finally:
+            connection.execute("ALTER TABLE taken_away RENAME TO events")
+    assert accepted(store)
+
+
 @pytest.mark.parametrize("odd", ["/", "@", "%"])
 def test_an_address_that_cannot_be_read_is_refused_without_its_password(odd: str, engine: str) -> None:
     with pytest.raises(ValueError, match="DATABASE_URL") as raised:

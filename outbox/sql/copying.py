@@ -113,8 +113,14 @@ def copy_table(old: Database, new: Database, table: Table, total: int, tell: Tel
     done = count(new, table)
     tell(table.name, done, total)
     for rows in parts(old, table, [last[column] for column in table.key] if last else None):
-        with new.write() as db:
-            insert(db, f"INSERT INTO {table.name} ({names(table)})", rows)
+        try:
+            with new.write() as db:
+                insert(db, f"INSERT INTO {table.name} ({names(table)})", rows)
+        except new.refusals as error:
+            raise CopyRefused(
+                f"{table.name}: rows do not fit to what is there: the source is in use, or another copy fills the "
+                "target. Stop the service, or the other copy, and copy again."
+            ) from error
         done += len(rows)
         tell(table.name, done, total)
 

@@ -91,6 +91,10 @@ class Transaction(Reader, Protocol):
 class Database(Reader, Protocol):
     """One database, used by several threads and processes. All raise StoreUnavailable when it is out of reach."""
 
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """What is raised for rows that break a rule of the tables."""
+
     def write(self, timeout: float = PATIENCE) -> AbstractContextManager[Transaction]:
         """A transaction that is on disk when the block is left, and undone when it raises. Not to be nested.
 

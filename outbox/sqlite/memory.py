@@ -16,7 +16,7 @@ from outbox.sql.database import PATIENCE, Transaction
 from outbox.sql.intake import Intake
 from outbox.sql.store import SqlStore
 from outbox.sqlite.claim import choose
-from outbox.sqlite.connection import Connection, Row, unavailable
+from outbox.sqlite.connection import PROGRAMMING, Connection, Row, unavailable
 from outbox.sqlite.migrations import migrations
 from outbox.sqlite.upkeep import fold, go_on_from, last_numbers
 
@@ -25,6 +25,8 @@ NAME = "memory"
 
 class MemoryDatabase:
     """One connection, which the threads take in turns. See outbox.sql.database.Database."""
+
+    refusals = (*PROGRAMMING, OverflowError)
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.now = clock

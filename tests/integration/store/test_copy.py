@@ -120,6 +120,17 @@ def test_a_target_that_was_filled_and_then_used_is_left_alone(full: Store, targe
     assert target.reading.count(Filter(search="later@x")) == 0
 
 
+def test_a_source_that_is_used_meanwhile_and_a_second_copy_are_told(full: Store, target: Store) -> None:
+    def uses(table: str, done: int, total: int) -> None:
+        if (table, done) == ("deliveries", 0):
+            full.intake.accept([event("meanwhile@x")])
+
+    with pytest.raises(CopyRefused, match="the source is in use"):
+        copy_store(full, target, "old", uses)
+    copy_store(full, target, "old", quiet)
+    assert sums(target) == sums(full)
+
+
 def test_a_value_that_differs_is_found(full: Store, target: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def changes(table: str, done: int, total: int) -> None:
         if table == "actions" and done == total:

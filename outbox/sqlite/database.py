@@ -232,7 +232,6 @@ class SqliteDatabase:
         self.db(timeout)  # before the lock: opening the file may take its time
         with self.turn(timeout), self.transaction(timeout) as db:
             yield db
-        self.ring()
 
     def turn(self, timeout: float) -> AbstractContextManager[None]:
         """See outbox.sql.group_commit.GroupDatabase."""

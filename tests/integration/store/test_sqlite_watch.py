@@ -69,6 +69,29 @@ def test_all_that_wait_hear_of_each_commit_elsewhere(tmp_path: Path, follow: Cal
     other.close()
 
 
+def test_a_commit_of_the_own_process_is_heard_of_like_any_other_and_wakes_nobody_by_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, follow: Callable[[str], LogChanges]
+) -> None:
+    store = open_store(tmp_path, follow)
+    rung: list[str] = []
+    monkeypatch.setattr(store.database, "ring", lambda: rung.append(""))  # the watch has its own
+    up_to_date = threading.Barrier(2)
+
+    def hear() -> bool:
+        while store.lanes.wait(0.0, lambda: False):
+            pass
+        up_to_date.wait(20)
+        return store.lanes.wait(LONG, lambda: False)
+
+    with ThreadPoolExecutor(1) as pool:
+        heard = pool.submit(hear)
+        up_to_date.wait(20)
+        store.key_values.put("test", "key", 1)
+        assert heard.result(20)
+    assert not rung  # a busy lane's many commits would each wake all the idle ones
+    store.close()
+
+
 def test_a_write_into_the_log_is_heard_of_once_and_an_end_at_once(
     tmp_path: Path, follow: Callable[[str], LogChanges]
 ) -> None:

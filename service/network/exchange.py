@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,7 +33,7 @@ class Exchange:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Exchange:
@@ -58,14 +58,14 @@ def exchange_of(
     access_token, api_key, secret and code in bodies and queries, whole JSON or cut; our hook's address; and wherever
     else the same values turn up in the answer. In answers `code` stays: there it is the code of an error.
     """
-    secrets = sent_secrets(url, headers, json, data)
+    reply = answer if isinstance(answer, Reply) else None
+    secrets = (reply.secrets if reply else ()) or sent_secrets(url, headers, json, data)
     if json is not None:
         body = json_module.dumps(json, ensure_ascii=False)
     elif isinstance(data, Mapping):
         body = urlencode({k: HIDDEN if k.lower() in SECRET_KEYS else v for k, v in data.items()}, doseq=True, safe="[]")
     else:
         body = data.decode("utf-8", "replace") if isinstance(data, bytes) else data or ""
-    reply = answer if isinstance(answer, Reply) else None
     return Exchange(
         at=at,
         method=method.upper(),

@@ -190,17 +190,12 @@ class Http:
     ) -> Reply:
         thread.call = call
         try:
-            response = self._session().request(
-                method,
-                url,
-                headers=headers,
-                params=params,
-                data=data,
-                auth=_url_auth(url),
+            session = self._session()
+            response = session.send(
+                session.prepared(method, url, headers, params, data),
                 timeout=(self.connect, max(call.left(), 0.001)),
                 allow_redirects=False,
-                stream=True,
-                verify=self._verify,
+                **session.settings_for(url, self._verify),
             )
             with response:
                 return Reply(
@@ -265,6 +260,23 @@ class _Session(requests.Session):
         self.mount("http://", adapter)
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.headers["User-Agent"] = f"dealpost/{VERSION}"
+        self._settings: dict[tuple[str, str], Any] = {}
+
+    def prepared(
+        self, method: str, url: str, headers: Mapping[str, str], params: Any, data: Any
+    ) -> requests.PreparedRequest:
+        """As Session.request would prepare it, without the defaults and cookies that it merges each time."""
+        request = requests.PreparedRequest()
+        own = {**self.headers, **headers}
+        request.prepare(method=method, url=url, headers=own, params=params, data=data, auth=_url_auth(url))
+        return request
+
+    def settings_for(self, url: str, verify: bool | str) -> Any:
+        """What the environment says of this place (proxies, certificates): read once, as nobody changes it later."""
+        place = urlsplit(url)[:2]
+        if place not in self._settings:
+            self._settings[place] = self.merge_environment_settings(url, {}, True, verify, None)
+        return self._settings[place]
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         # Even with allow_redirects=False requests would read a redirect's whole body, past our cap.

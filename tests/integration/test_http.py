@@ -162,6 +162,15 @@ def test_an_answer_comes_with_status_headers_body_and_time(serve: Serve) -> None
     assert body.decode() == '{"б": 0}'
 
 
+def test_a_header_that_is_given_takes_the_place_of_our_own_however_it_is_written(serve: Serve) -> None:
+    server = serve(keep_alive)
+    with client() as http:
+        http.request("GET", server.url, headers={"user-agent": "other"})
+        http.request("GET", server.url)
+    assert server.requests[0].lower().count(b"user-agent:") == 1 and b"other" in server.requests[0]
+    assert b"User-Agent: dealpost/" in server.requests[1]
+
+
 def test_a_mapping_as_data_is_sent_as_a_form_and_text_as_utf8(serve: Serve) -> None:
     server = serve(keep_alive)
     with client() as http:
@@ -700,6 +709,22 @@ def test_a_request_without_an_answer_keeps_the_fault() -> None:
     exchange = kept({"data": b"x", "params": {"a": "я"}}, error)
     assert (exchange.status, exchange.fault, exchange.seconds) == (None, str(error), 10.0)
     assert exchange.url == "https://x.amocrm.ru/?a=%D1%8F"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{{'a': '{'eyJ' + 'h' * 12}.hush.hush'}}",
+        "an answer to BASIC hush+hush",
+        '{"Api_Key" : "hush"}',
+        '"{\\"SECRET\\": \\"hush\\"}"',
+        "https://x.ru/?a=1&Code=hush",
+        "https://x.ru/webhooks/amocrm/hush",
+        "https://u:hush@x.ru/",
+    ],
+)
+def test_a_secret_is_hidden_though_it_is_the_only_one(text: str) -> None:
+    assert "hush" not in masked(text) and masked(text).count("[hidden]") == 1
 
 
 def test_credentials_are_hidden_in_headers_bodies_and_urls() -> None:

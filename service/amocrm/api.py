@@ -23,6 +23,8 @@ MOST_PAGES = 500
 
 Params = list[tuple[str, str]]
 Record = Callable[[Exchange], None]
+Wanted = Callable[[int | None, Params], bool]
+"""By the answer's status, None where none came, and the request's params."""
 
 
 class Api:
@@ -43,14 +45,22 @@ class Api:
         self._now = now
         self._on_answer = on_answer
         self._record: Record | None = None
+        self._wanted: Wanted = lambda status, params: True
         self._leaves: Callable[[], None] | None = None
         self._until: float | None = None
         self.requests = 0
 
-    def bound(self, record: Record | None, deadline: float | None, leaves: Callable[[], None] | None) -> Api:
+    def bound(
+        self,
+        record: Record | None,
+        deadline: float | None,
+        leaves: Callable[[], None] | None,
+        wanted: Wanted | None,
+    ) -> Api:
         """See AmocrmClient.bound."""
         other = copy.copy(self)
-        other._record = record or self._record
+        if record is not None:
+            other._record, other._wanted = record, wanted or (lambda status, params: True)
         other._leaves = leaves or self._leaves
         until = None if deadline is None else self._now() + deadline
         other._until = min((one for one in (self._until, until) if one is not None), default=None)
@@ -140,7 +150,8 @@ class Api:
                 answer = self._http.request(method, url, headers=headers, params=params or None, json=json, total=total)
             except NoAnswer as fault:
                 answer = fault
-        if self._record is not None:
+        status = answer.status if isinstance(answer, Reply) else None
+        if self._record is not None and self._wanted(status, params):
             self._record(exchange_of(at, method, url, headers=headers, params=params or None, json=json, answer=answer))
         if isinstance(answer, NoAnswer):
             raise errors.no_answer(answer, f"{method} {path}") from answer

@@ -14,7 +14,7 @@ from outbox.message import Known
 from outbox.outcome import DeliveryError, PauseKind
 from service.amocrm import errors, payloads
 from service.amocrm.account_facts import AccountFacts
-from service.amocrm.api import Api, Params, Record, Rejected
+from service.amocrm.api import Api, Params, Record, Rejected, Wanted
 from service.amocrm.oauth.tokens import TokenOwner
 from service.amocrm.payloads import Contact, Lead, Pipeline, StatusChange
 from service.amocrm.rate_limit import Pace
@@ -89,12 +89,14 @@ class AmocrmClient:
         record: Record | None = None,
         deadline: float | None = None,
         leaves: Callable[[], None] | None = None,
+        wanted: Wanted | None = None,
     ) -> AmocrmClient:
         """A copy whose requests are given to `record` (masked, with what came of them), and whose calls together take
         at most `deadline` seconds from now, or less where that was said before. leaves: called right before a request
-        leaves, after it has waited for the pace; may raise. What is not given stays as it is."""
+        leaves, after it has waited for the pace; may raise. wanted: which requests `record` is given, all by default:
+        to mask a long answer that nobody keeps takes milliseconds. What is not given stays as it is."""
         other = copy.copy(self)
-        other._api = self._api.bound(record, deadline, leaves)
+        other._api = self._api.bound(record, deadline, leaves, wanted)
         return other
 
     @property

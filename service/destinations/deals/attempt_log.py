@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from outbox.message import Delivery
+from service.amocrm.api import Params
 from service.amocrm.client import AmocrmClient
 from service.network.exchange import Exchange
 
@@ -32,16 +33,19 @@ class ExchangeRecorder:
     def reading(self, rows: Sequence[Delivery]) -> AmocrmClient:
         """Its requests are readings for these deliveries; a search for an e-mail is for its own ones."""
 
-        def record(exchange: Exchange) -> None:
-            failed = exchange.status is None or exchange.status >= 300
-            searched = dict(parse_qsl(urlsplit(exchange.url).query)).get("query")
-            ids = [row.id for row in rows if searched in (None, row.email)]
-            if len(ids) <= FEW:
-                self._context.exchange(ids, exchange.as_dict())
-            elif failed:
-                self._context.exchange(ids, replace(exchange, response_body=exchange.response_body[:SHORT]).as_dict())
+        def whose(searched: str | None) -> list[int]:
+            return [row.id for row in rows if searched in (None, row.email)]
 
-        return self._client.bound(record)
+        def wanted(status: int | None, params: Params) -> bool:
+            return status is None or status >= 300 or len(whose(dict(params).get("query"))) <= FEW
+
+        def record(exchange: Exchange) -> None:
+            ids = whose(dict(parse_qsl(urlsplit(exchange.url).query)).get("query"))
+            if len(ids) > FEW:
+                exchange = replace(exchange, response_body=exchange.response_body[:SHORT])
+            self._context.exchange(ids, exchange.as_dict())
+
+        return self._client.bound(record, wanted=wanted)
 
     def writing(self, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> AmocrmClient:
         """Its requests write these (delivery id, row of the body): each keeps its own row of them. They leave only

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from outbox.outcome import DeliveryError
+from service.amocrm import api
 from service.amocrm.client import Rejected
-from service.network.exchange import Exchange
+from service.network.exchange import Exchange, exchange_of
 from tests.unit.amocrm.fakes import House, gone, reply
 
 LEAD = {"status_id": 101, "pipeline_id": 10}
@@ -309,6 +310,24 @@ def test_each_request_is_noted_with_its_secrets_masked() -> None:
     one.client.account()
     [note] = notes
     assert note.status == 200 and "token" not in str(note.request_headers)
+
+
+def test_of_the_requests_only_those_that_are_wanted_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[Exchange] = []
+
+    def note(*args: Any, **kwargs: Any) -> Exchange:
+        masked.append(exchange_of(*args, **kwargs))
+        return masked[-1]
+
+    monkeypatch.setattr(api, "exchange_of", note)
+    notes: list[Exchange] = []
+    one = house(lambda request: (200, {"id": 77}))
+    client = one.client.bound(record=notes.append, wanted=lambda status, params: dict(params).get("with") != "users")
+    client.bound(deadline=5.0).account()
+    one.client.bound(record=notes.append, wanted=lambda status, params: status != 200).account()
+    assert [note.status for note in notes] == [200] and masked == notes
+    client.bound(record=notes.append).account()
+    assert len(notes) == 2
 
 
 def test_pipelines_in_order() -> None:

@@ -31,12 +31,11 @@ EVENTS_LIMIT = 100
 MOST_SEARCH_PAGES = 100
 
 ONE_BY_ONE = 5
-"""Up to so many rows that a list did not hold are asked for one by one; for more a list is asked again, since one odd
-answer must not cost a request for each row."""
+"""Up to so many rows that a list with others did not hold are asked for one by one; for more a list is asked again."""
 
-PARTS, IN_VAIN = 4, 4
-"""Into how many parts such a list is cut, and after how many lists from which no row came nobody is asked for by lists
-any more."""
+PARTS, IN_VAIN = 4, 3
+"""Into how many parts a list is cut that tells nothing again and again, and after how many such lists nobody is asked
+for by lists any more, if no row came at all."""
 
 UNANSWERED, FORBIDDEN = 2, 5
 """So many questions running for single rows may go without an answer, or be refused for want of a right; then it is not
@@ -283,7 +282,7 @@ class AmocrmClient:
             part = wanted[start : start + LIST_LIMIT]
             if len(part) > 1 and self._facts.heeds_filters() is not False:
                 answered |= self._in_lists(name, part, read, also, found)
-        answered |= self._singly(name, [one for one in wanted if one not in found], read, also, found)
+        answered = self._singly(name, [one for one in wanted if one not in found], read, also, found, answered)
         if (found.absent or found.unread) and not answered:
             # Nothing but "not there": a moved account says so to every question, and this raises then.
             self.account()
@@ -293,25 +292,34 @@ class AmocrmClient:
     def _in_lists(
         self, name: str, part: list[int], read: Callable[[Mapping[str, Any]], Row], also: str, found: Found[Row]
     ) -> bool:
-        """Read these by lists. -> whether any row came. A list that tells nothing is asked for once more, and then in
-        parts, since a single row may be what is refused; who is left then is asked for singly."""
+        """Read these by lists. -> whether any row came. A list that tells nothing is asked for again until it has given
+        the same answer twice, since odd answers pass; then it is cut, since a single row may be what is refused. Who is
+        left then is asked for singly."""
         came, in_vain = False, 0
-        todo = [part]
+        todo: list[tuple[list[int], frozenset[str]]] = [(part, frozenset())]  # ids, and what lists with them answered
         while todo and (came or in_vain < IN_VAIN):
-            ids = todo.pop()
+            ids, before = todo.pop()
+            answer = "nothing"
             try:
                 came |= self._listed(name, ids, read, also, found)
             except DeliveryError as error:
-                if not (error.cause == "amocrm_rights" or (error.cause == "amocrm_moved" and not in_vain)):
+                answer = error.cause
+                if answer != "amocrm_rights" and (answer != "amocrm_moved" or answer in before):
                     raise
-            left = [one for one in ids if one not in found]
-            again = len(left) < len(ids) or not in_vain
-            in_vain += len(left) == len(ids)
             if self._facts.heeds_filters() is False:
                 break
-            size = len(left) if again else -(-len(left) // PARTS)
-            if len(left) > ONE_BY_ONE:
-                todo += [left[start : start + size] for start in range(0, len(left), size) if size > ONE_BY_ONE]
+            left = [one for one in ids if one not in found]
+            if len(left) < len(ids):
+                todo += [(left, frozenset())] if len(left) > ONE_BY_ONE else []
+            elif answer not in before:
+                todo.append((ids, before | {answer}))
+            else:
+                in_vain += 1
+                size = -(-len(ids) // PARTS)
+                # A refusal may be for a single row; of rows that are not there each has to be asked for anyway.
+                if (len(ids) if answer == "amocrm_rights" else size) > ONE_BY_ONE:
+                    parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+                    todo += [(one, frozenset({answer})) for one in parts]
         return came
 
     def _listed(
@@ -337,10 +345,16 @@ class AmocrmClient:
         return came
 
     def _singly(
-        self, name: str, ids: Sequence[int], read: Callable[[Mapping[str, Any]], Row], also: str, found: Found[Row]
+        self,
+        name: str,
+        ids: Sequence[int],
+        read: Callable[[Mapping[str, Any]], Row],
+        also: str,
+        found: Found[Row],
+        came: bool,
     ) -> bool:
-        """Ask for each of these by itself. -> whether any row came."""
-        came, unanswered, forbidden = False, 0, 0
+        """Ask for each of these by itself. came: whether a list had any row. -> whether any row came at all."""
+        unanswered, forbidden = 0, 0
         for one in ids:
             try:
                 node = self._api.node("GET", f"/api/v4/{name}/{one}", [("with", also)], of_rows=True)

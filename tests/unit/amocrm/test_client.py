@@ -74,6 +74,74 @@ def test_a_gateway_s_404_or_an_unreadable_row_is_that_row_s_trouble_and_no_outag
     assert not any(error.outage or error.pause for error in found.unread.values())
 
 
+ODD: dict[str, Any] = {"204": (204, b""), "403": (403, {"detail": "no right"}), "404": (404, {"detail": "Not found"})}
+
+
+def lists_and_singles(one: House) -> tuple[list[int], int]:
+    """(how many ids each list asked for, how many rows were asked for by themselves)."""
+    lists = [request for request in one.http.requests if request["path"].endswith("/leads")]
+    return [len(pairs(request, "filter[id][]")) for request in lists], len(one.http.requests) - len(lists)
+
+
+@pytest.mark.parametrize("count", [2, 4, 60, 250])
+@pytest.mark.parametrize(
+    "odd", [["204"], ["403"], ["404"], ["204", "404"], ["404", "403"], ["204", "403", "404"]], ids="-".join
+)
+def test_a_list_whose_odd_answers_pass_is_asked_for_again_whole_and_no_deal_by_itself(
+    odd: list[str], count: int
+) -> None:
+    left = list(odd)
+
+    def answer(request: Mapping[str, Any]) -> Any:
+        if left:
+            return ODD[left.pop(0)]
+        return listed("leads", *({**LEAD, "id": one} for one in pairs(request, "filter[id][]")))
+
+    one = house(answer)
+    found = one.client.leads(range(1, count + 1))
+    assert len(found) == count and not found.absent and not found.unread
+    assert lists_and_singles(one) == ([count] * (len(odd) + 1), 0)
+
+
+@pytest.mark.parametrize("passing", ["204", "404"])
+def test_a_part_of_a_refused_list_that_is_odd_in_passing_is_asked_for_again_and_not_cut(passing: str) -> None:
+    left = [passing]
+
+    def answer(request: Mapping[str, Any]) -> Any:
+        ids = pairs(request, "filter[id][]")
+        if not ids:
+            number = int(request["path"].rpartition("/")[2])
+            return (200, {**LEAD, "id": number}) if number != 70 else ODD["403"]
+        if "70" in ids:
+            return ODD["403"]
+        return ODD[left.pop()] if left else listed("leads", *({**LEAD, "id": one} for one in ids))
+
+    one = house(answer)
+    found = one.client.leads(range(1, 251))
+    assert set(found.unread) == {70} and len(found) == 249
+    lists, singles = lists_and_singles(one)
+    assert lists[:4] == [250, 250, 61, 61] and singles <= 5
+
+
+def test_a_404_that_is_given_twice_to_a_list_is_the_account_s() -> None:
+    answers = [ODD["204"], ODD["404"], ODD["404"]]
+    one = house(lambda request: answers.pop(0))
+    with pytest.raises(DeliveryError) as error:
+        one.client.leads(range(1, 101))
+    assert (error.value.cause, error.value.pause) == ("amocrm_moved", "outage") and not answers
+
+
+def test_deals_that_may_not_be_read_beside_others_that_came_are_no_sign_of_a_block() -> None:
+    def answer(request: Mapping[str, Any]) -> Any:
+        ids = pairs(request, "filter[id][]")
+        shown = [{**LEAD, "id": one} for one in ids if int(one) > 5]
+        return ODD["403"] if not ids else listed("leads", *shown) if shown else ODD["204"]
+
+    found = house(answer).client.leads(range(1, 101))
+    assert len(found) == 95 and set(found.unread) == {1, 2, 3, 4, 5}
+    assert not any(error.pause for error in found.unread.values())
+
+
 def test_a_list_that_is_cut_follows_its_links_and_never_in_a_circle() -> None:
     rows = [{**LEAD, "id": number} for number in range(1, 101)]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox, defaults
+from sandbox.amocrm.entities import Deal
 from service.destinations.deals import directory as directory_module
 from service.destinations.deals import lookup as lookup_module
 from service.destinations.deals import prefetch as pages_module
@@ -23,6 +24,16 @@ def emails(count: int) -> list[str]:
 
 def paths(running: Running) -> Counter[str]:
     return Counter(running.requests())
+
+
+def older_and_newer_of_one_student(running: Running) -> tuple[Deal, Deal]:
+    """Two open deals of anna@example.com, each with a contact of its own, and 600 other students between them."""
+    account = running.sandbox.amocrm
+    first = account.add_contact("Анна", "anna@example.com")
+    older = account.add_deal("старая", 1, NEW, contact_ids=[first.id])
+    running.sandbox.seed(students=600, stage=NEW)
+    twin = account.add_contact("Анна 2", "anna@example.com")
+    return older, account.add_deal("новая", 1, NEW, contact_ids=[twin.id])
 
 
 @pytest.fixture
@@ -96,12 +107,7 @@ def test_both_lessons_of_a_student_who_is_not_in_the_batch_go_in_their_order(run
 def test_where_amocrm_keeps_no_order_nothing_is_believed_before_the_reading_is_whole(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account = running.sandbox.amocrm
-    first = account.add_contact("Анна", "anna@example.com")
-    older = account.add_deal("раньше", 1, NEW, contact_ids=[first.id])
-    running.sandbox.seed(students=600, stage=NEW)
-    twin = account.add_contact("Анна 2", "anna@example.com")
-    latest = account.add_deal("изменена последней", 1, NEW, contact_ids=[twin.id])
+    older, latest = older_and_newer_of_one_student(running)
     latest.updated_at = older.updated_at + 50
     monkeypatch.setattr(
         "sandbox.amocrm.leads.order_by", lambda query, rows, allowed: sorted(rows, key=lambda one: one.id)
@@ -204,12 +210,7 @@ def test_who_is_not_on_the_pages_is_searched_for(running: Running) -> None:
 
 
 def test_a_student_with_deals_on_several_pages_has_the_latest_moved(running: Running) -> None:
-    account = running.sandbox.amocrm
-    contact = account.add_contact("Анна", "anna@example.com")
-    older = account.add_deal("старая, но свежее изменена", 1, NEW, contact_ids=[contact.id])
-    running.sandbox.seed(students=600, stage=NEW)
-    twin = account.add_contact("Анна 2", "anna@example.com")
-    newer = account.add_deal("новая", 1, NEW, contact_ids=[twin.id])
+    older, newer = older_and_newer_of_one_student(running)
     older.updated_at = newer.updated_at + 50
     running.warm()
     events = running.lessons([(email, 1) for email in ["anna@example.com", *emails(600)]])

@@ -201,14 +201,15 @@ class AmocrmClient:
         What an error means for which rows is for the writer to find out; `Rejected` carries the body of a 400 or 422.
         Reference: https://www.amocrm.ru/developers/content/crm_platform/leads-api#leads-edit
         """
-        node = self._api.node("PATCH", "/api/v4/leads", [], json=[dict(one) for one in changes], of_rows=True)
+        rows, many = [dict(one) for one in changes], len(changes) > ONE_BY_ONE
+        node = self._api.node("PATCH", "/api/v4/leads", [], json=rows, of_rows=True, many=many)
         if node is None:
             return set()
         try:
-            rows = payloads.embedded(node, "leads")
+            confirmed = payloads.embedded(node, "leads")
         except payloads.Unreadable as fault:
             raise errors.unreadable("PATCH /api/v4/leads", str(fault)) from None
-        return {number for one in rows if (number := payloads.whole(one.get("id"))) is not None}
+        return {number for one in confirmed if (number := payloads.whole(one.get("id"))) is not None}
 
     # -- what happened
 
@@ -294,9 +295,11 @@ class AmocrmClient:
     ) -> bool:
         """Read these by lists. -> whether any row came. A list that tells nothing is asked for again until it has given
         the same answer twice, since odd answers pass; then it is cut, since a single row may be what is refused. Who is
-        left then is asked for singly."""
+        left then is asked for singly. A long list has to say three times that the account has moved: a pause for
+        nothing would cost more requests."""
         came, in_vain = False, 0
-        todo: list[tuple[list[int], frozenset[str]]] = [(part, frozenset())]  # ids, and what lists with them answered
+        before: tuple[str, ...]
+        todo: list[tuple[list[int], tuple[str, ...]]] = [(part, ())]  # ids, and what lists with them have answered
         while todo and (came or in_vain < IN_VAIN):
             ids, before = todo.pop()
             answer = "nothing"
@@ -304,22 +307,23 @@ class AmocrmClient:
                 came |= self._listed(name, ids, read, also, found)
             except DeliveryError as error:
                 answer = error.cause
-                if answer != "amocrm_rights" and (answer != "amocrm_moved" or answer in before):
+                passes = answer == "amocrm_moved" and before.count(answer) < (2 if len(ids) > ONE_BY_ONE else 1)
+                if answer != "amocrm_rights" and not passes:
                     raise
             if self._facts.heeds_filters() is False:
                 break
             left = [one for one in ids if one not in found]
             if len(left) < len(ids):
-                todo += [(left, frozenset())] if len(left) > ONE_BY_ONE else []
-            elif answer not in before:
-                todo.append((ids, before | {answer}))
+                todo += [(left, ())] if len(left) > ONE_BY_ONE else []
+            elif answer not in before or answer == "amocrm_moved":
+                todo.append((ids, (*before, answer)))
             else:
                 in_vain += 1
                 size = -(-len(ids) // PARTS)
                 # A refusal may be for a single row; of rows that are not there each has to be asked for anyway.
                 if (len(ids) if answer == "amocrm_rights" else size) > ONE_BY_ONE:
                     parts = [ids[start : start + size] for start in range(0, len(ids), size)]
-                    todo += [(one, frozenset({answer})) for one in parts]
+                    todo += [(one, (answer,)) for one in parts]
         return came
 
     def _listed(
@@ -330,7 +334,7 @@ class AmocrmClient:
         params = [("with", also), ("limit", str(LIST_LIMIT)), *(("filter[id][]", str(one)) for one in part)]
         left, strange = set(part), False
         came = False
-        for node, _ in self._api.pages(path, params, LIST_LIMIT):
+        for node, _ in self._api.pages(path, params, LIST_LIMIT, many=len(part) > ONE_BY_ONE):
             rows = _rows(node, name, read, path)
             strange |= any(row.id not in part for row in rows)
             good = {row.id: row for row in rows if row.id in left and not getattr(row, "is_deleted", False)}

@@ -11,7 +11,7 @@ from outbox.outcome import DeliveryError
 from service.amocrm import api
 from service.amocrm.client import Rejected
 from service.network.exchange import Exchange, exchange_of
-from tests.unit.amocrm.fakes import House, gone, reply
+from tests.unit.amocrm.fakes import House, gone, issue, reply
 
 LEAD = {"status_id": 101, "pipeline_id": 10}
 
@@ -123,12 +123,46 @@ def test_a_part_of_a_refused_list_that_is_odd_in_passing_is_asked_for_again_and_
     assert lists[:4] == [250, 250, 61, 61] and singles <= 5
 
 
-def test_a_404_that_is_given_twice_to_a_list_is_the_account_s() -> None:
-    answers = [ODD["204"], ODD["404"], ODD["404"]]
+@pytest.mark.parametrize(("count", "times"), [(2, 2), (5, 2), (6, 3), (250, 3)])
+def test_a_404_that_a_list_gives_again_and_again_is_the_account_s(count: int, times: int) -> None:
+    answers = [ODD["204"], *[ODD["404"]] * times]
     one = house(lambda request: answers.pop(0))
     with pytest.raises(DeliveryError) as error:
-        one.client.leads(range(1, 101))
+        one.client.leads(range(1, count + 1))
     assert (error.value.cause, error.value.pause) == ("amocrm_moved", "outage") and not answers
+
+
+@pytest.mark.parametrize("pair", [True, False])
+@pytest.mark.parametrize(("count", "refused"), [(5, 1), (50, 2)])
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+def test_a_401_that_passes_costs_one_request_each_and_one_renewal(
+    method: str, count: int, refused: int, pair: bool
+) -> None:
+    left = [401] * refused
+    rows = [{**LEAD, "id": number} for number in range(1, count + 1)]
+
+    def answer(request: Mapping[str, Any]) -> Any:
+        if request["path"] == "/oauth2/access_token":
+            return 200, issue(1)
+        return (left.pop(), {"detail": "x"}) if left else listed("leads", *rows)
+
+    one = House(answer, refresh_token="refresh-0" if pair else "", access_token="token")
+    found = one.client.leads(range(1, count + 1)) if method == "GET" else one.client.patch_leads(rows)
+    paths = one.http.paths()
+    assert len(found) == count and paths.count(f"{method} /api/v4/leads") == refused + 1
+    assert len(paths) == refused + 1 + pair
+
+
+@pytest.mark.parametrize(("count", "times"), [(5, 2), (50, 3)])
+def test_a_401_that_stays_is_told_after_one_renewal(count: int, times: int) -> None:
+    one = House(
+        lambda request: (200, issue(1)) if request["path"] == "/oauth2/access_token" else (401, {"detail": "x"}),
+        access_token="token",
+    )
+    with pytest.raises(DeliveryError) as error:
+        one.client.leads(range(1, count + 1))
+    assert (error.value.cause, error.value.pause) == ("amocrm_reconnect", "reconnect")
+    assert sorted(one.http.paths()) == [*["GET /api/v4/leads"] * times, "POST /oauth2/access_token"]
 
 
 def test_deals_that_may_not_be_read_beside_others_that_came_are_no_sign_of_a_block() -> None:

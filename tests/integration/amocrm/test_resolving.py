@@ -92,6 +92,16 @@ def test_students_of_a_page_are_served_before_the_next_one_is_read_in_whatever_o
 
 
 @pytest.mark.usefixtures("unhurried")
+def test_students_of_a_page_who_do_not_fill_a_write_go_with_those_of_the_next(running: Running) -> None:
+    running.sandbox.seed(contacts=2000, students=1000, stage=NEW)
+    running.warm()
+    events = running.lessons([(email, 1) for email in emails(1000)[::2]])  # about half of each page
+    running.drain()
+    assert running.states(events) == {"delivered": 500}
+    assert paths(running)["PATCH /api/v4/leads"] == 10 and paths(running)["GET /api/v4/leads"] == 4
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_both_lessons_of_a_student_who_is_not_in_the_batch_go_in_their_order(running: Running) -> None:
     running.sandbox.seed(students=600, stage=NEW)
     events = running.lessons([(email, lesson) for lesson in (1, 2) for email in in_their_own_order(600)])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -45,8 +46,8 @@ GIVEN_UP, GIVEN_UP_LONGEST = 30.0, 24 * 3600.0
 searched for meanwhile, six a second at the usual pace."""
 
 CROWD, TRIES, CROWD_GIVEN_UP = 50, 3, 5.0
-"""Where so many requests for pages would be worth it, a page is tried so many times, and given up for shorter at first:
-the searches of half a minute are more requests than all the pages of a launch."""
+"""Where so many requests for pages would be worth it, a page has to fail so many times for one cause, and is given up
+for shorter at first: the searches of half a minute are more requests than all the pages of a launch."""
 
 IN_PASSING = ("amocrm_moved", "amocrm_rights", "amocrm_reconnect")
 """Answers to all of a list that were seen once and not again. To a block nothing is asked twice."""
@@ -123,7 +124,7 @@ class Prefetch:
     def _read(self, pipeline_id: int, allowed: int, state: dict[str, Any]) -> Iterator[list[str]]:
         open_ids = self._open_ids(pipeline_id, allowed)
         known: dict[int, Contact] = {}
-        doubted = -1  # the page that was empty when it was asked for first
+        empty = 0  # how often running a page had no deals: an empty answer may be given in passing
         while open_ids and allowed >= 2 and state["requests"] < A_DAY and not state["whole"]:
             taken = state["taken"]
             leads, following, asked_at = self._patiently(partial(self._page, pipeline_id, open_ids, state), allowed)
@@ -135,9 +136,8 @@ class Prefetch:
             emails = self._learn(leads, known, state)
             self._keep(leads, asked_at)
             allowed -= state["taken"] - taken
-            is_end = following is None and (bool(leads) or doubted == state["page"])
-            if not leads and following is None:
-                doubted = state["page"]  # an empty answer may be given in passing: it is asked for once more
+            empty = 0 if leads else empty + 1
+            is_end = following is None and (bool(leads) or empty >= (TRIES if allowed >= CROWD else 2))
             page, limit = following or (state["page"], state.get("limit", LIST_LIMIT))
             state.update(page=page, limit=limit, at=self._now(), whole=is_end, failures=0)
             self._heed_order(leads, state)
@@ -196,13 +196,15 @@ class Prefetch:
 
     def _patiently(self, ask: Callable[[], Answer], allowed: int) -> Answer:
         """The answer, asked for again at once where many wait for it and what was odd may be so in passing."""
-        for left in reversed(range(TRIES if allowed >= CROWD else 1)):
+        failures: Counter[str] = Counter()
+        while True:
             try:
                 return ask()
             except DeliveryError as error:
-                if not left or not (error.outage or error.cause in IN_PASSING):
+                failures[error.cause] += 1
+                passes = error.outage or error.cause in IN_PASSING
+                if not passes or allowed < CROWD or failures[error.cause] >= TRIES:
                     raise
-        raise AssertionError
 
     def _keep(self, leads: Iterable[Lead], at: float) -> None:
         """Those of earlier pages that nobody could take any more make room."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.launch_evening import ODD
 from sandbox import Sandbox, defaults
 from sandbox.amocrm.entities import Deal
 from service.destinations.deals import directory as directory_module
@@ -377,6 +378,28 @@ def test_while_many_wait_a_page_that_is_odd_in_passing_is_asked_for_again_and_no
     assert running.states(events) == {"delivered": 400} and running.paused() is None and not running.alerts
     assert len([one for one in running.sandbox.log.entries() if "query=" in one.query]) == 0
     assert len(running.requests()) <= 26
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_odd_answers_mixed_into_a_launch_cost_a_request_each_and_no_deal_is_asked_for_singly(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_module, "PAGE_WAIT", 1.0)
+    running.sandbox.seed(contacts=2000, students=1000, stage=NEW)
+    running.warm()
+    for lesson, least in ((1, 1 + 4 + 4 + 20), (2, 4 + 20)):
+        running.sandbox.log.clear()
+        for preset, options in ODD.items():
+            running.sandbox.faults.preset(preset, **{**options, "fraction": 0.25})
+        events = running.lessons([(email, lesson) for email in emails(1000)])
+        running.drain()
+        assert running.states(events) == {"delivered": 1000} and running.paused() is None
+        odd = sum(bool(entry.fault) for entry in running.sandbox.log.entries(part="amocrm"))
+        assert odd >= 5 and len(running.requests()) <= least + odd + 3  # a list may have to be cut
+        assert set(paths(running)) <= {f"GET /api/v4/{name}" for name in ("account", "leads", "contacts")} | {
+            "PATCH /api/v4/leads"
+        }
+        assert not [one for one in running.sandbox.log.entries() if "query=" in one.query]
 
 
 def test_where_pages_never_come_in_time_many_are_searched_for_all_the_same(

@@ -278,12 +278,15 @@ class AmocrmClient:
     def _by_id(self, name: str, ids: Sequence[int], read: Callable[[Mapping[str, Any]], Row], also: str) -> Found[Row]:
         wanted = list(dict.fromkeys(ids))
         found: Found[Row] = Found()
-        answered = False
-        for start in range(0, len(wanted), LIST_LIMIT):
-            part = wanted[start : start + LIST_LIMIT]
-            if len(part) > 1 and self._facts.heeds_filters() is not False:
-                answered |= self._in_lists(name, part, read, also, found)
-        answered = self._singly(name, [one for one in wanted if one not in found], read, also, found, answered)
+        answered = self._in_lists(name, wanted, read, also, found, False)
+        left = [one for one in wanted if one not in found]
+        if len(left) > ONE_BY_ONE and not answered:
+            # Lists told nothing at all. If rows come that are asked for by themselves, it was the lists that were odd.
+            first, left = left[:ONE_BY_ONE], left[ONE_BY_ONE:]
+            answered = self._singly(name, first, read, also, found, False)
+            if answered:
+                self._in_lists(name, left, read, also, found, True)
+        answered = self._singly(name, [one for one in left if one not in found], read, also, found, answered)
         if (found.absent or found.unread) and not answered:
             # Nothing but "not there": a moved account says so to every question, and this raises then.
             self.account()
@@ -291,16 +294,25 @@ class AmocrmClient:
         return found
 
     def _in_lists(
-        self, name: str, part: list[int], read: Callable[[Mapping[str, Any]], Row], also: str, found: Found[Row]
+        self,
+        name: str,
+        wanted: list[int],
+        read: Callable[[Mapping[str, Any]], Row],
+        also: str,
+        found: Found[Row],
+        came: bool,
     ) -> bool:
-        """Read these by lists. -> whether any row came. A list that tells nothing is asked for again until it has given
-        the same answer twice, since odd answers pass; then it is cut, since a single row may be what is refused. Who is
-        left then is asked for singly. A long list has to say three times that the account has moved: a pause for
-        nothing would cost more requests."""
-        came, in_vain = False, 0
-        before: tuple[str, ...]
-        todo: list[tuple[list[int], tuple[str, ...]]] = [(part, ())]  # ids, and what lists with them have answered
-        while todo and (came or in_vain < IN_VAIN):
+        """Read these by lists. came: whether any row has come already. -> whether any has by now.
+
+        A list that tells nothing is asked for again until it has given the same answer twice, since odd answers pass;
+        then it is cut, since a single row may be what is refused. Who is left then is asked for singly. A long list has
+        to say three times that the account has moved: a pause for nothing would cost more requests.
+        """
+        in_vain = 0
+        before: tuple[str, ...]  # what lists with these ids have answered
+        parts = [wanted[start : start + LIST_LIMIT] for start in range(0, len(wanted), LIST_LIMIT)]
+        todo: list[tuple[list[int], tuple[str, ...]]] = [(part, ()) for part in reversed(parts) if len(part) > 1]
+        while todo and (came or in_vain < IN_VAIN) and self._facts.heeds_filters() is not False:
             ids, before = todo.pop()
             answer = "nothing"
             try:
@@ -310,8 +322,6 @@ class AmocrmClient:
                 passes = answer == "amocrm_moved" and before.count(answer) < (2 if len(ids) > ONE_BY_ONE else 1)
                 if answer != "amocrm_rights" and not passes:
                     raise
-            if self._facts.heeds_filters() is False:
-                break
             left = [one for one in ids if one not in found]
             if len(left) < len(ids):
                 todo += [(left, ())] if len(left) > ONE_BY_ONE else []

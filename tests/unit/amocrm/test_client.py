@@ -165,6 +165,23 @@ def test_a_401_that_stays_is_told_after_one_renewal(count: int, times: int) -> N
     assert sorted(one.http.paths()) == [*["GET /api/v4/leads"] * times, "POST /oauth2/access_token"]
 
 
+@pytest.mark.parametrize("odd", ["204", "403"])
+def test_where_a_deal_comes_that_no_list_told_of_lists_are_asked_again_and_not_each_deal(odd: str) -> None:
+    singles: list[str] = []
+
+    def answer(request: Mapping[str, Any]) -> Any:
+        ids = pairs(request, "filter[id][]")
+        if ids:
+            return listed("leads", *({**LEAD, "id": one} for one in ids)) if singles else ODD[odd]
+        singles.append(request["path"])
+        return 200, {**LEAD, "id": int(request["path"].rpartition("/")[2])}
+
+    one = house(answer)
+    assert len(one.client.leads(range(1, 251))) == 250
+    lists, _ = lists_and_singles(one)
+    assert len(singles) == 5 and len(lists) == 5 and lists[-1] == 245
+
+
 def test_deals_that_may_not_be_read_beside_others_that_came_are_no_sign_of_a_block() -> None:
     def answer(request: Mapping[str, Any]) -> Any:
         ids = pairs(request, "filter[id][]")

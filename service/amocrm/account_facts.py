@@ -10,7 +10,7 @@ from outbox.clock import was_before
 from service.amocrm.payloads import Pipeline, Stage
 
 if TYPE_CHECKING:
-    from outbox.shared import KeyValues
+    from outbox.shared import Entry, KeyValues
 
 NAMESPACE = "account"
 DAY = 24 * 3600.0
@@ -25,10 +25,10 @@ class AccountFacts:
         self._now = now
         self._read: tuple[Any, tuple[Pipeline, ...]] = (None, ())  # the list as it was kept, and what it says
 
-    def pipelines(self) -> tuple[Pipeline, ...] | None:
-        """As they were read last; None: never."""
+    def pipelines(self, max_age: float = float("inf")) -> tuple[Pipeline, ...] | None:
+        """As they were read last; None: never, or longer ago."""
         entry = self._key_values.get(NAMESPACE, "pipelines")
-        if entry is None or not isinstance(entry.value, list):
+        if entry is None or not isinstance(entry.value, list) or self._age(entry) > max_age:
             return None
         kept, pipelines = self._read
         if kept != entry.value:  # asked for with each delivery, and seldom another
@@ -39,7 +39,9 @@ class AccountFacts:
 
     def pipelines_age(self) -> float:
         """inf: never read, or the clock was set back since."""
-        entry = self._key_values.get(NAMESPACE, "pipelines")
+        return self._age(self._key_values.get(NAMESPACE, "pipelines"))
+
+    def _age(self, entry: Entry | None) -> float:
         age = self._now() - entry.updated_at if entry else float("inf")
         return age if age >= -60 else float("inf")
 

@@ -88,8 +88,8 @@ class Pipelines:
 
     def all(self, max_age: float = QUIET) -> tuple[Pipeline, ...]:
         """All pipelines, not older than max_age seconds."""
-        kept = self._facts.pipelines()
-        if kept is not None and self._facts.pipelines_age() <= max_age:
+        kept = self._facts.pipelines(max_age)
+        if kept is not None:
             return kept
         found = self._client.pipelines()
         if not found:  # every account has one

@@ -125,10 +125,11 @@ class Directory:
         """(those that are believed as they are, e-mails of old entries, unknown e-mails)."""
         kept = self._key_values.get_many(NAMESPACE, list(emails))
         found, old, unknown = {}, [], []
+        is_believed = self._prefetch.believed()
         for email in emails:
             entry = kept.get(email)
             age = self._now() - entry.updated_at if entry else BELIEVED
-            held = entry is not None and not entry.value.get("missing") and self._prefetch.is_believed(entry.value)
+            held = entry is not None and not entry.value.get("missing") and is_believed(entry.value)
             if entry is None or not held or not 0 <= age < BELIEVED:
                 unknown.append(email)
             elif age < FRESH:

@@ -6,6 +6,8 @@ COPY requirements.txt ./
 RUN python -m venv .venv && .venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
 COPY service/operator/translations service/operator/translations
 RUN .venv/bin/python -m babel.messages.frontend compile --directory service/operator/translations
+COPY workshop/setup.py workshop/
+RUN .venv/bin/python -c "from workshop.setup import guard_starts; guard_starts()"
 
 FROM python:3.13-slim
 WORKDIR /app
@@ -17,8 +19,6 @@ COPY outbox outbox
 COPY service service
 COPY sandbox sandbox
 COPY --from=build /app/service/operator/translations service/operator/translations
-# FLASK_SKIP_DOTENV: Dealpost reads .env itself; Flask's command would end with a trace where it is no UTF-8 text.
-ENV FLASK_SKIP_DOTENV=1
 ENV PATH=/app/.venv/bin:$PATH HOST=0.0.0.0 PORT=8000 WORKER_IN_WEB=1 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER dealpost
 EXPOSE 8000

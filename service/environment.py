@@ -16,6 +16,9 @@ from service.config import Settings, load
 ROOT = Path(__file__).resolve().parent.parent
 MOUNTINFO = Path("/proc/self/mountinfo")
 
+AS_GIVEN = "WEB_CONCURRENCY_AS_GIVEN"
+"""Where workshop/setup.py keeps a WEB_CONCURRENCY from gunicorn at which that would end with a trace."""
+
 _held: tuple[Settings, dict[str, str]] | None = None
 
 
@@ -79,6 +82,8 @@ def _merged(given: Mapping[str, str]) -> _Merged:
     file = Path(named or ROOT / ".env")
     from_file: dict[str, str] = {}
     faults: list[str] = []
+    if AS_GIVEN in given and "WEB_CONCURRENCY" not in given:
+        given = {**given, "WEB_CONCURRENCY": given[AS_GIVEN]}
     if file.is_file():
         try:
             from_file, faults = env_file.parse(file.read_bytes(), str(file))

@@ -12,9 +12,14 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent
 VENV = FOLDER / ".venv"
 PYTHON = VENV / "bin" / "python"
 TRANSLATIONS = FOLDER / "service" / "operator" / "translations"
-# Flask's command reads .env before any of our code, replaces ${...} in it, and ends with a trace where it is no UTF-8
-# text. Nothing but the environment keeps it from that: it is set as this Python starts.
-SKIP_DOTENV = "import os; os.environ.setdefault('FLASK_SKIP_DOTENV', '1')\n"
+# What others would do with the environment before any of our code is prevented as this Python starts. Flask's command
+# reads .env, replaces ${...} in it, and ends with a trace where it is no UTF-8 text. gunicorn ends with a trace where
+# WEB_CONCURRENCY is no number, be it empty: service/environment.py finds it under the other name.
+AT_START = """\
+import os; os.environ.setdefault('FLASK_SKIP_DOTENV', '1')
+import os; given = os.environ.pop('WEB_CONCURRENCY', None); given is None or os.environ.update(\
+{'WEB_CONCURRENCY' if given.strip().isdecimal() else 'WEB_CONCURRENCY_AS_GIVEN': given})
+"""
 # What is installed with a file: the second holds all of the first.
 SETS = {"run": ["requirements.txt"], "dev": ["requirements-dev.txt", "requirements.txt"]}
 
@@ -31,7 +36,7 @@ def main(wish: str) -> None:
         install(files[0])
         for name in files:
             stamp(name).write_text(digest(name))
-    skip_dotenv()
+    guard_starts()
     compile_translations()
 
 
@@ -82,11 +87,11 @@ def install(name: str) -> None:
         sys.exit("The requirements could not be installed: see pip's message above. The first start needs the network.")
 
 
-def skip_dotenv() -> None:
+def guard_starts() -> None:
     for folder in VENV.glob("lib/python*/site-packages"):
         file = folder / "skip_dotenv.pth"
-        if not file.exists() or file.read_text() != SKIP_DOTENV:
-            file.write_text(SKIP_DOTENV)
+        if not file.exists() or file.read_text() != AT_START:
+            file.write_text(AT_START)
 
 
 def compile_translations() -> None:

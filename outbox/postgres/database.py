@@ -33,8 +33,12 @@ from outbox.postgres.connection import (
 from outbox.postgres.notify import CHANNEL, Listener
 from outbox.sql.database import PATIENCE
 
-CONNECTIONS = 10
-"""How many a process holds at most. Requests that come together share a commit, so that few are enough."""
+CONNECTIONS = 5
+"""How many a process holds at most, beside its listener's. Requests that come together share a commit, so that few are
+enough; the smallest servers that are for hire take twenty in all, of two web processes and a worker."""
+
+IDLE = 60.0
+"""Seconds after which a connection that nobody needed is let go, for other processes to have."""
 
 STOPPED = 10_000
 """Milliseconds after which the server ends a transaction whose process has stopped, or is cut off, in its middle."""
@@ -91,6 +95,7 @@ class PostgresDatabase:
                     kwargs={**OURS, **self.parameters},
                     min_size=1,
                     max_size=CONNECTIONS,
+                    max_idle=IDLE,
                     open=False,
                     configure=configure,
                     name="dealpost",

@@ -304,6 +304,9 @@ ON_ITS_WAY = (
     "recovery mode",
     "closed the connection",
     "No such file",
+    # All are taken: by the version before, for example, whose processes are about to end.
+    "connection slots",
+    "too many",
 )
 
 

@@ -66,26 +66,29 @@ class Api:
         other._until = min((one for one in (self._until, until) if one is not None), default=None)
         return other
 
-    def pages(self, path: str, params: Params, limit: int) -> Iterator[tuple[dict[str, Any], Params | None]]:
+    def pages(
+        self, path: str, params: Params, limit: int, *, many: bool = False
+    ) -> Iterator[tuple[dict[str, Any], Params | None]]:
         """A list, page after page as its links lead on, and with each page what asks for the next one (None: that was
         the last). A list may be cut at fewer rows than were asked for."""
         asked: Params | None = params
         seen: list[Params] = []
         while asked is not None and asked not in seen and len(seen) < MOST_PAGES:
             seen.append(asked)
-            node = self.node("GET", path, asked)
+            node = self.node("GET", path, asked, many=many)
             if node is None:
                 return
             asked = _next(node, asked, limit)
             yield node, asked
 
     def node(
-        self, method: str, path: str, params: Params, *, json: Any = None, of_rows: bool = False
+        self, method: str, path: str, params: Params, *, json: Any = None, of_rows: bool = False, many: bool = False
     ) -> dict[str, Any] | None:
         """The answer's object; None where there is nothing (204). of_rows: see errors.classify; amoCRM's own 404 is
-        nothing, too, to a question for one row. Raises DeliveryError, Rejected."""
+        nothing, too, to a question for one row. many: so many rows hang on it that a pause for a 401 that passes would
+        cost more than a request. Raises DeliveryError, Rejected."""
         what = f"{method} {path}"
-        reply = self._answered(method, path, params, json, of_rows)
+        reply = self._answered(method, path, params, json, of_rows, 2 if many else 1)
         if reply.status == 404 and (method == "DELETE" or (method == "GET" and of_rows and errors.is_own(reply.body))):
             return None
         words = reply.body if 200 <= reply.status < 300 else reply.words
@@ -109,14 +112,18 @@ class Api:
         except payloads.Unreadable as fault:
             raise errors.unreadable(what, str(fault), reply.status) from None
 
-    def _answered(self, method: str, path: str, params: Params, json: Any, of_rows: bool) -> Reply:
-        """The reply; sent again once where the access token was refused, and once where the account is elsewhere."""
+    def _answered(self, method: str, path: str, params: Params, json: Any, of_rows: bool, repeats: int) -> Reply:
+        """The reply; sent again so often where the access token was refused, which is renewed once, and once where the
+        account is elsewhere."""
         token = self._tokens.access_token()
         reply = self._sent(method, path, params, json, token)
         if reply.status == 401:
             token = self._tokens.renewed(token)
-            reply = self._sent(method, path, params, json, token)
-            if reply.status == 401:
+            for _ in range(repeats):
+                reply = self._sent(method, path, params, json, token)
+                if reply.status != 401:
+                    break
+            else:
                 self._tokens.note_answer(good=False)
                 return reply
         everybody = not of_rows and method == "GET" and path not in errors.SIDE_DOORS

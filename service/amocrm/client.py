@@ -31,12 +31,11 @@ EVENTS_LIMIT = 100
 MOST_SEARCH_PAGES = 100
 
 ONE_BY_ONE = 5
-"""Up to so many rows that a list did not hold are asked for one by one; for more a list is asked again, since one odd
-answer must not cost a request for each row."""
+"""Up to so many rows that a list with others did not hold are asked for one by one; for more a list is asked again."""
 
-PARTS, IN_VAIN = 4, 4
-"""Into how many parts such a list is cut, and after how many lists from which no row came nobody is asked for by lists
-any more."""
+PARTS, IN_VAIN = 4, 3
+"""Into how many parts a list is cut that tells nothing again and again, and after how many such lists nobody is asked
+for by lists any more, if no row came at all."""
 
 UNANSWERED, FORBIDDEN = 2, 5
 """So many questions running for single rows may go without an answer, or be refused for want of a right; then it is not
@@ -202,14 +201,15 @@ class AmocrmClient:
         What an error means for which rows is for the writer to find out; `Rejected` carries the body of a 400 or 422.
         Reference: https://www.amocrm.ru/developers/content/crm_platform/leads-api#leads-edit
         """
-        node = self._api.node("PATCH", "/api/v4/leads", [], json=[dict(one) for one in changes], of_rows=True)
+        rows, many = [dict(one) for one in changes], len(changes) > ONE_BY_ONE
+        node = self._api.node("PATCH", "/api/v4/leads", [], json=rows, of_rows=True, many=many)
         if node is None:
             return set()
         try:
-            rows = payloads.embedded(node, "leads")
+            confirmed = payloads.embedded(node, "leads")
         except payloads.Unreadable as fault:
             raise errors.unreadable("PATCH /api/v4/leads", str(fault)) from None
-        return {number for one in rows if (number := payloads.whole(one.get("id"))) is not None}
+        return {number for one in confirmed if (number := payloads.whole(one.get("id"))) is not None}
 
     # -- what happened
 
@@ -278,12 +278,15 @@ class AmocrmClient:
     def _by_id(self, name: str, ids: Sequence[int], read: Callable[[Mapping[str, Any]], Row], also: str) -> Found[Row]:
         wanted = list(dict.fromkeys(ids))
         found: Found[Row] = Found()
-        answered = False
-        for start in range(0, len(wanted), LIST_LIMIT):
-            part = wanted[start : start + LIST_LIMIT]
-            if len(part) > 1 and self._facts.heeds_filters() is not False:
-                answered |= self._in_lists(name, part, read, also, found)
-        answered |= self._singly(name, [one for one in wanted if one not in found], read, also, found)
+        answered = self._in_lists(name, wanted, read, also, found, False)
+        left = [one for one in wanted if one not in found]
+        if len(left) > ONE_BY_ONE and not answered:
+            # Lists told nothing at all. If rows come that are asked for by themselves, it was the lists that were odd.
+            first, left = left[:ONE_BY_ONE], left[ONE_BY_ONE:]
+            answered = self._singly(name, first, read, also, found, False)
+            if answered:
+                self._in_lists(name, left, read, also, found, True)
+        answered = self._singly(name, [one for one in left if one not in found], read, also, found, answered)
         if (found.absent or found.unread) and not answered:
             # Nothing but "not there": a moved account says so to every question, and this raises then.
             self.account()
@@ -291,27 +294,46 @@ class AmocrmClient:
         return found
 
     def _in_lists(
-        self, name: str, part: list[int], read: Callable[[Mapping[str, Any]], Row], also: str, found: Found[Row]
+        self,
+        name: str,
+        wanted: list[int],
+        read: Callable[[Mapping[str, Any]], Row],
+        also: str,
+        found: Found[Row],
+        came: bool,
     ) -> bool:
-        """Read these by lists. -> whether any row came. A list that tells nothing is asked for once more, and then in
-        parts, since a single row may be what is refused; who is left then is asked for singly."""
-        came, in_vain = False, 0
-        todo = [part]
-        while todo and (came or in_vain < IN_VAIN):
-            ids = todo.pop()
+        """Read these by lists. came: whether any row has come already. -> whether any has by now.
+
+        A list that tells nothing is asked for again until it has given the same answer twice, since odd answers pass;
+        then it is cut, since a single row may be what is refused. Who is left then is asked for singly. A long list has
+        to say three times that the account has moved: a pause for nothing would cost more requests.
+        """
+        in_vain = 0
+        before: tuple[str, ...]  # what lists with these ids have answered
+        parts = [wanted[start : start + LIST_LIMIT] for start in range(0, len(wanted), LIST_LIMIT)]
+        todo: list[tuple[list[int], tuple[str, ...]]] = [(part, ()) for part in reversed(parts) if len(part) > 1]
+        while todo and (came or in_vain < IN_VAIN) and self._facts.heeds_filters() is not False:
+            ids, before = todo.pop()
+            answer = "nothing"
             try:
                 came |= self._listed(name, ids, read, also, found)
             except DeliveryError as error:
-                if not (error.cause == "amocrm_rights" or (error.cause == "amocrm_moved" and not in_vain)):
+                answer = error.cause
+                passes = answer == "amocrm_moved" and before.count(answer) < (2 if len(ids) > ONE_BY_ONE else 1)
+                if answer != "amocrm_rights" and not passes:
                     raise
             left = [one for one in ids if one not in found]
-            again = len(left) < len(ids) or not in_vain
-            in_vain += len(left) == len(ids)
-            if self._facts.heeds_filters() is False:
-                break
-            size = len(left) if again else -(-len(left) // PARTS)
-            if len(left) > ONE_BY_ONE:
-                todo += [left[start : start + size] for start in range(0, len(left), size) if size > ONE_BY_ONE]
+            if len(left) < len(ids):
+                todo += [(left, ())] if len(left) > ONE_BY_ONE else []
+            elif answer not in before or answer == "amocrm_moved":
+                todo.append((ids, (*before, answer)))
+            else:
+                in_vain += 1
+                size = -(-len(ids) // PARTS)
+                # A refusal may be for a single row; of rows that are not there each has to be asked for anyway.
+                if (len(ids) if answer == "amocrm_rights" else size) > ONE_BY_ONE:
+                    parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+                    todo += [(one, (answer,)) for one in parts]
         return came
 
     def _listed(
@@ -322,7 +344,7 @@ class AmocrmClient:
         params = [("with", also), ("limit", str(LIST_LIMIT)), *(("filter[id][]", str(one)) for one in part)]
         left, strange = set(part), False
         came = False
-        for node, _ in self._api.pages(path, params, LIST_LIMIT):
+        for node, _ in self._api.pages(path, params, LIST_LIMIT, many=len(part) > ONE_BY_ONE):
             rows = _rows(node, name, read, path)
             strange |= any(row.id not in part for row in rows)
             good = {row.id: row for row in rows if row.id in left and not getattr(row, "is_deleted", False)}
@@ -337,10 +359,16 @@ class AmocrmClient:
         return came
 
     def _singly(
-        self, name: str, ids: Sequence[int], read: Callable[[Mapping[str, Any]], Row], also: str, found: Found[Row]
+        self,
+        name: str,
+        ids: Sequence[int],
+        read: Callable[[Mapping[str, Any]], Row],
+        also: str,
+        found: Found[Row],
+        came: bool,
     ) -> bool:
-        """Ask for each of these by itself. -> whether any row came."""
-        came, unanswered, forbidden = False, 0, 0
+        """Ask for each of these by itself. came: whether a list had any row. -> whether any row came at all."""
+        unanswered, forbidden = 0, 0
         for one in ids:
             try:
                 node = self._api.node("GET", f"/api/v4/{name}/{one}", [("with", also)], of_rows=True)

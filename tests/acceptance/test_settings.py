@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -58,6 +59,24 @@ def test_a_start_names_what_would_be_misread(start: Any, command: list[str], tex
     assert ended.text.count(words) == 1, ended.text
     assert TRACEBACK not in ended.text
     assert "hunter2" not in ended.text
+
+
+@pytest.mark.parametrize("command", [WEB, WORKER, CHECK], ids=["web", "worker", "command"])
+@pytest.mark.parametrize("value", ["auto", "-1", "1.5"])
+def test_gunicorn_does_not_stumble_over_a_number_that_it_would_read_before_us(
+    start: Any, command: list[str], value: str
+) -> None:
+    ended = start(command, b"", WEB_CONCURRENCY=value)
+    assert ended.code in (1, 2) and TRACEBACK not in ended.text, ended.text
+    assert f"WEB_CONCURRENCY: got '{value}'; expected a whole number from 1 to 64" in ended.text
+
+
+def test_an_empty_number_of_processes_is_an_unset_one(started: Processes, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "named.env"
+    file.write_text("WEB_CONCURRENCY=3\n")
+    environ = bare_environ(DEALPOST_ENV_FILE=str(file), DATABASE_URL=f"sqlite:///{tmp_path}/x.db", WEB_CONCURRENCY="")
+    web = started.web(environ)
+    assert len(re.findall("Booting worker", web.output)) == 3
 
 
 @pytest.mark.parametrize("coding", ["utf-16", "cp1251"])

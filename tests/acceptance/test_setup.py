@@ -37,6 +37,14 @@ def test_setup_makes_mends_names_what_it_cannot_install_and_then_rests(project: 
     assert set_up(project).text == ""
     says = run([str(python), "-c", "import os; print(os.environ['FLASK_SKIP_DOTENV'])"], bare_environ())
     assert says.out == "1\n", says.text
+    for given, kept in (
+        ("3", "WEB_CONCURRENCY"),
+        ("auto", "WEB_CONCURRENCY_AS_GIVEN"),
+        ("", "WEB_CONCURRENCY_AS_GIVEN"),
+    ):
+        asks = "import os; print({n: v for n, v in os.environ.items() if n.startswith('WEB_')})"
+        says = run([str(python), "-c", asks], bare_environ(WEB_CONCURRENCY=given))
+        assert says.out == f"{ {kept: given} }\n", says.text
 
     (project / "requirements.txt").write_text("# still nothing, but changed\n")
     changed = set_up(project)

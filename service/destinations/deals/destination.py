@@ -159,20 +159,24 @@ class DealMoves:
         if not run([row for row in rows if row.email not in unknown], False):
             return
         # Pages show their own students in their own order: those are served, whether they are in the batch or not, as
-        # long as what a page showed is fresh. To read all pages first would cost a second reading of each deal.
+        # long as what a page showed is fresh. To read all pages first would cost a second reading of each deal. Who
+        # does not fill a write goes with those of the next page.
+        shown: list[Delivery] = []
         served, end = 0, self._now() + READ_WAIT
         (pipeline_id,) = {target.pipeline_id for target in targets.values()}
         for emails in self._directory.bound(client).pages(pipeline_id, len(unknown)):
             here = set(emails)
-            shown = [row for row in left if row.email in here]
+            shown += [row for row in left if row.email in here]
             left = [row for row in left if row.email not in here]
             shown += self._more(context, client, emails, pipeline_id, targets)
-            served += len(shown)
-            if (shown and not run(shown, False)) or not left or (self._now() >= end and served):
+            late = self._now() >= end
+            some, shown = (shown, []) if late or not left else _in_full_writes(shown, size)
+            served += len(some)
+            if (some and not run(some, False)) or not left or (late and served):
                 return  # the next pass goes on from here
-            if self._now() >= end:
+            if late:
                 break  # the pages show others: some of the batch are searched for meanwhile
-        run(left, False)
+        run([*shown, *left], False)
 
     def _unknown(self, rows: Sequence[Delivery], targets: Mapping[int, Target]) -> set[str]:
         """The students that are not known yet. None where they cannot be served page by page: with several pipelines,
@@ -237,6 +241,13 @@ class DealMoves:
         """Whether a stage was set or chosen for any lesson. Without one the account is only half set up, and to skip
         would lose the lessons that come in between connecting it and choosing stages."""
         return bool(self._settings.stages) or bool(self._pipelines.choices.all())
+
+
+def _in_full_writes(rows: Sequence[Delivery], size: int) -> tuple[list[Delivery], list[Delivery]]:
+    """(all rows of as many students as fill whole writes of this size, the rows of the others)."""
+    emails = list(dict.fromkeys(row.email for row in rows))
+    first = set(emails[: len(emails) - len(emails) % size])
+    return [row for row in rows if row.email in first], [row for row in rows if row.email not in first]
 
 
 def _no_right(error: DeliveryError) -> DeliveryError:

@@ -11,8 +11,11 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from outbox.outcome import DeliveryError, PauseKind
@@ -36,15 +39,15 @@ RESUMABLE = 900.0
 """Seconds after which a reading that was broken off begins anew: by then deals have come and gone."""
 
 PAGE_WAIT, READ_WAIT = 3.0, 20.0
-"""Seconds that a page may take, and after which no further one is begun in a pass: meanwhile others wait."""
+"""Seconds that a list may take, and after which no further page is begun in a pass: meanwhile others wait."""
 
 GIVEN_UP, GIVEN_UP_LONGEST = 30.0, 24 * 3600.0
 """Seconds for which a reading that failed or was slow is given up, doubling with each failure running. Everybody is
 searched for meanwhile, six a second at the usual pace."""
 
 CROWD, TRIES, CROWD_GIVEN_UP = 50, 3, 5.0
-"""Where so many requests for pages would be worth it, a page is tried so many times, and given up for shorter at first:
-the searches of half a minute are more requests than all the pages of a launch."""
+"""Where so many requests for pages would be worth it, a page has to fail so many times for one cause, and is given up
+for shorter at first: the searches of half a minute are more requests than all the pages of a launch."""
 
 IN_PASSING = ("amocrm_moved", "amocrm_rights", "amocrm_reconnect")
 """Answers to all of a list that were seen once and not again. To a block nothing is asked twice."""
@@ -121,19 +124,20 @@ class Prefetch:
     def _read(self, pipeline_id: int, allowed: int, state: dict[str, Any]) -> Iterator[list[str]]:
         open_ids = self._open_ids(pipeline_id, allowed)
         known: dict[int, Contact] = {}
-        doubted = -1  # the page that was empty when it was asked for first
+        empty = 0  # how often running a page had no deals: an empty answer may be given in passing
         while open_ids and allowed >= 2 and state["requests"] < A_DAY and not state["whole"]:
-            taken, asked_at = state["taken"], self._now()
-            leads, following, emails = self._page(pipeline_id, open_ids, allowed, state, known)
+            taken = state["taken"]
+            leads, following, asked_at = self._patiently(partial(self._page, pipeline_id, open_ids, state), allowed)
             if any(lead.pipeline_id != pipeline_id or lead.status_id not in open_ids for lead in leads):
                 # Filters are ignored: this is just any page of all deals of the account.
                 self._facts.keep_filters(False)
                 return
+            self._patiently(partial(self._meet, leads, known, state), allowed)
+            emails = self._learn(leads, known, state)
             self._keep(leads, asked_at)
             allowed -= state["taken"] - taken
-            is_end = following is None and (bool(leads) or doubted == state["page"])
-            if not leads and following is None:
-                doubted = state["page"]  # an empty answer may be given in passing: it is asked for once more
+            empty = 0 if leads else empty + 1
+            is_end = following is None and (bool(leads) or empty >= (TRIES if allowed >= CROWD else 2))
             page, limit = following or (state["page"], state.get("limit", LIST_LIMIT))
             state.update(page=page, limit=limit, at=self._now(), whole=is_end, failures=0)
             self._heed_order(leads, state)
@@ -158,39 +162,49 @@ class Prefetch:
         return [stage.id for stage in pipeline.stages if stage.id not in CLOSED] if pipeline else []
 
     def _page(
-        self, pipeline_id: int, open_ids: list[int], allowed: int, state: dict[str, Any], known: dict[int, Contact]
-    ) -> tuple[list[Lead], tuple[int, int] | None, list[str]]:
-        """A page, and the e-mails of its contacts, which are learnt. See AmocrmClient.open_leads."""
-
-        def read() -> tuple[list[Lead], tuple[int, int] | None, list[str]]:
-            client = self._client.bound(deadline=PAGE_WAIT)
-            sent, limit, emails = client.requests, state.get("limit", LIST_LIMIT), []
+        self, pipeline_id: int, open_ids: list[int], state: dict[str, Any]
+    ) -> tuple[list[Lead], tuple[int, int] | None, float]:
+        """A page and what asks for the next one, as AmocrmClient.open_leads has them, and when it was asked for."""
+        while True:
+            asked_at, limit = self._now(), state.get("limit", LIST_LIMIT)
             try:
-                try:
+                with self._counted(state) as client:
                     leads, following = client.open_leads(pipeline_id, open_ids, state["page"], limit, state["by"])
-                except Rejected:
-                    if state["by"] == "id":
-                        raise
-                    _begin_by_ids(state)  # this order is not known here
-                    leads, following = client.open_leads(pipeline_id, open_ids, state["page"], limit, state["by"])
-                if all(lead.pipeline_id == pipeline_id and lead.status_id in open_ids for lead in leads):
-                    emails = self._learn(client, leads, known, state)
-            finally:
-                for name in ("requests", "taken"):
-                    state[name] += client.requests - sent
-            return leads, following, emails
+                return leads, following, asked_at
+            except Rejected:
+                if state["by"] == "id":
+                    raise
+                _begin_by_ids(state)  # the other order is not known here
 
-        return self._patiently(read, allowed)
+    def _meet(self, leads: list[Lead], known: dict[int, Contact], state: dict[str, Any]) -> None:
+        """Read the contacts of these deals that are not known yet."""
+        ids = dict.fromkeys(number for lead in leads for number in lead.contact_ids if number not in known)
+        if ids:
+            with self._counted(state) as client:
+                known.update(client.contacts(list(ids)))
+
+    @contextmanager
+    def _counted(self, state: dict[str, Any]) -> Iterator[AmocrmClient]:
+        """A client for one list, whose requests are counted whatever comes of them."""
+        client = self._client.bound(deadline=PAGE_WAIT)
+        sent = client.requests
+        try:
+            yield client
+        finally:
+            for name in ("requests", "taken"):
+                state[name] += client.requests - sent
 
     def _patiently(self, ask: Callable[[], Answer], allowed: int) -> Answer:
         """The answer, asked for again at once where many wait for it and what was odd may be so in passing."""
-        for left in reversed(range(TRIES if allowed >= CROWD else 1)):
+        failures: Counter[str] = Counter()
+        while True:
             try:
                 return ask()
             except DeliveryError as error:
-                if not left or not (error.outage or error.cause in IN_PASSING):
+                failures[error.cause] += 1
+                passes = error.outage or error.cause in IN_PASSING
+                if not passes or allowed < CROWD or failures[error.cause] >= TRIES:
                     raise
-        raise AssertionError
 
     def _keep(self, leads: Iterable[Lead], at: float) -> None:
         """Those of earlier pages that nobody could take any more make room."""
@@ -212,14 +226,10 @@ class Prefetch:
             good.add(state.get("scan"))
         return lambda value: (value.get("scan") or "") in good
 
-    def _learn(
-        self, client: AmocrmClient, leads: list[Lead], known: dict[int, Contact], state: dict[str, Any]
-    ) -> list[str]:
-        """Read these deals' contacts and remember their e-mails. -> those e-mails."""
+    def _learn(self, leads: list[Lead], known: dict[int, Contact], state: dict[str, Any]) -> list[str]:
+        """Remember the e-mails of these deals' contacts. -> those e-mails."""
         scan = state["scan"]
         here = list(dict.fromkeys(number for lead in leads for number in lead.contact_ids))
-        ids = [number for number in here if number not in known]
-        known.update(client.contacts(ids) if ids else {})
         bearers: dict[str, list[Contact]] = {}
         for number in here:
             for email in known[number].emails if number in known else ():

@@ -90,6 +90,7 @@ class Writer:
         self._quarantine = quarantine
         self._alone = alone
         self._lost = 0
+        self._doubted: set[int] = set()  # the batch that was refused last, and then sent once more
         self._asked = False  # whether the account was found good
         self._blind = 0  # refused alone, without having been named in a batch
 
@@ -128,7 +129,12 @@ class Writer:
 
     def _failed(self, part: list[Move], error: DeliveryError, written: Written) -> list[list[Move]]:
         if error.pause is None and not error.outage and error.status in (403, 404):
-            # In amoCRM's own words: a right to one of these deals is missing, or it is gone; if the account is there.
+            # In amoCRM's own words: it passes, or a right to one of these deals is missing, or one is gone; if the
+            # account is there.
+            ids = {move.row.id for move in part}
+            if not ids <= self._doubted:
+                self._doubted = ids
+                return [part]
             self._ask_account(part)
             return self._rejected(part, error, Refused(str(error.params.get("detail") or "")), written)
         if error.status == 403 and error.cause == "amocrm_forbidden":

@@ -365,11 +365,24 @@ class TestWholeAccount:
     def test_a_403_in_words_that_passes_kills_nobody(self, running: Running) -> None:
         running.student()
         running.warm()
-        running.sandbox.faults.add("status", method="PATCH", status=403, detail="Недостаточно прав")
+        running.sandbox.faults.add("status", method="PATCH", status=403, detail="Недостаточно прав", count=2)
         event = running.lesson()
         running.drain()
         running.later(6)
         assert running.state(event) == "delivered"
+
+    @pytest.mark.parametrize("status", [403, 404])
+    @pytest.mark.parametrize("count", [1, 20])
+    def test_a_refusal_in_words_that_passes_costs_one_request(self, running: Running, status: int, count: int) -> None:
+        deals = running.students(count)
+        running.lessons([(email, 1) for email in deals])
+        running.drain()
+        running.sandbox.faults.add("status", method="PATCH", status=status, detail="Недостаточно прав")
+        since = running.sandbox.log.entries()[-1].number
+        events = running.lessons([(email, 2) for email in deals])
+        running.drain()
+        assert running.states(events) == {"delivered": count}
+        assert running.requests(since)[1:] == ["PATCH /api/v4/leads"] * 2
 
     def test_error_244_is_a_missing_right(self, running: Running) -> None:
         running.student()

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.launch_evening import ODD
 from sandbox import Sandbox, defaults
+from sandbox.amocrm.entities import Deal
 from service.destinations.deals import directory as directory_module
 from service.destinations.deals import lookup as lookup_module
 from service.destinations.deals import prefetch as pages_module
@@ -23,6 +25,16 @@ def emails(count: int) -> list[str]:
 
 def paths(running: Running) -> Counter[str]:
     return Counter(running.requests())
+
+
+def older_and_newer_of_one_student(running: Running) -> tuple[Deal, Deal]:
+    """Two open deals of anna@example.com, each with a contact of its own, and 600 other students between them."""
+    account = running.sandbox.amocrm
+    first = account.add_contact("Анна", "anna@example.com")
+    older = account.add_deal("старая", 1, NEW, contact_ids=[first.id])
+    running.sandbox.seed(students=600, stage=NEW)
+    twin = account.add_contact("Анна 2", "anna@example.com")
+    return older, account.add_deal("новая", 1, NEW, contact_ids=[twin.id])
 
 
 @pytest.fixture
@@ -81,6 +93,16 @@ def test_students_of_a_page_are_served_before_the_next_one_is_read_in_whatever_o
 
 
 @pytest.mark.usefixtures("unhurried")
+def test_students_of_a_page_who_do_not_fill_a_write_go_with_those_of_the_next(running: Running) -> None:
+    running.sandbox.seed(contacts=2000, students=1000, stage=NEW)
+    running.warm()
+    events = running.lessons([(email, 1) for email in emails(1000)[::2]])  # about half of each page
+    running.drain()
+    assert running.states(events) == {"delivered": 500}
+    assert paths(running)["PATCH /api/v4/leads"] == 10 and paths(running)["GET /api/v4/leads"] == 4
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_what_is_known_of_the_account_is_not_read_again_and_again_for_each_student(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,12 +133,7 @@ def test_both_lessons_of_a_student_who_is_not_in_the_batch_go_in_their_order(run
 def test_where_amocrm_keeps_no_order_nothing_is_believed_before_the_reading_is_whole(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account = running.sandbox.amocrm
-    first = account.add_contact("Анна", "anna@example.com")
-    older = account.add_deal("раньше", 1, NEW, contact_ids=[first.id])
-    running.sandbox.seed(students=600, stage=NEW)
-    twin = account.add_contact("Анна 2", "anna@example.com")
-    latest = account.add_deal("изменена последней", 1, NEW, contact_ids=[twin.id])
+    older, latest = older_and_newer_of_one_student(running)
     latest.updated_at = older.updated_at + 50
     monkeypatch.setattr(
         "sandbox.amocrm.leads.order_by", lambda query, rows, allowed: sorted(rows, key=lambda one: one.id)
@@ -219,12 +236,7 @@ def test_who_is_not_on_the_pages_is_searched_for(running: Running) -> None:
 
 
 def test_a_student_with_deals_on_several_pages_has_the_latest_moved(running: Running) -> None:
-    account = running.sandbox.amocrm
-    contact = account.add_contact("Анна", "anna@example.com")
-    older = account.add_deal("старая, но свежее изменена", 1, NEW, contact_ids=[contact.id])
-    running.sandbox.seed(students=600, stage=NEW)
-    twin = account.add_contact("Анна 2", "anna@example.com")
-    newer = account.add_deal("новая", 1, NEW, contact_ids=[twin.id])
+    older, newer = older_and_newer_of_one_student(running)
     older.updated_at = newer.updated_at + 50
     running.warm()
     events = running.lessons([(email, 1) for email in ["anna@example.com", *emails(600)]])
@@ -381,6 +393,28 @@ def test_while_many_wait_a_page_that_is_odd_in_passing_is_asked_for_again_and_no
     assert running.states(events) == {"delivered": 400} and running.paused() is None and not running.alerts
     assert len([one for one in running.sandbox.log.entries() if "query=" in one.query]) == 0
     assert len(running.requests()) <= 26
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_odd_answers_mixed_into_a_launch_cost_a_request_each_and_no_deal_is_asked_for_singly(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_module, "PAGE_WAIT", 1.0)
+    running.sandbox.seed(contacts=2000, students=1000, stage=NEW)
+    running.warm()
+    for lesson, least in ((1, 1 + 4 + 4 + 20), (2, 4 + 20)):
+        running.sandbox.log.clear()
+        for preset, options in ODD.items():
+            running.sandbox.faults.preset(preset, **{**options, "fraction": 0.25})
+        events = running.lessons([(email, lesson) for email in emails(1000)])
+        running.drain()
+        assert running.states(events) == {"delivered": 1000} and running.paused() is None
+        odd = sum(bool(entry.fault) for entry in running.sandbox.log.entries(part="amocrm"))
+        assert odd >= 5 and len(running.requests()) <= least + odd + 3  # a list may have to be cut
+        assert set(paths(running)) <= {f"GET /api/v4/{name}" for name in ("account", "leads", "contacts")} | {
+            "PATCH /api/v4/leads"
+        }
+        assert not [one for one in running.sandbox.log.entries() if "query=" in one.query]
 
 
 def test_where_pages_never_come_in_time_many_are_searched_for_all_the_same(

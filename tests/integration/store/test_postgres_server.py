@@ -281,6 +281,24 @@ def test_a_process_that_starts_waits_for_a_server_that_does_so_too(
         started.result(30)
 
 
+def test_a_process_that_starts_waits_for_a_connection_that_is_to_be_had(postgres_server: str, engine: str) -> None:
+    with new_database(postgres_server) as url, ThreadPoolExecutor(1) as pool:
+        with psycopg.connect(url, autocommit=True) as connection:
+            name = connection.info.dbname
+            connection.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0'.encode())
+            role = "a_user_like_others"
+            connection.execute(f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN".encode())
+            connection.execute(f'ALTER DATABASE "{name}" OWNER TO {role}'.encode())
+            store = PostgresStore(psycopg.conninfo.make_conninfo(url, user=role))
+            started = pool.submit(store.maintenance.migrate)
+            with pytest.raises(psycopg.OperationalError, match="too many connections"):
+                psycopg.connect(psycopg.conninfo.make_conninfo(url, user=role))
+            assert not started.done()
+            connection.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT -1'.encode())
+            started.result(30)
+        store.close()
+
+
 def test_why_there_is_no_connection_is_told_at_the_start(postgres_server: str, engine: str) -> None:
     parts = urlsplit(postgres_server)
     store = open_store(parts._replace(path="/nobody_made_it").geturl())

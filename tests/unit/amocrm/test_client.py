@@ -11,7 +11,7 @@ from outbox.outcome import DeliveryError
 from service.amocrm import api
 from service.amocrm.client import Rejected
 from service.network.exchange import Exchange, exchange_of
-from tests.unit.amocrm.fakes import House, gone, reply
+from tests.unit.amocrm.fakes import House, gone, issue, reply
 
 LEAD = {"status_id": 101, "pipeline_id": 10}
 
@@ -72,6 +72,125 @@ def test_a_gateway_s_404_or_an_unreadable_row_is_that_row_s_trouble_and_no_outag
     found = house(answer).client.leads([1, 2, 3])
     assert list(found) == [1] and set(found.unread) == {2, 3} and not found.absent
     assert not any(error.outage or error.pause for error in found.unread.values())
+
+
+ODD: dict[str, Any] = {"204": (204, b""), "403": (403, {"detail": "no right"}), "404": (404, {"detail": "Not found"})}
+
+
+def lists_and_singles(one: House) -> tuple[list[int], int]:
+    """(how many ids each list asked for, how many rows were asked for by themselves)."""
+    lists = [request for request in one.http.requests if request["path"].endswith("/leads")]
+    return [len(pairs(request, "filter[id][]")) for request in lists], len(one.http.requests) - len(lists)
+
+
+@pytest.mark.parametrize("count", [2, 4, 60, 250])
+@pytest.mark.parametrize(
+    "odd", [["204"], ["403"], ["404"], ["204", "404"], ["404", "403"], ["204", "403", "404"]], ids="-".join
+)
+def test_a_list_whose_odd_answers_pass_is_asked_for_again_whole_and_no_deal_by_itself(
+    odd: list[str], count: int
+) -> None:
+    left = list(odd)
+
+    def answer(request: Mapping[str, Any]) -> Any:
+        if left:
+            return ODD[left.pop(0)]
+        return listed("leads", *({**LEAD, "id": one} for one in pairs(request, "filter[id][]")))
+
+    one = house(answer)
+    found = one.client.leads(range(1, count + 1))
+    assert len(found) == count and not found.absent and not found.unread
+    assert lists_and_singles(one) == ([count] * (len(odd) + 1), 0)
+
+
+@pytest.mark.parametrize("passing", ["204", "404"])
+def test_a_part_of_a_refused_list_that_is_odd_in_passing_is_asked_for_again_and_not_cut(passing: str) -> None:
+    left = [passing]
+
+    def answer(request: Mapping[str, Any]) -> Any:
+        ids = pairs(request, "filter[id][]")
+        if not ids:
+            number = int(request["path"].rpartition("/")[2])
+            return (200, {**LEAD, "id": number}) if number != 70 else ODD["403"]
+        if "70" in ids:
+            return ODD["403"]
+        return ODD[left.pop()] if left else listed("leads", *({**LEAD, "id": one} for one in ids))
+
+    one = house(answer)
+    found = one.client.leads(range(1, 251))
+    assert set(found.unread) == {70} and len(found) == 249
+    lists, singles = lists_and_singles(one)
+    assert lists[:4] == [250, 250, 61, 61] and singles <= 5
+
+
+@pytest.mark.parametrize(("count", "times"), [(2, 2), (5, 2), (6, 3), (250, 3)])
+def test_a_404_that_a_list_gives_again_and_again_is_the_account_s(count: int, times: int) -> None:
+    answers = [ODD["204"], *[ODD["404"]] * times]
+    one = house(lambda request: answers.pop(0))
+    with pytest.raises(DeliveryError) as error:
+        one.client.leads(range(1, count + 1))
+    assert (error.value.cause, error.value.pause) == ("amocrm_moved", "outage") and not answers
+
+
+@pytest.mark.parametrize("pair", [True, False])
+@pytest.mark.parametrize(("count", "refused"), [(5, 1), (50, 2)])
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+def test_a_401_that_passes_costs_one_request_each_and_one_renewal(
+    method: str, count: int, refused: int, pair: bool
+) -> None:
+    left = [401] * refused
+    rows = [{**LEAD, "id": number} for number in range(1, count + 1)]
+
+    def answer(request: Mapping[str, Any]) -> Any:
+        if request["path"] == "/oauth2/access_token":
+            return 200, issue(1)
+        return (left.pop(), {"detail": "x"}) if left else listed("leads", *rows)
+
+    one = House(answer, refresh_token="refresh-0" if pair else "", access_token="token")
+    found = one.client.leads(range(1, count + 1)) if method == "GET" else one.client.patch_leads(rows)
+    paths = one.http.paths()
+    assert len(found) == count and paths.count(f"{method} /api/v4/leads") == refused + 1
+    assert len(paths) == refused + 1 + pair
+
+
+@pytest.mark.parametrize(("count", "times"), [(5, 2), (50, 3)])
+def test_a_401_that_stays_is_told_after_one_renewal(count: int, times: int) -> None:
+    one = House(
+        lambda request: (200, issue(1)) if request["path"] == "/oauth2/access_token" else (401, {"detail": "x"}),
+        access_token="token",
+    )
+    with pytest.raises(DeliveryError) as error:
+        one.client.leads(range(1, count + 1))
+    assert (error.value.cause, error.value.pause) == ("amocrm_reconnect", "reconnect")
+    assert sorted(one.http.paths()) == [*["GET /api/v4/leads"] * times, "POST /oauth2/access_token"]
+
+
+@pytest.mark.parametrize("odd", ["204", "403"])
+def test_where_a_deal_comes_that_no_list_told_of_lists_are_asked_again_and_not_each_deal(odd: str) -> None:
+    singles: list[str] = []
+
+    def answer(request: Mapping[str, Any]) -> Any:
+        ids = pairs(request, "filter[id][]")
+        if ids:
+            return listed("leads", *({**LEAD, "id": one} for one in ids)) if singles else ODD[odd]
+        singles.append(request["path"])
+        return 200, {**LEAD, "id": int(request["path"].rpartition("/")[2])}
+
+    one = house(answer)
+    assert len(one.client.leads(range(1, 251))) == 250
+    lists, _ = lists_and_singles(one)
+    assert len(singles) == 5 and len(lists) == 5 and lists[-1] == 245
+
+
+def test_deals_that_may_not_be_read_beside_others_that_came_are_no_sign_of_a_block() -> None:
+    def answer(request: Mapping[str, Any]) -> Any:
+        ids = pairs(request, "filter[id][]")
+        shown = [{**LEAD, "id": one} for one in ids if int(one) > 5]
+        return ODD["403"] if not ids else listed("leads", *shown) if shown else ODD["204"]
+
+    found = house(answer).client.leads(range(1, 101))
+    assert len(found) == 95 and set(found.unread) == {1, 2, 3, 4, 5}
+    assert not any(error.pause for error in found.unread.values())
 
 
 def test_a_list_that_is_cut_follows_its_links_and_never_in_a_circle() -> None:

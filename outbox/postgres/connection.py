@@ -98,7 +98,8 @@ def parameters(url: str) -> dict[str, Any]:
     except psycopg.Error:
         found = {}
     # A password with one of these in it ends too early, and its rest is taken for something else.
-    if not found or not re.fullmatch(r"[\d,]*", str(found.get("port", ""))) or "@" in str(found.get("host", "")):
+    places = f"{found.get('host', '')}{found.get('dbname', '')}"
+    if not found or not re.fullmatch(r"[\d,]*", str(found.get("port", ""))) or "@" in places:
         raise ValueError(
             "DATABASE_URL: got an address of PostgreSQL that cannot be read, expected "
             "postgresql://user:password@host:port/database (in a password, / @ and % are written %2F, %40 and %25)"

@@ -16,6 +16,7 @@ from service.config import ConfigError, Settings, load
 from service.current import current
 from service.environment import ROOT
 from service.heartbeat import SILENT, Processes
+from service.network.redaction import masked_url
 
 EVERY = 2.0
 """Seconds between two lines of progress."""
@@ -83,8 +84,7 @@ def origin(settings: Settings) -> str:
     """Names the store that is copied, without a password."""
     if settings.on_sqlite:
         return str(settings.database_path)
-    host, _at, rest = settings.database_url.rpartition("@")
-    return rest if host else settings.database_url
+    return masked_url(settings.database_url)
 
 
 def refuse_in_use(store: Store) -> None:

@@ -61,6 +61,18 @@ def test_a_school_moves_to_postgresql_and_back(
     assert "connected" in run_flask("tokens", "status", DATABASE_URL=f"sqlite:///{tmp_path}/back.db").out
 
 
+@pytest.mark.postgres
+def test_a_password_in_the_address_stays_out_of_what_the_copy_keeps_and_says(
+    service_env: dict[str, str], postgres_url: str, tmp_path: Path, run_flask: Any
+) -> None:
+    service_env.update(SECRET_KEY="a-secret-of-the-test-41b6", TOKEN_KEYS=Fernet.generate_key().decode())
+    source = f"{postgres_url}{'&' if '?' in postgres_url else '?'}password=hunter2"
+    target = f"sqlite:///{tmp_path}/copied.db"
+    assert run_flask("outbox", "copy", "--to", target, DATABASE_URL=source).code == 0
+    other = run_flask("outbox", "copy", "--to", target)
+    assert other.code == 1 and "filled from" in other.err and "hunter2" not in other.text
+
+
 def test_an_address_that_cannot_be_a_target_is_refused(service_env: dict[str, str], run_flask: Any) -> None:
     assert "--to: got" in run_flask("outbox", "copy", "--to", "mysql://u:p@host/db").err
     assert "--to: got" in run_flask("outbox", "copy", "--to", "postgresql://u:p%zz@host/db").err

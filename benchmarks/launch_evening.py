@@ -138,7 +138,7 @@ def main() -> int:
             f"{'contacts and deals' if lists == 2 else 'deals'} read {AT_ONCE} at a time, deals written {asked.batch}"
         )
         if asked.odd:
-            what += f", {lesson.odd} odd answers, {lesson.renewals} renewals of access"
+            what += f"; odd answers: {lesson.odd}, renewals of access: {lesson.renewals}"
         print(
             f"| the least that the API allows: {what} | {least} | {least / count:.4f} | "
             f"| 1/{usual * count / least:.0f} | {least / RPS:.0f} |"

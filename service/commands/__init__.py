@@ -6,6 +6,7 @@ from flask import Flask
 
 from service.commands import copy as copy  # their commands join the group of the outbox
 from service.commands import maintenance as maintenance
+from service.commands.alert import alert_test
 from service.commands.amocrm import find_lead, pipelines
 from service.commands.check import check
 from service.commands.lessons import complete_lesson
@@ -17,5 +18,5 @@ from service.commands.webhook import webhook
 
 
 def register(app: Flask) -> None:
-    for command in (check, pipelines, find_lead, complete_lesson, outbox, sandbox, tokens, user, webhook):
+    for command in (check, pipelines, find_lead, complete_lesson, outbox, sandbox, tokens, user, webhook, alert_test):
         app.cli.add_command(command)

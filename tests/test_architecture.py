@@ -181,8 +181,8 @@ def sql_stays_in_the_engines(module: Module) -> Iterator[str]:
 
 
 def network_has_one_door(module: Module) -> Iterator[str]:
-    """requests (or any other HTTP client) only in service/network/http.py and the connections it uses."""
-    if module.name not in ("service.network.http", "service.network.deadline"):
+    """requests (or any other HTTP client) only in service/network/sender.py and the connections it uses."""
+    if module.name not in ("service.network.sender", "service.network.deadline"):
         yield from module.takes(*NETWORK)
 
 
@@ -333,7 +333,7 @@ ALLOWED = [
     ),
     (sql_stays_in_the_engines, "outbox.sqlite.store", "import sqlite3\nx = 'SELECT id FROM deliveries'"),
     (sql_stays_in_the_engines, "service.commands", "'''Select one from the list.'''\nx = 'Update the settings'"),
-    (network_has_one_door, "service.network.http", "import requests"),
+    (network_has_one_door, "service.network.sender", "import requests"),
     (network_has_one_door, "service.config", "from urllib.parse import urlsplit"),
     (time_and_chance_are_arguments, "outbox.drain", "import time\ndef run(clock=time.time): clock()"),
     (time_and_chance_are_arguments, "outbox.drain", "import time\ntime.monotonic()"),

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlite_utils import Database
-
 from outbox.message import StoreUnavailable
 from outbox.sql.figures import speeds
 
@@ -43,7 +41,7 @@ def unavailable(path: str) -> Iterator[None]:
 class Connection:
     """One connection of one thread, as the shared SQL wants it. See outbox.sql.database.Transaction."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
         self.rollback = db.rollback
 

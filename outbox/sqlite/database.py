@@ -13,8 +13,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
 from outbox.message import StoreUnavailable
 from outbox.sql.database import PATIENCE
 from outbox.sqlite.connection import PROGRAMMING, Connection, Row, unavailable
@@ -31,6 +29,10 @@ LOG_CEILING = 16 * 1024 * 1024
 CACHE = 256
 """KiB of the database that a connection keeps in memory."""
 
+STATEMENTS = 64
+"""How many compiled statements a connection keeps: lists of every length are statements of their own, of 20 KiB each,
+and to compile one anew is quicker than to read a page of the disk."""
+
 LOG_EVERY = 1.0
 """Seconds between two such attempts: a long read can keep the log from starting over."""
 
@@ -43,8 +45,8 @@ class Own(threading.local):
 
     def __init__(self) -> None:
         self.in_use = threading.RLock()
-        self.db: Database | None = None
-        self.watcher: Database | None = None
+        self.db: sqlite3.Connection | None = None
+        self.watcher: sqlite3.Connection | None = None
         self.steps = -1
         self.version = -2
 
@@ -53,7 +55,7 @@ class Own(threading.local):
 class Opened:
     thread: threading.Thread
     in_use: threading.RLock
-    db: Database
+    db: sqlite3.Connection
 
 
 class SqliteDatabase:
@@ -90,7 +92,7 @@ class SqliteDatabase:
             self._forked.append((self._local, self._opened))
             self._start()
 
-    def db(self, patience: float = PATIENCE) -> Database:
+    def db(self, patience: float = PATIENCE) -> sqlite3.Connection:
         """This thread's connection, which waits `patience` seconds for writers that do not know the file lock.
 
         Raises StoreUnavailable when the file cannot be opened.
@@ -110,7 +112,7 @@ class SqliteDatabase:
                 local.steps = steps
             return local.db
 
-    def watcher(self) -> Database:
+    def watcher(self) -> sqlite3.Connection:
         """This thread's connection that never writes, for `PRAGMA data_version`."""
         self._own()
         local = self._local
@@ -126,7 +128,7 @@ class SqliteDatabase:
         with self._local.in_use, unavailable(self.path):
             yield Connection(self.db(patience))
 
-    def connect(self) -> Database:
+    def connect(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreUnavailable(f"{self.path} was closed: this process is ending")
         if self.files.known:
@@ -137,7 +139,7 @@ class SqliteDatabase:
         with unavailable(self.path):
             before = self._stat()
             connection = sqlite3.connect(
-                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=256
+                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS
             )
             try:
                 self.files.opened(before)
@@ -150,7 +152,8 @@ class SqliteDatabase:
                 # Each thread has a connection, and what it keeps is read again from the system's own cache in no time.
                 connection.execute(f"PRAGMA cache_size = -{CACHE}")
                 connection.execute(f"PRAGMA journal_size_limit = {LOG_CEILING}")
-                db = Database(connection, execute_plugins=False)
+                # A row that takes another's place counts as deleted, for the triggers as well.
+                connection.execute("PRAGMA recursive_triggers = ON")
             except BaseException:
                 connection.close()
                 raise
@@ -159,8 +162,8 @@ class SqliteDatabase:
             for old in [opened for opened in self._opened[1:] if not opened.thread.is_alive()]:
                 old.db.close()
                 self._opened.remove(old)
-            self._opened.append(Opened(threading.current_thread(), self._local.in_use, db))
-        return db
+            self._opened.append(Opened(threading.current_thread(), self._local.in_use, connection))
+        return connection
 
     def _create(self) -> None:
         if os.path.exists(self.path + LOG) and not os.path.exists(self.path):
@@ -213,7 +216,7 @@ class SqliteDatabase:
             self._close(idle, busy)
         self.lock.close()
 
-    def _close(self, idle: list[Database], busy: list[Database]) -> None:
+    def _close(self, idle: list[sqlite3.Connection], busy: list[sqlite3.Connection]) -> None:
         try:
             if idle:
                 self.files.check_known()
@@ -222,7 +225,7 @@ class SqliteDatabase:
             idle, busy = [], [*idle, *busy]
         for db in busy:
             # It is not even collected, since that would close it.
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(db.conn))
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(db))
         for db in idle:
             with suppress(sqlite3.Error):
                 db.close()

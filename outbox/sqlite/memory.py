@@ -33,8 +33,9 @@ class MemoryDatabase:
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         connection.row_factory = Row
         connection.execute("PRAGMA foreign_keys = ON")
-        self.db = Database(connection, execute_plugins=False)
-        self._connection = Connection(self.db)
+        connection.execute("PRAGMA recursive_triggers = ON")
+        self.db = connection
+        self._connection = Connection(connection)
         self._turn = threading.Lock()
         self._bell = threading.Condition()
         self._commits = 0
@@ -114,7 +115,7 @@ class MemoryUpkeep:
 
     def migrate(self) -> None:
         with self.database.write():
-            migrations.apply(self.database.db)
+            migrations.apply(Database(self.database.db, execute_plugins=False))
 
     def faults(self) -> list[str]:
         return [row[0] for row in self.database.rows("PRAGMA integrity_check") if row[0] != "ok"]

@@ -253,7 +253,7 @@ def name_the_key_value_store(db: Database) -> None:
 @migrations()
 def know_the_people(db: Database) -> None:
     db.executescript(PEOPLE)
-    meet_all(Connection(db))
+    meet_all(Connection(db.conn))
 
 
 @migrations()
@@ -263,7 +263,7 @@ def count_by_time(db: Database) -> None:
 
 def migrate(database: SqliteDatabase) -> None:
     """Bring the schema up to date. One process at a time: another that starts waits and then finds all done."""
-    db = database.db()
+    db = Database(database.db(), execute_plugins=False)
     with database.lock.held(60.0), unavailable(database.path):
         # Both must be said before the first table, and outside of a transaction.
         if not db.table_names():
@@ -275,7 +275,7 @@ def migrate(database: SqliteDatabase) -> None:
         try:
             migrations.apply(db)
             failpoint("migration-before-commit")
-            database.commit(Connection(db))
+            database.commit(Connection(database.db()))
         except BaseException:
             db.rollback()
             raise

@@ -12,7 +12,6 @@ from outbox.sql.counters import EMPTY, FOLDED, folded
 from outbox.sql.database import PATIENCE, Database, Reader, Transaction
 from outbox.sqlite.database import SqliteDatabase
 from outbox.sqlite.files import INDEX, LOG
-from outbox.sqlite.migrations import migrate
 
 OF_THE_STORE = ("malformed", "not a database", "locked", "no such table")
 """What SQLite says of the file that it reads from, and never of the one that it writes a copy to."""
@@ -22,6 +21,12 @@ TRIES = 5
 TABLES = ("events", "deliveries", "attempts", "requests", "actions")
 LAST = "SELECT name, seq FROM sqlite_sequence UNION ALL SELECT 'events', coalesce(max(seq), 0) FROM events"
 
+MIGRATIONS = ("first_tables", "name_the_key_value_store", "know_the_people", "count_by_time")
+"""The names of those in migrations.py."""
+
+IS_BEGUN = "SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'"
+APPLIED = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'outbox'"
+
 
 class Upkeep:
     """See outbox.sql.maintenance.Upkeep."""
@@ -30,6 +35,10 @@ class Upkeep:
         self.database = database
 
     def migrate(self) -> None:
+        if is_migrated(self.database):
+            return
+        from outbox.sqlite.migrations import migrate  # sqlite-utils takes megabytes, and nearly always all is done
+
         migrate(self.database)
 
     def faults(self) -> list[str]:
@@ -142,6 +151,13 @@ def sync(path: str, how: int) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def is_migrated(database: SqliteDatabase) -> bool:
+    with database.using() as db:
+        if db.value("PRAGMA journal_mode") != "wal" or db.row(IS_BEGUN) is None:
+            return False
+        return {row[0] for row in db.rows(APPLIED)} >= set(MIGRATIONS)
 
 
 def fold(database: Database) -> None:

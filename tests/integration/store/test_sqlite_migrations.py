@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from outbox.message import State
 from outbox.queries import Filter
+from outbox.sqlite.migrations import migrations
+from outbox.sqlite.upkeep import MIGRATIONS
 from outbox.store import Store
 from tests.integration.store.make import claim, event, lane, only
 
@@ -59,3 +61,7 @@ def test_migrating_twice_changes_nothing(address: str, opened: Callable[[], Stor
     second.maintenance.migrate()
     entry = second.key_values.get("choices", "a")
     assert entry is not None and entry.value == 1
+
+
+def test_the_names_by_which_a_start_sees_that_all_is_done_are_those_of_the_migrations() -> None:
+    assert list(MIGRATIONS) == [one.name for one in migrations._migrations]

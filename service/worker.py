@@ -21,6 +21,7 @@ from outbox.message import StoreUnavailable
 from service.alerts import Alerts
 from service.current import Dealpost
 from service.heartbeat import WORKER_EVERY, Heartbeat, show_in_background
+from service.job_threads import ThreadPerJob
 from service.jobs import JOBS, Jobs
 from service.lane_figures import CountedLaneStore
 
@@ -63,7 +64,9 @@ class Worker:
         self._bells: list[Bell] = []
         self._lanes: list[threading.Thread] = []
         self._ahead = time.time() - time.monotonic()
-        self._scheduler = BackgroundScheduler(job_defaults=DEFAULTS, timezone="UTC")  # type: ignore[no-untyped-call]
+        self._scheduler = BackgroundScheduler(  # type: ignore[no-untyped-call]
+            executors={"default": ThreadPerJob()}, job_defaults=DEFAULTS, timezone="UTC"
+        )
         self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)  # type: ignore[no-untyped-call]
 
     def stop(self, *_: Any) -> None:

@@ -48,7 +48,7 @@ class Pipeline:
         return next((stage for stage in self.stages if stage.id == status_id), None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lead:
     """A deal. price: exact, in the account's currency. Times: seconds since the epoch. custom_fields: as amoCRM gave
     them."""
@@ -71,7 +71,7 @@ class Lead:
         return self.status_id in CLOSED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Contact:
     """A person. emails: in their canonical form. phones: as they are written there. lead_ids: only where the list was
     asked for with=leads."""

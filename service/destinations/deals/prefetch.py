@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -181,7 +182,9 @@ class Prefetch:
         ids = dict.fromkeys(number for lead in leads for number in lead.contact_ids if number not in known)
         if ids:
             with self._counted(state) as client:
-                known.update(client.contacts(list(ids)))
+                people = client.contacts(list(ids)).values()
+                # Without their fields, which are most of it: a reading may meet a hundred thousand people.
+                known.update((one.id, replace(one, custom_fields=())) for one in people)
 
     @contextmanager
     def _counted(self, state: dict[str, Any]) -> Iterator[AmocrmClient]:
@@ -210,7 +213,7 @@ class Prefetch:
         """Those of earlier pages that nobody could take any more make room."""
         for lead_id in [one for one, row in list(self._rows.items()) if not at - STALE <= row[1] <= at]:
             self._rows.pop(lead_id, None)
-        self._rows.update((lead.id, (lead, at)) for lead in leads)
+        self._rows.update((lead.id, (replace(lead, custom_fields=()), at)) for lead in leads)
 
     def requests_since(self, since: float) -> int:
         """How many requests the present reading has taken, if it is from after that time (seconds since the epoch)."""

@@ -1,6 +1,5 @@
 """How the web process runs: workers, threads and hooks. Gunicorn reads it by itself when started in this folder."""
 
-import gc
 import os
 import pathlib
 import signal
@@ -48,7 +47,7 @@ keepalive = 95
 graceful_timeout = 25
 # Else gunicorn opens a socket in the home folder.
 control_socket_disable = True
-# The store's threads and connections do not survive a fork: each worker opens its own. Only the code is shared.
+# gunicorn would make the application once, whatever a HUP says. See on_starting.
 preload_app = False
 # Masked, and never waited for.
 logger_class = "service.gunicorn_log.GunicornLog"
@@ -57,16 +56,13 @@ accesslog = None
 chdir = str(FOLDER)
 
 
-# --- one copy of the code ---------------------------------------------------------------------------------------------
+# --- one copy of the application --------------------------------------------------------------------------------------
 
 
 def on_starting(server: Any) -> None:
-    import service.app  # noqa: F401
-    from service.memory import share_one_heap
-    from service.operator import language
+    from service.preload import preload
 
-    share_one_heap()
-    language.warm()
+    preload(settings)
     halt = server.halt
 
     def halt_once(*args: Any, **kwargs: Any) -> None:
@@ -75,9 +71,6 @@ def on_starting(server: Any) -> None:
         halt(*args, **kwargs)
 
     server.halt = halt_once
-    # What the collector of a worker would write into, the kernel would have to copy for it.
-    gc.collect()
-    gc.freeze()
 
 
 # --- each worker on its own CPU ---------------------------------------------------------------------------------------
@@ -142,6 +135,9 @@ def when_ready(server: Any) -> None:
 
 
 def on_reload(server: Any) -> None:
+    from service.preload import preload
+
+    preload(settings)
     # The one with the old settings finishes its pass while the new one starts: lanes go from one to the other by lease.
     server.keepers = [process for process in server.keepers if process.poll() is None]
     for process in server.keepers:

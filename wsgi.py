@@ -5,8 +5,7 @@ import logging
 import sys
 
 from outbox.engines import open_store
-from service import create_app, create_commands, logs, practice, start_web_heartbeat
-from service.commands.terminal import speak
+from service import create_app, create_commands, logs, start_web_heartbeat
 from service.environment import environ_at_start, read_settings
 from service.heartbeat import leave_as_web
 from service.log_writer import STDERR
@@ -18,18 +17,27 @@ with_web = not by_command or {"run", "routes", "shell"} & set(sys.argv)  # flask
 EXIT = 1 if by_command else 3
 
 try:
-    # In an environment that workshop/setup.py did not make, the flask command has put .env into os.environ, its ${...}
-    # replaced, where it would hide DEALPOST_ENV_FILE.
-    settings, practises = practice.of_command(environ_at_start()) if by_command else (read_settings(), False)
     if by_command:
+        from service import practice
+        from service.commands.terminal import speak
+
+        # In an environment that workshop/setup.py did not make, the flask command has put .env into os.environ, its
+        # ${...} replaced, where it would hide DEALPOST_ENV_FILE.
+        settings, practises = practice.of_command(environ_at_start())
         speak(settings.locale)
-    logs.configure(settings, level=logging.WARNING if by_command else logging.INFO)
-    # A store that is to be replaced is not opened: it may be broken.
-    create = create_app if with_web else create_commands
-    app = create(settings, open_store(settings.database_url) if by_command and "restore" in sys.argv else None)
-    if practises and "--help" not in sys.argv:
-        with app.app_context():
-            STDERR.write(practice.notice())
+        logs.configure(settings, level=logging.WARNING)
+        # A store that is to be replaced is not opened: it may be broken.
+        create = create_app if with_web else create_commands
+        app = create(settings, open_store(settings.database_url) if "restore" in sys.argv else None)
+        if practises and "--help" not in sys.argv:
+            with app.app_context():
+                STDERR.write(practice.notice())
+    else:
+        from service.preload import preloaded
+
+        settings = read_settings()
+        logs.configure(settings, level=logging.INFO)
+        app = preloaded(settings) or create_app(settings)
 except CANNOT_START as error:
     STDERR.write(said_plainly(error))
     sys.exit(EXIT)

@@ -31,9 +31,14 @@ def create_core(settings: Settings | None = None, store: Store | None = None) ->
             store = open_store(settings.database_url)
         except ValueError as error:
             raise ConfigError([str(error)]) from None
-        store.maintenance.migrate()
-        StoreKind(store).claim(settings)
+        make_ready(store, settings)
     app = Flask(__name__, static_folder=None)
     app.extensions["dealpost"] = Dealpost(settings, store, Wiring(settings, store), ApiKeys(settings.api_keys))
     language.register(app, settings)
     return app
+
+
+def make_ready(store: Store, settings: Settings) -> None:
+    """What a store needs before it is used. Raises config.ConfigError where it holds something else."""
+    store.maintenance.migrate()
+    StoreKind(store).claim(settings)

@@ -8,10 +8,8 @@ import tempfile
 from pathlib import Path
 
 from babel import localedata
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import PoFileError, read_po
 from flask import Flask, has_request_context, request
-from flask_babel import Babel
+from flask_babel import Babel, force_locale, get_domain
 
 from service.config import Settings
 
@@ -43,11 +41,13 @@ def register(app: Flask, settings: Settings) -> None:
     )
 
 
-def warm() -> None:
-    """Read how numbers and dates are written in each language: megabytes, which are kept by the process and its
+def warm(app: Flask) -> None:
+    """Read each language's texts, and how it writes numbers and dates: megabytes, which are kept by the process and its
     children."""
     for name in LANGUAGES:
         localedata.load(name)
+        with app.test_request_context(), force_locale(name):
+            get_domain().get_translations()  # type: ignore[no-untyped-call]
 
 
 def compiled(folder: Path) -> Path:
@@ -62,7 +62,7 @@ def compiled(folder: Path) -> Path:
         for source in sources:
             _compile(source, copy / source.relative_to(folder).with_suffix(".mo"))
         return copy
-    except (ValueError, PoFileError) as error:
+    except ValueError as error:
         logger.error("A catalogue cannot be compiled, so that some texts stay English: %s", error)
     return folder
 
@@ -73,7 +73,14 @@ def _is_older(made: Path, source: Path) -> bool:
 
 def _compile(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Megabytes, and nearly always everything is compiled.
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import PoFileError, read_po
+
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     with source.open("rb") as text, draft.open("wb") as out:
-        write_mo(out, read_po(text))
+        try:
+            write_mo(out, read_po(text))
+        except PoFileError as error:
+            raise ValueError(str(error)) from error
     draft.replace(target)

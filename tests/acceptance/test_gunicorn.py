@@ -54,12 +54,12 @@ def house(tmp_path: pathlib.Path) -> pathlib.Path:
     return folder
 
 
-def serve(started: Processes, house: pathlib.Path, port: int = 0, **settings: str) -> Process:
+def serve(started: Processes, house: pathlib.Path, port: int = 0, path: str = "/", **settings: str) -> Process:
     port = port or free_port()
     environ = bare_environ(**{"PORT": str(port), "DATABASE_URL": f"sqlite:///{house}/dealpost.db", **settings})
     process = started.start("gunicorn", [PYTHON, "-m", "gunicorn", "wsgi:app"], environ, cwd=house)
     process.url = f"http://127.0.0.1:{port}"
-    started.ready(process, "/")
+    started.ready(process, path)
     return process
 
 
@@ -143,6 +143,27 @@ def test_after_a_hup_web_and_worker_have_the_same_new_settings(
     eventually(lambda: zone_of(process) == "Asia/Tomsk", within=20)
     assert (house / "worker.zone").read_text() == "Asia/Tomsk"
     assert (house / "worker.ended").read_text() == "by SIGTERM"
+
+
+def test_after_a_hup_the_application_that_was_made_before_the_fork_is_another(
+    started: Processes, house: pathlib.Path
+) -> None:
+    shutil.copy(FOLDER / "wsgi.py", house)
+    file = house / "settings.env"
+    keys = ["first:key-of-the-first-0123456789", "second:key-of-the-second-0123456789"]
+    file.write_text(f"API_KEYS={keys[0]}\n")
+    process = serve(started, house, path="/healthz", DEALPOST_ENV_FILE=str(file))
+
+    def taken() -> list[int]:
+        body = {"email": "ann@example.com", "lesson": 1}
+        path = "/api/tripwire/complete"
+        return [process.call("POST", path, body=body, headers={"X-API-Key": key.partition(":")[2]})[0] for key in keys]
+
+    assert eventually(taken) == [202, 401]
+    file.write_text(f"API_KEYS={keys[1]}\n")
+    process.popen.send_signal(signal.SIGHUP)
+    eventually(lambda: taken() == [401, 202], within=20)
+    assert process.stop() == 0
 
 
 def test_a_stop_after_a_hup_waits_for_the_worker(

@@ -27,6 +27,10 @@ def send(web: Process, number: int) -> tuple[int, Any]:
     return web.call("POST", "/api/tripwire/complete", body=body, headers=KEY)
 
 
+def has_open(pid: str, file: pathlib.Path) -> bool:
+    return str(file) in [os.readlink(one) for one in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+
+
 def students(file: pathlib.Path) -> set[str]:
     """Whose events the file alone holds."""
     alone = file.with_name("alone.db")
@@ -209,9 +213,10 @@ def test_a_web_worker_that_starts_while_the_store_is_away_takes_nothing_for_a_ne
 ) -> None:
     web = run_web(WEB_CONCURRENCY="2")
     assert send(web, 0)[0] == 202
-    os.rename(store, f"{store}-away")
     master = web.popen.pid
-    child = pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()[0]
+    child, other = pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    eventually(lambda: has_open(child, store) and has_open(other, store))
+    os.rename(store, f"{store}-away")
     os.kill(int(child), signal.SIGKILL)
     # It ends, so that whoever keeps it running starts it again, and says why.
     assert web.popen.wait(20) == 3

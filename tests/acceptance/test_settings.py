@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import re
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -76,7 +75,7 @@ def test_an_empty_number_of_processes_is_an_unset_one(started: Processes, tmp_pa
     file.write_text("WEB_CONCURRENCY=3\n")
     environ = bare_environ(DEALPOST_ENV_FILE=str(file), DATABASE_URL=f"sqlite:///{tmp_path}/x.db", WEB_CONCURRENCY="")
     web = started.web(environ)
-    assert len(re.findall("Booting worker", web.output)) == 3
+    eventually(lambda: web.output.count("Booting worker") == 3, 20)
 
 
 @pytest.mark.parametrize("coding", ["utf-16", "cp1251"])

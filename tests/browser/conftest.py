@@ -19,18 +19,10 @@ from sandbox import Sandbox
 from service.network.http import Http
 from service.sandbox_control import SandboxControl
 from tests.support import seeded
+from tests.support.chromium import Chromium
 from tests.support.site import OPERATOR, VIEWER, Broken, application, served
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 AXE = (pathlib.Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
 
 
@@ -59,13 +51,13 @@ class Sites:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def chromium() -> Iterator[Chromium]:
     if not CHROMIUM:
         pytest.skip("no Chromium on this machine")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+        chromium = Chromium(playwright, CHROMIUM)
+        yield chromium
+        chromium.browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -123,12 +115,12 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def contexts(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """One for each way to look, kept for all tests: a new one costs more than the page."""
+def new_page(chromium: Chromium) -> Callable[..., Page]:
+    """A page of the context for a way to look, which is kept for all tests: a new one costs more than the page."""
     made: dict[Any, BrowserContext] = {}
 
-    def context(language: str, dark: bool, width: int, scripts: bool, viewer: bool) -> BrowserContext:
-        key = (language, dark, width, scripts, viewer)
+    def context(browser: Browser, language: str, dark: bool, width: int, scripts: bool, viewer: bool) -> BrowserContext:
+        key = (chromium.generation, language, dark, width, scripts, viewer)
         if key not in made:
             name, password = VIEWER if viewer else OPERATOR
             made[key] = browser.new_context(
@@ -141,9 +133,7 @@ def contexts(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
             )
         return made[key]
 
-    yield context
-    for one in made.values():
-        one.close()
+    return lambda *way: chromium.new_page(lambda browser: context(browser, *way))
 
 
 NOISE = ("status of", "ERR_FAILED", "ERR_CONNECTION_RESET")
@@ -151,7 +141,7 @@ NOISE = ("status of", "ERR_FAILED", "ERR_CONNECTION_RESET")
 
 
 @pytest.fixture
-def look(contexts: Callable[..., BrowserContext]) -> Iterator[Open]:
+def look(new_page: Callable[..., Page]) -> Iterator[Open]:
     """look(address, language="ru", dark=False, width=1280, scripts=True, viewer=False): a page, loaded. What the
     browser complains about (a policy that was broken, a script that failed) fails the test."""
     pages: list[Page] = []
@@ -165,7 +155,7 @@ def look(contexts: Callable[..., BrowserContext]) -> Iterator[Open]:
         scripts: bool = True,
         viewer: bool = False,
     ) -> Page:
-        page = contexts(language, dark, width, scripts, viewer).new_page()
+        page = new_page(language, dark, width, scripts, viewer)
         pages.append(page)
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from sandbox.defaults import STAGE_LESSON_3
+from tests.support.chromium import Chromium
 from tests.support.processes import PYTHON, Processes, bare_environ, free_port
 from tests.support.waiting import eventually
 from workshop.calls import call
@@ -54,21 +55,22 @@ class School:
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["with scripts", "without scripts"])
-def school(request: pytest.FixtureRequest, browser: Browser, tmp_path_factory: Any) -> Iterator[School]:
+def school(request: pytest.FixtureRequest, chromium: Chromium, tmp_path_factory: Any) -> Iterator[School]:
     folder: pathlib.Path = tmp_path_factory.mktemp("practice")
     processes = Processes(folder)
     environ = bare_environ(
         DATABASE_URL=f"sqlite:///{folder}/dealpost.db", PORT=str(free_port()), ADMIN_PASSWORD=PASSWORD,
         VIEWER_PASSWORD="looks-only-1", LOCALE="en", WEB_CONCURRENCY="1",
     )  # fmt: skip
-    context = browser.new_context(
-        locale="en-US", java_script_enabled=request.param, viewport={"width": 1280, "height": 900}
+    page = chromium.new_page(
+        lambda browser: browser.new_context(
+            locale="en-US", java_script_enabled=request.param, viewport={"width": 1280, "height": 900}
+        )
     )
     try:
         run = processes.start("run", [PYTHON, "-m", "workshop.run"], environ)
         run.says("Ctrl-C stops everything", within=90)
         url, sandbox = run.says(r"(http://\S+)/outbox")[1], run.says(r"Sandbox +(http://\S+)/")[1]
-        page = context.new_page()
         page.goto(f"{url}/outbox/sign-in")
         page.get_by_role("textbox", name="Name").fill("admin")
         page.get_by_label("Password").fill(PASSWORD)
@@ -76,7 +78,7 @@ def school(request: pytest.FixtureRequest, browser: Browser, tmp_path_factory: A
         page.wait_for_url(f"{url}/outbox")
         yield School(url, sandbox, page, request.param)
     finally:
-        context.close()
+        page.context.close()
         processes.stop()
 
 

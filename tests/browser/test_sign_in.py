@@ -3,21 +3,24 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Sites, faults, overflow
+from tests.support.chromium import Chromium
 from tests.support.site import OPERATOR
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(params=[("en", 1280), ("ru", 375)], ids=["desktop, English", "phone, Russian"])
-def stranger(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+def stranger(chromium: Chromium, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A browser that has no password of its own."""
     language, width = request.param
-    context = browser.new_context(viewport={"width": width, "height": 800}, locale=language)
-    yield context.new_page()
-    context.close()
+    page = chromium.new_page(
+        lambda browser: browser.new_context(viewport={"width": width, "height": 800}, locale=language)
+    )
+    yield page
+    page.context.close()
 
 
 def test_signing_in_leads_to_the_page_and_signing_out_to_the_form(stranger: Page, sites: Sites) -> None:

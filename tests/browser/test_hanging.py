@@ -1,0 +1,31 @@
+"""A browser that hangs holds up no test for ever."""
+
+import os
+import signal
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext
+
+from tests.support import chromium as of_tests
+from tests.support.chromium import Chromium
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_page_that_never_opens_is_opened_in_a_new_browser(
+    chromium: Chromium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_tests, "HANGS", 0.5)
+    before = chromium.generation
+
+    def context(browser: Browser) -> BrowserContext:
+        made = browser.new_context()
+        if chromium.generation == before:
+            os.kill(chromium.process, signal.SIGSTOP)
+            monkeypatch.undo()
+        return made
+
+    page = chromium.new_page(context)
+    page.set_content("<h1>here</h1>")
+    assert page.inner_text("h1") == "here" and chromium.generation == before + 1
+    page.context.close()

@@ -147,6 +147,7 @@ def test_an_erp_that_answers_an_empty_500(school: School) -> None:
 
 
 def test_an_erp_that_refuses_the_key(school: School) -> None:
+    school.nothing_waits("erp")
     school.control("POST", "faults", preset="erp_key_mismatch")
     event = school.event("crm/create-deal", dealName="Курс Бориса", amount="100")
     number = school.until(event, "pending", tries=1)

@@ -107,6 +107,17 @@ class School:
 
         return eventually(look, 20)
 
+    def nothing_waits(self, destination: str) -> None:
+        """Waits until all of it has arrived: the next fault is for what comes then."""
+
+        def look() -> bool:
+            status, answer = self.web.call("GET", "/api/outbox", headers={"Authorization": SIGN_IN})
+            assert status == 200, answer
+            states = answer["destinations"][destination]["states"]
+            return not states.get("pending") and not states.get("sending")
+
+        eventually(look, 20)
+
     # --- the manager
 
     def get(self, path: str, language: str = "en", **fields: str) -> str:

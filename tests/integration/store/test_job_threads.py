@@ -57,6 +57,7 @@ def test_the_end_waits_for_a_job_that_runs(scheduler: BackgroundScheduler) -> No
 
     scheduler.add_job(job)
     assert begun.wait(10)
+    eventually(lambda: not scheduler.get_jobs())  # until then APScheduler itself is at work on it, and would stumble
     stopping = threading.Thread(target=stop)
     stopping.start()
     eventually(lambda: not scheduler.running)

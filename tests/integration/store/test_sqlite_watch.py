@@ -46,19 +46,21 @@ def follow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
     return chosen
 
 
+def hear(store: SqliteStore, up_to_date: threading.Barrier) -> bool:
+    """Says that it knows all so far, and waits for the next commit."""
+    while store.lanes.wait(0.0, lambda: False):
+        pass
+    up_to_date.wait(20)
+    return store.lanes.wait(LONG, lambda: False)
+
+
 def test_all_that_wait_hear_of_each_commit_elsewhere(tmp_path: Path, follow: Callable[[str], LogChanges]) -> None:
     ours, other = open_store(tmp_path, follow), SqliteStore(str(tmp_path / "outbox.db"))
     up_to_date = threading.Barrier(4)  # each of three threads, and this one
 
-    def hear() -> bool:
-        while ours.lanes.wait(0.0, lambda: False):
-            pass
-        up_to_date.wait(20)
-        return ours.lanes.wait(LONG, lambda: False)
-
     with ThreadPoolExecutor(3) as pool:
         for number in range(3):
-            waiting = [pool.submit(hear) for _ in range(3)]
+            waiting = [pool.submit(hear, ours, up_to_date) for _ in range(3)]
             up_to_date.wait(20)
             eventually(watching)
             assert sum(thread.name == "watch" for thread in threading.enumerate()) == 1
@@ -77,14 +79,8 @@ def test_a_commit_of_the_own_process_is_heard_of_like_any_other_and_wakes_nobody
     monkeypatch.setattr(store.database, "ring", lambda: rung.append(""))  # the watch has its own
     up_to_date = threading.Barrier(2)
 
-    def hear() -> bool:
-        while store.lanes.wait(0.0, lambda: False):
-            pass
-        up_to_date.wait(20)
-        return store.lanes.wait(LONG, lambda: False)
-
     with ThreadPoolExecutor(1) as pool:
-        heard = pool.submit(hear)
+        heard = pool.submit(hear, store, up_to_date)
         up_to_date.wait(20)
         store.key_values.put("test", "key", 1)
         assert heard.result(20)

@@ -126,7 +126,7 @@ def test_an_endpoint_that_fails_and_loses_answers(tmp_path: Path, rotation: str)
         sandbox.faults.add("status", status=502, fraction=0.1, **path)
         sandbox.faults.add("status", status=500, html=True, fraction=0.1, **path)
         sandbox.faults.add("garbage", fraction=0.05, **path)
-        sandbox.faults.add("hang", seconds=0.5, fraction=0.05, **path)
+        sandbox.faults.add("hang", seconds=1.5, fraction=0.05, **path)
         counts = run(sandbox, tmp_path, kills=kills)
         assert sandbox.log.dead_refreshes() == []
         if rotation == "lenient":

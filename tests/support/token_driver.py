@@ -1,7 +1,8 @@
 """Processes that use one connection and are killed: `python -m tests.support.token_driver`, told what to do as JSON.
 
-It forks its workers, since a fresh interpreter for each of hundreds of kills would take minutes. All of them live in a
-time that runs SPEED times as fast: leases, waits and deadlines keep their proportions.
+It forks its workers, since a fresh interpreter for each of hundreds of kills would take minutes. After each kill a
+minute passes at once for all of them, so that nobody waits for what the dead one held. It passes while nobody is
+between a look at the lease and the request: a busy machine may keep any of them from running for seconds.
 
 Reads one JSON object from standard input: database, base_url, keys, seed, kills, lock (hold the database's lock now and
 then). Writes a JSON line after each kill: {"how", "result"}; result is ok, reconnect, or words. After "reconnect" it
@@ -11,10 +12,12 @@ waits for a line, {"access", "refresh"} of a new pair, and goes on.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import random
 import signal
 import sqlite3
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -26,29 +29,34 @@ from outbox.outcome import DeliveryError
 from outbox.sqlite import SqliteStore
 from sandbox import defaults
 from service.amocrm import AmocrmAccount, api
-from service.amocrm.oauth import endpoint
+from service.amocrm.oauth import endpoint, tokens
 from service.config import Amocrm
 from service.network.http import Http
 
-SPEED = 60.0
 START = 1_790_000_000.0
-LEASE, TOTAL = 16.0, 6.0
-"""Shorter than in life, in the same order: a killed process holds the lease until its end, and that is most of the time
-that this takes. What lies between them is what a busy machine may keep a process from running right after it looked at
-its lease: 170 ms."""
+TOTAL = 1.0
+"""Seconds for a request to the token endpoint, less than in life: this much each hanging one takes."""
+MINUTE = 60.0
 
 POINTS = ("token-before-request", "token-after-response", "token-after-commit")
 
 Told = dict[str, Any]
 
 
+passed = mmap.mmap(-1, 8)
+"""The seconds that were let pass at once, for all processes."""
+
+
 def now() -> float:
-    """By the machine's monotonic clock, which all processes share, so that nothing ever jumps."""
-    return START + time.monotonic() * SPEED
+    return START + time.monotonic() + float(struct.unpack("d", passed)[0])
+
+
+def let_pass(seconds: float) -> None:
+    passed[:] = struct.pack("d", struct.unpack("d", passed)[0] + seconds)
 
 
 def rest(seconds: float) -> None:
-    time.sleep(min(seconds / SPEED, 0.02))
+    time.sleep(min(seconds, 0.02))
 
 
 def account_of(told: Told) -> AmocrmAccount:
@@ -60,7 +68,7 @@ def account_of(told: Told) -> AmocrmAccount:
         client_secret=defaults.CLIENT_SECRET,
         redirect_uri=defaults.REDIRECT_URI,
         refresh_token=defaults.REFRESH_TOKEN,
-        rps=20.0,
+        rps=50.0,
     )
     return AmocrmAccount(
         settings,
@@ -69,11 +77,10 @@ def account_of(told: Told) -> AmocrmAccount:
         rate_limiter=store.rate_limiter,
         now=now,
         token_keys=told["keys"],
-        owner="the same name in all of them",
+        owner=f"process {os.getpid()}",
         http=Http(connect=0.5, total=0.5),
         wait=rest,
         sleep=rest,
-        lease_seconds=LEASE,
     )
 
 
@@ -88,6 +95,11 @@ def fork(work: Callable[[], None]) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         os._exit(1)
     os._exit(0)
+
+
+def ended(work: Callable[[], None]) -> int:
+    """The code that a child ends with which does this."""
+    return os.waitstatus_to_exitcode(os.waitpid(fork(work), 0)[1])
 
 
 def use(told: Told, seed: int, point: str = "") -> None:
@@ -128,6 +140,18 @@ def connect(told: Told, pair: Told) -> None:
     account_of(told).tokens.import_pair(pair["access"], pair["refresh"], who="test", expires_in=86400.0)
 
 
+def let_a_minute_pass(told: Told, dead: int) -> None:
+    """With the lease in hand, so that nobody else sends a refresh token meanwhile; that of the dead process ends first."""
+    store = SqliteStore(told["database"], now=now)
+    while (lease := store.leases.acquire(tokens.LEASE, "driver", tokens.LEASE_SECONDS)) is None:
+        held = store.database.row("SELECT owner, until FROM leases WHERE name = ?", (tokens.LEASE,))
+        if held and held["owner"].startswith(f"process {dead}:"):
+            let_pass(max(0.0, held["until"] - now()))
+        time.sleep(0.002)
+    let_pass(MINUTE)
+    store.leases.release(lease)
+
+
 def hold_lock(told: Told) -> None:
     while True:
         database = sqlite3.connect(told["database"], isolation_level=None, timeout=5)
@@ -141,7 +165,7 @@ def hold_lock(told: Told) -> None:
 
 def main() -> None:
     told: Told = json.loads(sys.stdin.readline())
-    endpoint.TOTAL = TOTAL / SPEED
+    endpoint.TOTAL = TOTAL
     api.TOTAL = 0.5
     chance = random.Random(told["seed"])
     SqliteStore(told["database"], now=now).maintenance.migrate()
@@ -156,20 +180,22 @@ def main() -> None:
             # A worker that dies at the named point takes the place of one that is killed first.
             os.kill(workers[place], signal.SIGKILL)
             os.waitpid(workers[place], 0)
+            ended(partial(let_a_minute_pass, told, workers[place]))
             workers[place] = fork(partial(use, told, 1000 + kill, how))
-            end = time.monotonic() + 1
-            while not (ended := os.waitpid(workers[place], os.WNOHANG))[0] and time.monotonic() < end:
+            end = time.monotonic() + 10
+            while not (reached := os.waitpid(workers[place], os.WNOHANG)[0]) and time.monotonic() < end:
                 time.sleep(0.002)
-            how = how if ended[0] else f"{how} not reached"
+            how = how if reached else f"{how} not reached"
         with suppress(ProcessLookupError, ChildProcessError):
             os.kill(workers[place], signal.SIGKILL)
             os.waitpid(workers[place], 0)
+        ended(partial(let_a_minute_pass, told, workers[place]))
         workers[place] = fork(partial(use, told, 5000 + kill))
-        code = os.waitstatus_to_exitcode(os.waitpid(fork(partial(look, told)), 0)[1])
+        code = ended(partial(look, told))
         result = {0: "ok", 3: "reconnect"}.get(code, f"ended with {code}")
         print(json.dumps({"how": how, "result": result}), flush=True)
         if result == "reconnect":
-            os.waitpid(fork(partial(connect, told, json.loads(sys.stdin.readline()))), 0)
+            ended(partial(connect, told, json.loads(sys.stdin.readline())))
     for child in [*workers, *([locker] if locker else [])]:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

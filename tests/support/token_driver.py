@@ -141,7 +141,7 @@ def connect(told: Told, pair: Told) -> None:
 
 
 def let_a_minute_pass(told: Told, dead: int) -> None:
-    """With the lease in hand, so that nobody else sends a refresh token meanwhile; that of the dead process ends first."""
+    """With the lease in hand, so that nobody else sends a refresh token meanwhile; the dead process's ends first."""
     store = SqliteStore(told["database"], now=now)
     while (lease := store.leases.acquire(tokens.LEASE, "driver", tokens.LEASE_SECONDS)) is None:
         held = store.database.row("SELECT owner, until FROM leases WHERE name = ?", (tokens.LEASE,))

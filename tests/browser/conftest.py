@@ -141,7 +141,7 @@ NOISE = ("status of", "ERR_FAILED", "ERR_CONNECTION_RESET")
 
 
 @pytest.fixture
-def look(new_page: Callable[..., Page]) -> Iterator[Open]:
+def look(chromium: Chromium, new_page: Callable[..., Page]) -> Iterator[Open]:
     """look(address, language="ru", dark=False, width=1280, scripts=True, viewer=False): a page, loaded. What the
     browser complains about (a policy that was broken, a script that failed) fails the test."""
     pages: list[Page] = []
@@ -166,7 +166,7 @@ def look(new_page: Callable[..., Page]) -> Iterator[Open]:
 
     yield open_page
     for page in pages:
-        page.close()
+        chromium.close(page)
     assert [one for one in complaints if not any(noise in one for noise in NOISE)] == []
 
 

@@ -28,4 +28,19 @@ def test_a_page_that_never_opens_is_opened_in_a_new_browser(
     page = chromium.new_page(context)
     page.set_content("<h1>here</h1>")
     assert page.inner_text("h1") == "here" and chromium.generation == before + 1
-    page.context.close()
+    chromium.close(page)
+
+
+def test_a_page_that_never_closes_takes_its_browser_with_it_and_the_next_page_has_a_new_one(
+    chromium: Chromium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = chromium.new_page(lambda browser: browser.new_context())
+    before = chromium.generation
+    monkeypatch.setattr(of_tests, "HANGS", 0.5)
+    os.kill(chromium.process, signal.SIGSTOP)
+    chromium.close(page)
+    monkeypatch.undo()
+    page = chromium.new_page(lambda browser: browser.new_context())
+    page.set_content("<h1>here</h1>")
+    assert page.inner_text("h1") == "here" and chromium.generation == before + 1
+    chromium.close(page)

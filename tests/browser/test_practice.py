@@ -78,7 +78,7 @@ def school(request: pytest.FixtureRequest, chromium: Chromium, tmp_path_factory:
         page.wait_for_url(f"{url}/outbox")
         yield School(url, sandbox, page, request.param)
     finally:
-        page.context.close()
+        chromium.close(page)
         processes.stop()
 
 

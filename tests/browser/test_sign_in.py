@@ -20,7 +20,7 @@ def stranger(chromium: Chromium, request: pytest.FixtureRequest) -> Iterator[Pag
         lambda browser: browser.new_context(viewport={"width": width, "height": 800}, locale=language)
     )
     yield page
-    page.context.close()
+    chromium.close(page)
 
 
 def test_signing_in_leads_to_the_page_and_signing_out_to_the_form(stranger: Page, sites: Sites) -> None:

@@ -3,7 +3,8 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright
 
@@ -18,7 +19,10 @@ FLAGS = [
 ]
 
 HANGS = 60.0
-"""Seconds after which a page that does not open never will: Playwright itself would wait for ever."""
+"""Seconds after which a page that does not open or close never will: Playwright itself would wait for ever."""
+
+LOADS = 10_000.0
+"""Milliseconds that a page which is to be closed may still be loading."""
 
 
 class Chromium:
@@ -46,9 +50,21 @@ class Chromium:
             return self._new_page(context)
 
     def _new_page(self, context: Callable[[Browser], BrowserContext]) -> Page:
+        with self._killed_when_it_hangs():
+            return context(self.browser).new_page()
+
+    def close(self, page: Page) -> None:
+        """Once it has loaded: Chromium may forget that a page is to be closed that is just being loaded."""
+        with self._killed_when_it_hangs(), suppress(Error):
+            page.wait_for_load_state(timeout=LOADS)
+        with self._killed_when_it_hangs(), suppress(Error):
+            page.close()
+
+    @contextmanager
+    def _killed_when_it_hangs(self) -> Iterator[None]:
         too_long = threading.Timer(HANGS, os.kill, (self.process, signal.SIGKILL))
         too_long.start()
         try:
-            return context(self.browser).new_page()
+            yield
         finally:
             too_long.cancel()

@@ -11,15 +11,14 @@ from werkzeug.wrappers import Response
 
 from outbox.message import BIGGEST, Delivery, NewEvent, Reason, State, new_id
 from outbox.whole_numbers import whole_number
-from service.alerts import by_apprise
 from service.current import Dealpost, current
 from service.operator.pages import stages
 from service.operator.pages.blueprint import PAGES, back_here, back_to, bp, show, who
 from service.operator.pages.people_search import Found, look_for
 from service.operator.turns import waits_for_others
 from service.routing import AMOCRM, LESSON, Refused, route
+from service.setup.alert_test import send_test_alert
 from service.setup.notes import SetupNotes
-from service.setup.steps import AlertTry
 
 LESSON_MOST = 9999
 
@@ -119,15 +118,13 @@ def test_alert() -> Response:
     if not dealpost.settings.alert_urls:
         flash(_("There is nobody to tell: the school's developer sets ALERT_URLS."), "warn")
         return back_here()
-    title, text = _("Dealpost: a test"), _("This is a test alert, pressed on the page. Nothing has to be done.")
-    try:
-        told = by_apprise(dealpost.settings)(title, text)
-    except Exception:  # whatever a messenger's plugin raises
-        told = False
-    dealpost.store.operations.log_action(who(), "alert", 1, {})
-    SetupNotes(dealpost.store.key_values).put_alert(AlertTry(dealpost.store.now(), told))
-    if told:
+    words = _("This is a test alert, pressed on the page. Nothing has to be done.")
+    deaf = send_test_alert(dealpost, who(), words)
+    if not deaf:
         flash(_("The test alert was sent. Look whether it has arrived."), "ok")
-    else:
+    elif len(deaf) == len(dealpost.settings.alert_urls):
         flash(_("The test alert reached nobody: the school's developer corrects ALERT_URLS."), "warn")
+    else:
+        places = ", ".join(map(str, deaf))
+        flash(_("Of ALERT_URLS these took nothing: %(places)s (counted from 1). Correct them.", places=places), "warn")
     return back_here()

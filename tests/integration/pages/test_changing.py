@@ -11,7 +11,9 @@ from outbox import pauses
 from outbox.message import State
 from outbox.outcome import DeliveryError
 from outbox.queries import Filter
-from service.operator.pages import people_search, trial
+from service.operator.pages import people_search
+from service.setup import alert_test
+from service.setup.notes import SetupNotes
 from tests.integration.pages.conftest import Visitor
 from tests.support import seeded
 from tests.support.site import VIEWER
@@ -355,8 +357,18 @@ def test_a_test_alert_says_whether_anybody_heard_it(world, app: Flask, visitor: 
     visitor.press("/outbox/connections/alert")
     assert "There is nobody to tell" in visitor.text("/outbox/connections")
     dealpost = app.extensions["dealpost"]
-    dealpost.settings = replace(dealpost.settings, alert_urls=("json://127.0.0.1",))
-    for reached, said in ((True, "The test alert was sent."), (False, "The test alert reached nobody")):
-        monkeypatch.setattr(trial, "by_apprise", lambda settings, reached=reached: lambda title, text: reached)
+    dealpost.settings = replace(dealpost.settings, alert_urls=("json://first", "json://second"))
+    for reached, said, heard in (
+        ({"json://first", "json://second"}, "The test alert was sent.", True),
+        ({"json://first"}, "these took nothing: 2 (counted from 1)", True),
+        (set(), "The test alert reached nobody", False),
+    ):
+        monkeypatch.setattr(
+            alert_test,
+            "by_apprise",
+            lambda settings, reached=reached: lambda title, text: set(settings.alert_urls) <= reached,
+        )
         visitor.press("/outbox/connections/alert")
         assert said in visitor.text("/outbox/connections")
+        noted = SetupNotes(world.store.key_values).alert()
+        assert noted is not None and noted.heard == heard

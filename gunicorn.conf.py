@@ -29,7 +29,7 @@ settings, environ_of_settings = held() or sys.exit(2)
 web = settings.web
 
 bind = web.bind
-# Two is what the accept path was measured with; hosts set WEB_CONCURRENCY by rules of thumb of their own.
+# One takes in more than two that share a file and a socket, and needs less memory.
 workers = web.processes
 # Clients that are slow, or mean harm, hold a connection and never a thread.
 worker_class = "service.serving.worker.BufferingWorker"

@@ -77,10 +77,10 @@ SETTINGS = {
     "two-pinned": Setting("the same, each on a processor of its own", TWO, servers=2, pinned=True),
     "two-64": Setting("two servers with one worker each, 64 connections", TWO, servers=2, clients=64),
     "one": Setting("one server with one worker", TWO),
-    "one-pinned": Setting("one server with one worker, on a processor of its own", TWO, pinned=True),
-    "shipped": Setting("one server with two workers, each on a processor of its own: as shipped", TWO, workers=2,
-                       pinned=True),
-    "shipped-free": Setting("one server with two workers, not pinned", TWO, workers=2),
+    "shipped": Setting("one server with one worker, on a processor of its own: as shipped", TWO, pinned=True),
+    "workers-pinned": Setting("one server with two workers, each on a processor of its own", TWO, workers=2,
+                              pinned=True),
+    "workers": Setting("one server with two workers", TWO, workers=2),
     "slow": Setting("two servers with one worker each, a commit takes 2 ms more", ALL, servers=2, slow=True),
 }  # fmt: skip
 

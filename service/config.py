@@ -298,7 +298,7 @@ def _web(read: SettingsReader) -> Web:
     return Web(
         host=host,
         port=read.integer("PORT", 8000, 1, 65535) or 8000,
-        processes=read.integer("WEB_CONCURRENCY", 2, 1, 64) or 2,
+        processes=read.integer("WEB_CONCURRENCY", 1, 1, 64) or 1,
         # Such a host's CPUs belong to many neighbours.
         pinned=pinned == "1" if pinned else (False if routed else None),
         worker_inside=read.flag("WORKER_IN_WEB"),

@@ -1,10 +1,12 @@
 """The store as files, under real processes: stopped, copied, moved, deleted, replaced, restored."""
 
+import itertools
 import os
 import pathlib
 import shutil
 import signal
 import sqlite3
+import threading
 from contextlib import closing
 from typing import Any
 
@@ -66,6 +68,45 @@ def test_an_orderly_stop_leaves_one_file_with_every_accepted_event(
     assert send(web, 20)[0] == 202
     assert web.stop() == 0
     assert students(store) == expected(21)
+
+
+def test_the_one_web_process_killed_at_work_loses_nothing_and_no_client_is_turned_away(
+    run_web: Any, store: pathlib.Path
+) -> None:
+    web, numbers, ended = run_web(), itertools.count(), threading.Event()
+    taken: set[int] = set()
+    refused: list[object] = []
+
+    def client() -> None:
+        while not ended.is_set():
+            number = next(numbers)
+            try:
+                status, answer = send(web, number)
+            except OSError as error:  # cut off in the middle of its request
+                if isinstance(getattr(error, "reason", error), ConnectionRefusedError):
+                    refused.append(error)
+            else:
+                taken.add(number) if status == 202 else refused.append((status, answer))
+
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for one in clients:
+        one.start()
+    children = pathlib.Path(f"/proc/{web.popen.pid}/task/{web.popen.pid}/children")
+    try:
+        for _ in range(3):
+            more = len(taken) + 20
+            eventually(lambda more=more: len(taken) > more, within=30)
+            (pid,) = eventually(lambda: children.read_text().split(), within=30)
+            os.kill(int(pid), signal.SIGKILL)
+        more = len(taken) + 20
+        eventually(lambda: len(taken) > more, within=30)
+    finally:
+        ended.set()
+        for one in clients:
+            one.join(30)
+    assert web.stop() == 0
+    assert refused == []
+    assert {f"student-{number}@example.com" for number in taken} <= students(store)
 
 
 def test_a_restore_waits_for_the_service_to_be_stopped_and_keeps_the_old_store(

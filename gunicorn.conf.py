@@ -66,8 +66,9 @@ def on_starting(server: Any) -> None:
     halt = server.halt
 
     def halt_once(*args: Any, **kwargs: Any) -> None:
-        # Of a second worker that could not start, gunicorn would raise in the midst of this, and end with a trace.
-        server.WORKER_BOOT_ERROR = server.APP_LOAD_ERROR = None
+        # Of a second worker that could not start, gunicorn would raise in the midst of this, and end with a trace. So
+        # no code is one; None is that of a worker which a signal ended.
+        server.WORKER_BOOT_ERROR = server.APP_LOAD_ERROR = -1
         halt(*args, **kwargs)
 
     server.halt = halt_once

@@ -247,6 +247,17 @@ def test_stop_during_a_start_is_heard(started: Processes, house: pathlib.Path) -
     assert "Worker exiting" in process.output
 
 
+def test_a_web_process_that_is_killed_during_a_stop_is_no_error(started: Processes, house: pathlib.Path) -> None:
+    process = serve(started, house, WEB_CONCURRENCY="1")
+    (worker,) = workers(process, 1)
+    os.kill(worker, signal.SIGSTOP)
+    process.popen.send_signal(signal.SIGTERM)
+    process.says("Handling signal: term")
+    os.kill(worker, signal.SIGKILL)
+    assert process.popen.wait(20) == 0
+    assert "Traceback" not in process.output
+
+
 def test_kept_connections_do_not_hold_up_the_end(started: Processes, house: pathlib.Path) -> None:
     process = serve(started, house)
     kept = http.client.HTTPConnection(process.url.removeprefix("http://"))

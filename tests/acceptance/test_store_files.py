@@ -70,6 +70,11 @@ def test_an_orderly_stop_leaves_one_file_with_every_accepted_event(
     assert students(store) == expected(21)
 
 
+def more_are_taken(taken: set[int]) -> None:
+    wanted = len(taken) + 20
+    eventually(lambda: len(taken) > wanted, within=30)
+
+
 def test_the_one_web_process_killed_at_work_loses_nothing_and_no_client_is_turned_away(
     run_web: Any, store: pathlib.Path
 ) -> None:
@@ -94,12 +99,10 @@ def test_the_one_web_process_killed_at_work_loses_nothing_and_no_client_is_turne
     children = pathlib.Path(f"/proc/{web.popen.pid}/task/{web.popen.pid}/children")
     try:
         for _ in range(3):
-            more = len(taken) + 20
-            eventually(lambda more=more: len(taken) > more, within=30)
+            more_are_taken(taken)
             (pid,) = eventually(lambda: children.read_text().split(), within=30)
             os.kill(int(pid), signal.SIGKILL)
-        more = len(taken) + 20
-        eventually(lambda: len(taken) > more, within=30)
+        more_are_taken(taken)
     finally:
         ended.set()
         for one in clients:

@@ -29,6 +29,19 @@ def send(web: Process, number: int) -> tuple[int, Any]:
     return web.call("POST", "/api/tripwire/complete", body=body, headers=KEY)
 
 
+def processes_of(web: Process, count: int) -> list[str]:
+    """The pids of the web's processes, once there are so many."""
+    children = pathlib.Path(f"/proc/{web.popen.pid}/task/{web.popen.pid}/children")
+    found: list[str] = []
+
+    def look() -> bool:
+        found[:] = children.read_text().split()
+        return len(found) == count
+
+    eventually(look, within=30)
+    return found
+
+
 def has_open(pid: str, file: pathlib.Path) -> bool:
     return str(file) in [os.readlink(one) for one in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
 
@@ -96,11 +109,10 @@ def test_the_one_web_process_killed_at_work_loses_nothing_and_no_client_is_turne
     clients = [threading.Thread(target=client) for _ in range(4)]
     for one in clients:
         one.start()
-    children = pathlib.Path(f"/proc/{web.popen.pid}/task/{web.popen.pid}/children")
     try:
         for _ in range(3):
             more_are_taken(taken)
-            (pid,) = eventually(lambda: children.read_text().split(), within=30)
+            (pid,) = processes_of(web, 1)
             os.kill(int(pid), signal.SIGKILL)
         more_are_taken(taken)
     finally:
@@ -257,8 +269,7 @@ def test_a_web_worker_that_starts_while_the_store_is_away_takes_nothing_for_a_ne
 ) -> None:
     web = run_web(WEB_CONCURRENCY="2")
     assert send(web, 0)[0] == 202
-    master = web.popen.pid
-    child, other = pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    child, other = processes_of(web, 2)
     eventually(lambda: has_open(child, store) and has_open(other, store))
     os.rename(store, f"{store}-away")
     os.kill(int(child), signal.SIGKILL)

@@ -492,7 +492,7 @@ def test_a_thread_that_ends_without_closing_leaves_no_connection_behind(serve: S
     thread.join()
     gc.collect()
     for thread in server.threads[1:]:
-        thread.join(2)
+        thread.join(20)
         assert not thread.is_alive()  # the server has seen the end of the connection
 
 

@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,7 +22,7 @@ def call(
 ) -> tuple[int, Any]:
     """-> (status, the answer: parsed when it is JSON, else its text). `body` goes out as JSON, `form` as a form.
 
-    Raises OSError when there is no answer.
+    Raises OSError when there is no answer, or only a part of one.
     """
     data, sent = None, dict(headers or {})
     if body is not None:
@@ -30,11 +31,14 @@ def call(
         data, sent["Content-Type"] = urlencode(form).encode(), "application/x-www-form-urlencoded"
     request = urllib.request.Request(url, data, sent, method=method)
     try:
-        with _direct.open(request, timeout=timeout) as answer:
-            status, text = answer.status, answer.read().decode("utf-8", "replace")
-    except urllib.error.HTTPError as answer:
+        try:
+            answer = _direct.open(request, timeout=timeout)
+        except urllib.error.HTTPError as refusal:
+            answer = refusal
         with answer:
-            status, text = answer.code, answer.read().decode("utf-8", "replace")
+            status, text = answer.status, answer.read().decode("utf-8", "replace")
+    except HTTPException as error:
+        raise ConnectionError(f"{method} {url}: the answer broke off: {error!r}") from error
     try:
         return status, json.loads(text)
     except ValueError:

@@ -3,7 +3,6 @@
 import base64
 import os
 import pathlib
-import re
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -130,7 +129,7 @@ def test_a_store_that_is_locked_or_broken_is_not_ready(run_web: Callable[..., Pr
     eventually(lambda: web.call("GET", "/readyz")[0] == 200)
     other.close()
     assert send(web, 2) == 202
-    assert re.search("The store takes no events", web.output)
+    web.says("The store takes no events")
 
 
 def test_a_store_that_is_malformed_takes_nothing_until_somebody_mends_it(

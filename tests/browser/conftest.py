@@ -119,8 +119,10 @@ def new_page(chromium: Chromium) -> Callable[..., Page]:
     """A page of the context for a way to look, which is kept for all tests: a new one costs more than the page."""
     made: dict[Any, BrowserContext] = {}
 
-    def context(browser: Browser, language: str, dark: bool, width: int, scripts: bool, viewer: bool) -> BrowserContext:
-        key = (chromium.generation, language, dark, width, scripts, viewer)
+    def context(
+        browser: Browser, language: str, dark: bool, width: int, scripts: bool, viewer: bool, clock: bool
+    ) -> BrowserContext:
+        key = (chromium.generation, language, dark, width, scripts, viewer, clock)
         if key not in made:
             name, password = VIEWER if viewer else OPERATOR
             made[key] = browser.new_context(
@@ -142,8 +144,9 @@ NOISE = ("status of", "ERR_FAILED", "ERR_CONNECTION_RESET")
 
 @pytest.fixture
 def look(chromium: Chromium, new_page: Callable[..., Page]) -> Iterator[Open]:
-    """look(address, language="ru", dark=False, width=1280, scripts=True, viewer=False): a page, loaded. What the
-    browser complains about (a policy that was broken, a script that failed) fails the test."""
+    """look(address, language="ru", dark=False, width=1280, scripts=True, viewer=False, clock=False): a page, loaded.
+    What the browser complains about (a policy that was broken, a script that failed) fails the test. clock: the test
+    sets the page's clock; pages of other tests, whose clock it would be too, are not in its context."""
     pages: list[Page] = []
     complaints: list[str] = []
 
@@ -154,8 +157,9 @@ def look(chromium: Chromium, new_page: Callable[..., Page]) -> Iterator[Open]:
         width: int = 1280,
         scripts: bool = True,
         viewer: bool = False,
+        clock: bool = False,
     ) -> Page:
-        page = new_page(language, dark, width, scripts, viewer)
+        page = new_page(language, dark, width, scripts, viewer, clock)
         pages.append(page)
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))

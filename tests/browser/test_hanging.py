@@ -15,16 +15,17 @@ pytestmark = pytest.mark.browser
 def test_a_page_that_never_opens_is_opened_in_a_new_browser(
     chromium: Chromium, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(of_tests, "HANGS", 0.5)
     before = chromium.generation
+    ready = chromium.browser.new_context()  # which may well take longer than a page may hang here
 
     def context(browser: Browser) -> BrowserContext:
-        made = browser.new_context()
-        if chromium.generation == before:
-            os.kill(chromium.process, signal.SIGSTOP)
-            monkeypatch.undo()
-        return made
+        if chromium.generation > before:
+            return browser.new_context()
+        os.kill(chromium.process, signal.SIGSTOP)
+        monkeypatch.undo()
+        return ready
 
+    monkeypatch.setattr(of_tests, "HANGS", 0.5)
     page = chromium.new_page(context)
     page.set_content("<h1>here</h1>")
     assert page.inner_text("h1") == "here" and chromium.generation == before + 1

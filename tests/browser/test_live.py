@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import APIResponse, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from outbox import pauses
 from outbox.message import State
@@ -46,7 +46,7 @@ def test_a_refresh_shows_news_and_keeps_panels_focus_and_place(look: Open, sites
 
 
 def test_it_refreshes_by_itself_until_it_is_stopped(look: Open, sites: Sites) -> None:
-    page = look("about:blank")
+    page = look("about:blank", clock=True)
     page.clock.install()
     page.goto(sites.well + "/outbox")
     with page.expect_response(lambda answer: answer.request.headers.get("x-fragment") == "1"):
@@ -62,8 +62,9 @@ def test_it_refreshes_by_itself_until_it_is_stopped(look: Open, sites: Sites) ->
 
 
 def test_the_countdown_counts_and_is_not_read_aloud(look: Open, sites: Sites) -> None:
-    page = look("about:blank", "en")
-    page.clock.install()
+    page = look("about:blank", "en", clock=True)
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)  # it goes on only when the test says so, however long the page takes to come
     page.goto(sites.trouble + "/outbox")
     count = page.locator(".countdown b")
     expect(count).to_have_text("40\u00a0s")
@@ -161,7 +162,7 @@ def test_stages_that_cannot_be_asked_for_leave_those_that_are_known(look: Open, 
 
 @pytest.fixture
 def own(tmp_path: pathlib.Path) -> Iterator[tuple[seeded.World, str]]:
-    """A school with a stage that is gone, which a test may change."""
+    """A school with a stage that is gone, which a test may change. Asked for before `look`, it goes after the pages."""
     world = seeded.World(tmp_path / "dealpost.db")
     world.day(0.05, lost=6)
     world.house()
@@ -172,7 +173,7 @@ def own(tmp_path: pathlib.Path) -> Iterator[tuple[seeded.World, str]]:
 
 
 def test_a_choice_stays_with_what_it_is_for_when_blocks_come_and_go_round_it(
-    look: Open, own: tuple[seeded.World, str]
+    own: tuple[seeded.World, str], look: Open
 ) -> None:
     world, address = own
     page = look(address + "/outbox", "en")
@@ -190,7 +191,7 @@ def test_a_choice_stays_with_what_it_is_for_when_blocks_come_and_go_round_it(
     expect(page.get_by_role("heading", level=1)).to_contain_text("Nothing is being sent")
 
 
-def test_what_was_typed_into_a_filter_stays(look: Open, own: tuple[seeded.World, str]) -> None:
+def test_what_was_typed_into_a_filter_stays(own: tuple[seeded.World, str], look: Open) -> None:
     world, address = own
     page = look(address + "/outbox/deliveries", "en")
     page.locator("#find").fill("Anna")
@@ -202,7 +203,7 @@ def test_what_was_typed_into_a_filter_stays(look: Open, own: tuple[seeded.World,
     expect(page.get_by_label("Where to")).to_have_value("erp")
 
 
-def test_ticks_stay_with_their_deliveries_when_others_arrive(look: Open, own: tuple[seeded.World, str]) -> None:
+def test_ticks_stay_with_their_deliveries_when_others_arrive(own: tuple[seeded.World, str], look: Open) -> None:
     world, address = own
     page = look(address + "/outbox/deliveries?state=dead&cause=stage_deleted&select=none", "en")
     boxes = page.locator("input[name=id]")
@@ -216,19 +217,20 @@ def test_ticks_stay_with_their_deliveries_when_others_arrive(look: Open, own: tu
     expect(page.get_by_text("Selected: 1")).to_be_visible()
 
 
-def test_an_answer_that_comes_late_does_not_put_the_page_back(look: Open, own: tuple[seeded.World, str]) -> None:
+def test_an_answer_that_comes_late_does_not_put_the_page_back(own: tuple[seeded.World, str], look: Open) -> None:
     world, address = own
     page = look(address + "/outbox", "en")
-    held: list[tuple[Route, APIResponse]] = []
-    page.route("**/outbox", lambda route: held.append((route, route.fetch())) if not held else route.continue_())
-    page.keyboard.press(REFRESH)
-    page.wait_for_function("() => true")
+    held: list[Route] = []
+    page.route("**/outbox", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/outbox"):
+        page.keyboard.press(REFRESH)
+    page.wait_for_function("() => true")  # its route comes right behind the request
+    answer = held[0].fetch()
     world.clock.now += 1
     refreshed(page)
     expect(page.locator("#updated")).to_have_text("14:36:09")
-    route, answer = held[0]
     with page.expect_response("**/outbox"):
-        route.fulfill(response=answer)
+        held[0].fulfill(response=answer)
     page.evaluate("() => new Promise((done) => setTimeout(done))")
     expect(page.locator("#updated")).to_have_text("14:36:09")
 
@@ -247,6 +249,7 @@ def test_everything_works_without_scripts(look: Open, sites: Sites, prefix: str)
     page.get_by_role("button", name="Русский").click()
     expect(page.get_by_text("Как шла отправка")).to_be_visible()
     page.get_by_role("button", name="English").click()
+    expect(page.get_by_text("How it went")).to_be_visible()  # other tests' pages have the same cookie
 
 
 def test_a_bulk_retry_without_scripts_goes_through_a_page_of_its_own(look: Open, sites: Sites) -> None:

@@ -3,11 +3,8 @@
 import contextlib
 import http.client
 import pathlib
-import shutil
 import socket
-import time
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -58,18 +55,51 @@ def answer_of(connection: socket.socket) -> tuple[int, bytes]:
     return answer.status, answer.read()
 
 
+class Folder:
+    """Starts gunicorn with our configuration, other deadlines, and an application of its own, in a folder."""
+
+    def __init__(self, started: Processes, tmp_path: pathlib.Path) -> None:
+        self.started, self.path = started, tmp_path / "house"
+        self.path.mkdir()
+        for package in ("service", "outbox"):
+            (self.path / package).symlink_to(FOLDER / package)
+
+    def serve(self, app: str, deadlines: str, path: str, *options: str, **settings: str) -> Process:
+        """deadlines: lines for the end of gunicorn.conf.py. path: what is asked for until it is ready."""
+        (self.path / "gunicorn.conf.py").write_text((FOLDER / "gunicorn.conf.py").read_text() + deadlines)
+        (self.path / "wsgi.py").write_text(app)
+        port = free_port()
+        url = f"sqlite:///{self.path}/dealpost.db"
+        environ = bare_environ(PORT=str(port), DATABASE_URL=url, WEB_CONCURRENCY="1", **settings)
+        command = [PYTHON, "-m", "gunicorn", *options, "wsgi:app"]
+        process = self.started.start("gunicorn", command, environ, cwd=self.path)
+        process.url = f"http://127.0.0.1:{port}"
+        self.started.ready(process, path)
+        return process
+
+
+@pytest.fixture
+def folder(started: Processes, tmp_path: pathlib.Path) -> Folder:
+    return Folder(started, tmp_path)
+
+
+# Whatever were held up by a connection would stay so for longer than any machine takes.
+LONG = """
+from service.serving import worker
+worker.HEAD_SECONDS = worker.BODY_SECONDS = worker.SEND_SECONDS = worker.LINGER = 600.0
+"""
+
+
 @pytest.mark.parametrize("way", WAYS)
-def test_many_slow_connections_hold_up_no_way_in(run_web: Any, way: str) -> None:
-    web: Process = run_web(WEBHOOK_SECRET="hook-secret-1")
+def test_many_slow_connections_hold_up_no_way_in(folder: Folder, way: str) -> None:
+    keys = {"API_KEYS": f"platform:{API_KEY}", "WEBHOOK_SECRET": "hook-secret-1"}
+    web = folder.serve((FOLDER / "wsgi.py").read_text(), LONG, "/readyz", **keys)
     # Each of the many requests of one that never reads costs an answer: fewer do as well.
     with open_many(web.url, WAYS[way], 40 if way == "an answer that is never read" else MANY):
         for number in range(5):
             body = {"email": f"student{number}@example.com", "lesson": 1}
-            began = time.monotonic()
-            assert web.call("POST", "/api/tripwire/complete", body=body, headers=KEY)[0] == 202
-            assert web.call("GET", "/readyz")[0] == 200
-            # A held thread comes back after five seconds at the earliest.
-            assert time.monotonic() - began < 4
+            assert web.call("POST", "/api/tripwire/complete", body=body, headers=KEY, timeout=60)[0] == 202
+            assert web.call("GET", "/readyz", timeout=60)[0] == 200
 
 
 # --- deadlines, with shorter ones than the service has ----------------------------------------------------------------
@@ -90,28 +120,20 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 SHORT = """
 from service.serving import worker
 worker.HEAD_SECONDS = worker.BODY_SECONDS = worker.SEND_SECONDS = worker.LINGER = 0.6
-worker.RATE = 1e9
 """
+NO_TIME_FOR_LENGTH = "worker.RATE = 1e9\n"
 
 
 @pytest.fixture
-def quick(started: Processes, tmp_path: pathlib.Path) -> Process:
-    """gunicorn with our configuration, short deadlines, room for few connections, and an application that echoes."""
-    folder = tmp_path / "house"
-    folder.mkdir()
-    shutil.copy(FOLDER / "gunicorn.conf.py", folder)
-    with (folder / "gunicorn.conf.py").open("a") as conf:
-        conf.write(SHORT)
-    for package in ("service", "outbox"):
-        (folder / package).symlink_to(FOLDER / package)
-    (folder / "wsgi.py").write_text(APP)
-    port = free_port()
-    environ = bare_environ(PORT=str(port), DATABASE_URL=f"sqlite:///{folder}/dealpost.db", WEB_CONCURRENCY="1")
-    command = [PYTHON, "-m", "gunicorn", "--worker-connections", "50", "wsgi:app"]
-    process = started.start("gunicorn", command, environ, cwd=folder)
-    process.url = f"http://127.0.0.1:{port}"
-    started.ready(process, "/")
-    return process
+def quick(folder: Folder) -> Process:
+    """Short deadlines, and an application that echoes."""
+    return folder.serve(APP, SHORT + NO_TIME_FOR_LENGTH, "/")
+
+
+@pytest.fixture
+def echo(folder: Folder) -> Process:
+    """The service's own deadlines, room for few connections, and the same application."""
+    return folder.serve(APP, "", "/", "--worker-connections", "50")
 
 
 def test_a_request_that_does_not_come_whole_is_told_so_and_its_connection_ends(quick: Process) -> None:
@@ -126,7 +148,8 @@ def test_a_trickle_does_not_move_the_deadline(quick: Process) -> None:
     with connect(quick.url, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n") as connection:
 
         def ended() -> bool:
-            connection.sendall(b"x")  # raises OSError, which says "not yet", until the answer is read
+            with contextlib.suppress(OSError):  # it may have ended, and its answer be there to be read
+                connection.sendall(b"x")
             connection.settimeout(0.1)
             return connection.recv(20).startswith(b"HTTP/1.1 408")
 
@@ -159,16 +182,17 @@ def closed_by(process: Process, connection: socket.socket) -> bool:
     return not any(one[1].endswith(ours) and one[2].endswith(port) and one[9] != "0" for one in lines)
 
 
-def test_a_long_answer_arrives_whole_at_who_reads_slowly(quick: Process) -> None:
-    with connect(quick.url, b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
+def test_a_long_answer_arrives_whole_at_who_reads_slowly(folder: Folder) -> None:
+    process = folder.serve(APP, SHORT, "/")
+    with connect(process.url, b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
         assert len(answer_of(connection)[1]) == 12_000_000
 
 
-def test_more_connections_than_there_is_room_for_leave_room_for_new_ones(quick: Process) -> None:
-    with open_many(quick.url, b"GET / HT", 120):
+def test_more_connections_than_there_is_room_for_leave_room_for_new_ones(echo: Process) -> None:
+    with open_many(echo.url, b"GET / HT", 120):
         for _ in range(10):
-            assert quick.call("GET", "/")[0] == 200
-    assert "Traceback" not in quick.output
+            assert echo.call("GET", "/")[0] == 200
+    assert "Traceback" not in echo.output
 
 
 @pytest.mark.parametrize(
@@ -189,9 +213,9 @@ def test_more_connections_than_there_is_room_for_leave_room_for_new_ones(quick: 
     ],
 )  # fmt: skip
 def test_requests_are_taken_apart_as_gunicorn_does(
-    quick: Process, sent: bytes, statuses: list[int], said: bytes | None
+    echo: Process, sent: bytes, statuses: list[int], said: bytes | None
 ) -> None:
-    with connect(quick.url, sent) as connection:
+    with connect(echo.url, sent) as connection:
         connection.settimeout(20)
         reader = connection.makefile("rb")
         for status in statuses:

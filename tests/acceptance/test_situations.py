@@ -161,7 +161,9 @@ def test_an_erp_that_refuses_the_key(school: School) -> None:
 
 def test_amocrm_asks_to_slow_down(school: School) -> None:
     school.student("Глеб", "gleb@example.com")
-    school.control("POST", "faults", kind="status", status=429, retry_after=40, count=1, part="amocrm")
+    # Only for a deal's move, since a job that looks into the account could be the one that is told to slow down.
+    slow = {"status": 429, "retry_after": 300, "count": 1, "part": "amocrm", "method": "PATCH"}
+    school.control("POST", "faults", kind="status", **slow)
     event = school.lesson("gleb@example.com", 1)
     number = school.until(event, "pending", tries=1)
     stands = ("amoCRM просит не торопиться", "amoCRM asks to slow down")
@@ -170,7 +172,7 @@ def test_amocrm_asks_to_slow_down(school: School) -> None:
             school.says(path, text, language=language)
     assert "Passes by itself" in school.read("/outbox") and "Paused" in school.read("/outbox/connections")
     assert "It goes out after the pause of amoCRM, in" in school.press(f"/outbox/{number}/retry")
-    school.later(60)
+    school.later(320)
     school.until(event, "delivered")
     school.later(2400)
     assert "usually" not in school.says("/outbox", "of 6 requests per second")
@@ -284,4 +286,4 @@ def test_a_worker_that_is_gone(school: School) -> None:
     assert "Working" not in school.read("/outbox")
     school.worker = school.processes.worker(school.environ)
     school.until(event, "delivered")
-    assert stands[1] not in school.read("/outbox")
+    school.no_more_says("/outbox", stands[1])

@@ -63,7 +63,7 @@ class School:
 
     # --- the account, as its people and its faults change it
 
-    def control(self, method: str, path: str, **body: Any) -> Any:
+    def control(self, method: str, path: str, /, **body: Any) -> Any:
         status, answer = call(method, f"{self.sandbox.url}/_sandbox/{path}", body=body or None)
         assert status < 300, (method, path, answer)
         return answer
@@ -105,7 +105,7 @@ class School:
             assert one["state"] == state and len(one["attempts"]) >= tries, one
             return int(one["id"])
 
-        return eventually(look, 20)
+        return eventually(look, 60)
 
     def nothing_waits(self, destination: str) -> None:
         """Waits until all of it has arrived: the next fault is for what comes then."""
@@ -154,6 +154,10 @@ class School:
             return text
 
         return eventually(look, within)
+
+    def no_more_says(self, path: str, text: str) -> None:
+        """Waits until the page has it no more."""
+        eventually(lambda: text not in self.read(path), 20)
 
     def check(self, language: str) -> Check:
         """`flask check`, begun."""

@@ -89,7 +89,7 @@ def test_set_up_is_done_step_by_step_and_then_leaves_the_overview(school: School
     expect(page.get_by_text("Each lesson has its stage.")).to_be_visible()
     school.press("Check the ERP", "/outbox")
     expect(page.get_by_text("The login works, the table has its fields, and the key is unique.")).to_be_visible()
-    expect(page.get_by_text("Registered, but nothing has come yet.")).to_be_visible()
+    school.sees("Registered, but nothing has come yet.")  # once the worker has looked
 
     page.get_by_role("link", name="Send a trial lesson…").click()
     asked = page.get_by_role("dialog") if school.scripts else page.locator("#main")
@@ -151,7 +151,7 @@ def test_a_deleted_stage_is_named_and_comes_back_as_it_was(school: School) -> No
 def test_access_that_is_withdrawn_is_given_again_by_connect(school: School) -> None:
     school.press("Withdraw the access")
     school.sees("Connect again")
-    assert school.stored("amocrm")["states"].get("pending")
+    eventually(lambda: school.stored("amocrm")["states"].get("pending"), 20)
     school.page.goto(f"{school.url}/outbox/practice")
     school.page.get_by_role("link", name="Give access again").click()
     school.page.wait_for_url(re.compile(re.escape(school.sandbox)))

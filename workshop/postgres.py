@@ -107,13 +107,15 @@ class Server:
             self._process = None
 
     def send(self, number: int) -> None:
-        """A signal to the server and all its backends."""
+        """SIGSTOP or SIGCONT to the server and all its backends."""
         assert self._process is not None
         pid = self._process.pid
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for one in (pid, *map(int, children)):
+        self._process.send_signal(number)
+        if number == signal.SIGSTOP:  # what it starts until then is to be stopped too
+            os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        for one in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(one, number)
+                os.kill(int(one), number)
 
     def cut(self) -> None:
         """End the connections of all clients."""

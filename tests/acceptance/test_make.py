@@ -16,10 +16,16 @@ from tests.support.processes import FOLDER, PYTHON, TRACEBACK, Process, Processe
 from tests.support.waiting import eventually
 from workshop.calls import call
 
+GONE = (FileNotFoundError, ProcessLookupError)
+"""What is raised of a process that ends before its file is opened, or before it is read."""
+
 
 def children(pid: int) -> list[int]:
     """The processes that this one started and that still run."""
-    return [int(one) for one in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        return [int(one) for one in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except GONE:
+        return []
 
 
 def descendants(pid: int) -> list[int]:
@@ -29,7 +35,7 @@ def descendants(pid: int) -> list[int]:
 def is_running(pid: int) -> bool:
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except GONE:
         return False
 
 

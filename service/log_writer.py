@@ -99,8 +99,9 @@ class LogWriter:
                 lost, self._dropped = self._dropped, 0
                 at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
                 texts.append(f"{at} {lost} lines of the log were dropped")
+            count = len(texts)  # not within the sum: a writer's own could come in between, and be lost
             if texts and not self._put("\n".join(texts) + "\n"):
-                self._dropped += len(texts)
+                self._dropped += count
             if isinstance(waiting, threading.Event):
                 waiting.set()
 

@@ -70,8 +70,8 @@ class Listener:
                 with self._connect() as connection:
                     connection.execute(f"LISTEN {CHANNEL}".encode())
                     self._works = self._comes_back(connection)
+                    self._ring()  # for what came while nobody listened; before anybody goes on who waits for `works`
                     self._known.set()
-                    self._ring()  # for what came while nobody listened
                     if self._works:
                         self._listen(connection)
                 if not self._over.is_set():

@@ -121,6 +121,14 @@ def client(**settings: Any) -> Iterator[Http]:
     http.close()
 
 
+@contextmanager
+def refusing() -> Iterator[int]:
+    """A port at which nobody listens, nor can."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
 def answer(body: bytes = b"", status: str = "200 OK", *headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status}", *headers]
     if not status.startswith("204"):
@@ -256,10 +264,10 @@ def test_a_server_that_drips_its_head_is_cut_at_the_total(serve: Serve, opening:
         conn.sendall(opening)
         server.drip(conn)
 
-    with client(total=0.3) as http:
+    with client(connect=10.0, total=1.0) as http:
         error = failure(http, "POST", serve(talk).url)
     assert (error.kind, error.acted) == ("timeout", True)
-    assert 0.3 <= error.seconds < 2
+    assert 1.0 <= error.seconds < 5
 
 
 def test_a_server_that_sends_header_after_header_is_cut_at_the_total(serve: Serve) -> None:
@@ -267,7 +275,7 @@ def test_a_server_that_sends_header_after_header_is_cut_at_the_total(serve: Serv
         server.read(conn)
         server.drip(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    with client(total=0.3) as http:
+    with client(total=1.0) as http:
         error = failure(http, "GET", serve(talk).url)
     assert (error.kind, error.acted) == ("timeout", True)
 
@@ -281,9 +289,9 @@ def test_a_server_that_drips_its_body_is_cut_at_the_total(serve: Serve, chunked:
         server.drip(conn, b"1\r\nx\r\n" if chunked else b"x")
 
     with client() as http:
-        error = failure(http, "GET", serve(talk).url, total=0.3)
+        error = failure(http, "GET", serve(talk).url, total=1.0)
     assert (error.kind, error.acted) == ("timeout", True)
-    assert 0.3 <= error.seconds < 2
+    assert 1.0 <= error.seconds < 3.5
 
 
 def test_a_server_that_never_reads_is_cut_at_the_total(serve: Serve) -> None:
@@ -291,28 +299,26 @@ def test_a_server_that_never_reads_is_cut_at_the_total(serve: Serve) -> None:
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         server.stop.wait(5)
 
-    with client(total=0.3) as http:
+    with client(total=1.0) as http:
         error = failure(http, "POST", serve(talk).url, data=b"x" * 30_000_000)
     assert (error.kind, error.acted) == ("timeout", True)
 
 
 def test_a_name_that_is_not_resolved_in_time_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(5) and [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(20) and [])
     with client(connect=0.2) as http:
         error = failure(http, "POST", "http://name.invalid/")
     released.set()
     assert (error.kind, error.acted) == ("connect", False)
-    assert error.seconds < 2
+    assert error.seconds < 3.5
 
 
 def test_a_dead_address_leaves_time_for_the_next(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serve(keep_alive)
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        refusing = other.getsockname()
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in (refusing, ("127.0.0.1", server.port))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    with client() as http:
+    with refusing() as dead, client() as http:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in (dead, server.port)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         assert http.request("GET", "http://two.invalid/").status == 200
 
 
@@ -320,9 +326,7 @@ def test_a_dead_address_leaves_time_for_the_next(serve: Serve, monkeypatch: pyte
 
 
 def test_a_refused_connection_did_nothing(serve: Serve) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-    with client() as http:
+    with refusing() as port, client() as http:
         error = failure(http, "POST", f"http://127.0.0.1:{port}/rest.php?key=hush", json={"password": "hush"})
     assert (error.kind, error.acted) == ("connect", False)
     assert str(error).startswith(f"POST 127.0.0.1:{port}/rest.php: expected a connection within 2 s, got none (")
@@ -568,7 +572,7 @@ def test_under_tls_a_connection_is_kept_and_a_dripping_head_is_cut(
         assert [http.request("POST", url, data=b"x" * 300_000).text for _ in range(2)] == ["ok", "ok"]
         error = failure(http, "POST", url, total=0.3)
     assert (error.kind, error.acted) == ("timeout", True)
-    assert error.seconds < 2
+    assert error.seconds < 3.5
     assert server.connections == 1
 
 
@@ -599,7 +603,7 @@ def test_a_server_that_never_shakes_hands_is_no_connection(serve: Serve) -> None
     with client(connect=0.2) as http:
         error = failure(http, "POST", f"https://localhost:{server.port}/")
     assert (error.kind, error.acted) == ("connect", False)
-    assert error.seconds < 2
+    assert error.seconds < 3.5
 
 
 def test_a_proxy_from_the_environment_is_used(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -659,7 +663,7 @@ def test_a_proxy_that_gives_no_tunnel_is_no_connection(
     with client(connect=0.3) as http:
         error = failure(http, "POST", "https://amo.invalid/")
     assert (error.kind, error.acted) == ("connect", False)
-    assert error.seconds < 2
+    assert error.seconds < 3.5
 
 
 def test_a_socks_proxy_is_refused_rather_than_used_without_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

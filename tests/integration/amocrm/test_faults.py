@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -236,12 +237,13 @@ class TestOutage:
     def test_a_server_that_hangs_or_drips_is_cut_at_the_total(
         self, running: Running, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("service.amocrm.api.TOTAL", 0.3)
         running.student()
         running.account.pipelines.all()
-        running.sandbox.faults.add(kind, seconds=2.0)
+        running.sandbox.faults.add(kind, seconds=30.0)
         event = running.lesson()
-        running.drain()
+        with monkeypatch.context() as patch:
+            patch.setattr("service.amocrm.api.TOTAL", 0.3)
+            running.drain()
         assert running.row(event).failures == 1 and running.row(event).cause == "amocrm_down"
         running.offset += 6
         running.drain()
@@ -250,9 +252,13 @@ class TestOutage:
     def test_nobody_listens(self, running: Running, sandbox: Sandbox) -> None:
         deals = running.students(3)
         running.account.pipelines.all()
-        sandbox._servers[0].close()
+        server = sandbox._servers[0]
+        server.close()
         events = running.lessons([(email, 1) for email in deals])
-        running.drain()
+        with socket.socket() as taken:  # so that nobody else begins to listen there
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", server.port))
+            running.drain()
         paused = running.paused()
         assert paused is not None and paused.kind == "outage"
         assert sum(running.row(one).failures for one in events) == 0

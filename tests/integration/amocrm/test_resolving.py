@@ -211,6 +211,7 @@ def test_a_page_from_before_our_own_write_counts_no_more(running: Running) -> No
     assert running.states(events) == {"delivered": 39, "skipped deal_closed": 1} and deal.status_id == defaults.LOST
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_an_hour_later_their_contacts_are_checked_too(running: Running) -> None:
     running.sandbox.seed(students=500, stage=NEW)
     running.lessons([(email, 1) for email in emails(500)])
@@ -223,6 +224,7 @@ def test_an_hour_later_their_contacts_are_checked_too(running: Running) -> None:
     assert paths(running)["GET /api/v4/contacts"] == 2 and sum(paths(running).values()) <= 16
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_who_is_not_on_the_pages_is_searched_for(running: Running) -> None:
     account = running.sandbox.amocrm
     running.sandbox.seed(students=60, stage=NEW)
@@ -235,6 +237,7 @@ def test_who_is_not_on_the_pages_is_searched_for(running: Running) -> None:
     assert sum(paths(running).values()) == 1 + 1 + 1 + 4 + 1 + 2  # account, page, contacts, searches, closed, writes
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_student_with_deals_on_several_pages_has_the_latest_moved(running: Running) -> None:
     older, newer = older_and_newer_of_one_student(running)
     older.updated_at = newer.updated_at + 50
@@ -246,6 +249,7 @@ def test_a_student_with_deals_on_several_pages_has_the_latest_moved(running: Run
     assert sum(paths(running).values()) < 40
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("told", [True, False])
 def test_where_filters_are_ignored_everybody_is_searched_for(running: Running, told: bool) -> None:
     account = running.sandbox.amocrm
@@ -345,7 +349,8 @@ SLOW = [
 def test_a_reading_by_pages_that_fails_or_is_slow_is_given_up_for_a_while_and_nobody_waits(
     running: Running, odd: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages_module, "PAGE_WAIT", 0.3)
+    if "preset" in odd:  # else each list is answered, however long a busy machine takes
+        monkeypatch.setattr(pages_module, "PAGE_WAIT", 1.0)
     running.sandbox.seed(students=100, stage=NEW)
     running.warm()
     options = {name: value for name, value in odd.items() if name not in ("preset", "kind")}
@@ -370,7 +375,7 @@ def test_a_reading_by_pages_that_fails_or_is_slow_is_given_up_for_a_while_and_no
 
 
 IN_PASSING = [
-    {"preset": "bulk_slow", "seconds": 1.0, "count": 2},
+    {"preset": "bulk_slow", "seconds": 30.0, "count": 2},
     {"preset": "unauthorized", "count": 3, "query": "filter[statuses]"},
     {"preset": "deal_204", "skip": 1, "query": "filter[statuses]"},
     {"preset": "deal_204", "query": "filter[statuses]"},
@@ -380,11 +385,13 @@ IN_PASSING = [
 ]
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("odd", IN_PASSING, ids=lambda odd: f"{odd['preset']} {odd.get('skip', '')}{odd.get('query')}")
 def test_while_many_wait_a_page_that_is_odd_in_passing_is_asked_for_again_and_nobody_is_searched_for(
     running: Running, odd: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages_module, "PAGE_WAIT", 0.5)
+    if odd["preset"] == "bulk_slow":
+        monkeypatch.setattr(pages_module, "PAGE_WAIT", 1.5)
     running.sandbox.seed(students=400, stage=NEW)
     running.warm()
     running.sandbox.faults.preset(str(odd["preset"]), **{name: odd[name] for name in odd if name != "preset"})
@@ -399,7 +406,7 @@ def test_while_many_wait_a_page_that_is_odd_in_passing_is_asked_for_again_and_no
 def test_odd_answers_mixed_into_a_launch_cost_a_request_each_and_no_deal_is_asked_for_singly(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages_module, "PAGE_WAIT", 1.0)
+    monkeypatch.setattr(pages_module, "PAGE_WAIT", 2.0)
     running.sandbox.seed(contacts=2000, students=1000, stage=NEW)
     running.warm()
     for lesson, least in ((1, 1 + 4 + 4 + 20), (2, 4 + 20)):
@@ -420,7 +427,7 @@ def test_odd_answers_mixed_into_a_launch_cost_a_request_each_and_no_deal_is_aske
 def test_where_pages_never_come_in_time_many_are_searched_for_all_the_same(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages_module, "PAGE_WAIT", 0.2)
+    monkeypatch.setattr(pages_module, "PAGE_WAIT", 0.5)
     running.sandbox.seed(students=260, stage=NEW)
     running.warm()
     running.sandbox.faults.preset("bulk_slow", seconds=20.0)

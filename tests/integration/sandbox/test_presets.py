@@ -1,6 +1,7 @@
 """The odd answers by name, each as a client meets it."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import requests
 
 from sandbox import defaults
 from sandbox.presets import PRESETS
+from tests.support.waiting import eventually
 
 MOVE = {"status_id": defaults.STAGE_LESSON_1, "pipeline_id": defaults.PIPELINE_ID}
 
@@ -157,18 +159,30 @@ def test_a_redirect_names_its_place(box: Any) -> None:
     assert answer.status_code == 301
 
 
+class Held(threading.Event):
+    """In place of the world's `stopping`: whatever waits there does so until the test ends it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.asked.append(timeout)
+        return super().wait(30)
+
+
 def test_a_late_insert_succeeds_after_the_caller_gave_up_and_is_not_seen_until_then(box: Any) -> None:
     box.sandbox.faults.preset("erp_insert_late", seconds=1.5)
+    held = box.sandbox.world.stopping = Held()
     data = {"key": defaults.ERP_KEY, "username": defaults.ERP_USERNAME, "password": defaults.ERP_PASSWORD}
     body = {**data, "action": "insert", "entity_id": 70, "items": {"field_1041": "late"}}
     with pytest.raises(requests.ReadTimeout):
         requests.post(box.sandbox.erp_url, json=body, timeout=0.3)
+    eventually(lambda: held.asked == [1.5])
     assert box.erp("select", entity_id=70, filters={"1041": "late"}).json()["data"] == []
     entry = box.sandbox.log.entries(part="erp")[0]
-    for _ in range(100):
-        if entry.status is not None:
-            break
-        box.sandbox.world.stopping.wait(0.05)
+    held.set()
+    eventually(lambda: entry.status is not None)
     assert entry.acted
     assert len(box.erp("select", entity_id=70, filters={"1041": "late"}).json()["data"]) == 1
 

@@ -2,9 +2,12 @@
 
 import json
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from sandbox.erp import tables
 
 KEYS = {"field_1039": "Курс", "field_1040": "0", "field_1041": "evt-1"}
 
@@ -68,15 +71,24 @@ def test_an_empty_unique_value_is_never_taken(box: Any) -> None:
         assert data(box.insert(field_1039="a", field_1041=""))["id"]
 
 
-def test_uniqueness_is_checked_without_a_lock(make_box: Any) -> None:
+def test_uniqueness_is_checked_without_a_lock(make_box: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     box = make_box(erp_race_ms=200.0)
+    both, rests = threading.Barrier(2), []
+
+    def rest(seconds: float) -> None:
+        """As long as the other needs to have checked, too."""
+        rests.append(seconds)
+        both.wait(20)
+
+    monkeypatch.setattr(tables, "time", SimpleNamespace(sleep=rest))
     entity = box.sandbox.erp.entities["70"]
     threads = [threading.Thread(target=box.sandbox.erp.insert, args=(entity, {"1041": "k"})) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(box.sandbox.erp.records()) == 2
+    monkeypatch.undo()
+    assert len(box.sandbox.erp.records()) == 2 and rests == [0.2, 0.2]
 
 
 def test_the_uniqueness_query_does_not_escape(box: Any) -> None:

@@ -20,7 +20,13 @@ def scheduler() -> Iterator[BackgroundScheduler]:
     made.start()
     yield made
     if made.running:
+        at_rest(made)
         made.shutdown()
+
+
+def at_rest(scheduler: BackgroundScheduler) -> None:
+    """It has put away the jobs that it began. Until then it is at work on them, and would stumble over a shutdown."""
+    eventually(lambda: not scheduler.get_jobs())
 
 
 def test_what_a_job_had_open_in_the_store_is_closed_after_it(
@@ -57,7 +63,7 @@ def test_the_end_waits_for_a_job_that_runs(scheduler: BackgroundScheduler) -> No
 
     scheduler.add_job(job)
     assert begun.wait(10)
-    eventually(lambda: not scheduler.get_jobs())  # until then APScheduler itself is at work on it, and would stumble
+    at_rest(scheduler)
     stopping = threading.Thread(target=stop)
     stopping.start()
     eventually(lambda: not scheduler.running)

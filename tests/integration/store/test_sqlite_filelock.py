@@ -80,7 +80,7 @@ def test_closing_lets_go_of_the_file_even_after_a_wait(path: str) -> None:
         raise AssertionError
     mine.close()
     other.close()
-    with mine.held(1.0):  # opens it again
+    with mine.held(60.0):  # opens it again
         pass
     mine.close()
 

@@ -183,7 +183,8 @@ def alerts(app):
     alerts = Alerts(app, sent)
     alerts.start()
     alerts.sent = sent  # type: ignore[attr-defined]
-    return alerts
+    yield alerts
+    alerts.stop()
 
 
 def test_an_alert_says_what_it_means_and_who_mends_it(alerts, store):

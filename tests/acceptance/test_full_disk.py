@@ -96,7 +96,7 @@ def test_a_full_disk_is_told_everywhere_and_is_over_without_hands(
     fill(small_disk / "ballast")
     # The log of the store has room for some more that was made before.
     eventually(lambda: send(web, 1) == 503, 20)
-    eventually(lambda: web.call("GET", "/readyz")[0] == 503)
+    eventually(lambda: web.call("GET", "/readyz")[0] == 503, 30)
     assert web.call("GET", "/healthz")[0] == 200
     page = web.call("GET", "/outbox", headers=SIGN_IN)[1]
     assert "New lessons are refused now" in page or "New lessons are not accepted now" in page
@@ -105,7 +105,7 @@ def test_a_full_disk_is_told_everywhere_and_is_over_without_hands(
     assert "/ping" not in ears.paths()
     assert all("disk is full" in body for _, body in ears.heard), ears.heard
     (small_disk / "ballast").unlink()
-    eventually(lambda: web.call("GET", "/readyz")[0] == 200)
+    eventually(lambda: web.call("GET", "/readyz")[0] == 200, 30)
     assert send(web, 2) == 202
     assert web.call("GET", "/outbox", headers=SIGN_IN)[0] == 200
     assert worker.stop() == 0 and web.stop() == 0
@@ -117,16 +117,16 @@ def test_a_store_that_is_locked_or_broken_is_not_ready(run_web: Callable[..., Pr
     other = sqlite3.connect(tmp_path / "dealpost-sandbox.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:
-        eventually(lambda: web.call("GET", "/readyz")[0] == 503)
+        eventually(lambda: web.call("GET", "/readyz")[0] == 503, 30)
         assert send(web, 1) == 503
     finally:
         other.execute("ROLLBACK")
     eventually(lambda: web.call("GET", "/readyz")[0] == 200, 30)
     # The key-value store still takes what is written, and events are refused all the same.
     other.execute("CREATE TRIGGER refuse BEFORE INSERT ON deliveries BEGIN SELECT RAISE(ABORT, 'no'); END")
-    eventually(lambda: web.call("GET", "/readyz")[0] == 503)
+    eventually(lambda: web.call("GET", "/readyz")[0] == 503, 30)
     other.execute("DROP TRIGGER refuse")
-    eventually(lambda: web.call("GET", "/readyz")[0] == 200)
+    eventually(lambda: web.call("GET", "/readyz")[0] == 200, 30)
     other.close()
     assert send(web, 2) == 202
     web.says("The store takes no events")
@@ -145,14 +145,14 @@ def test_a_store_that_is_malformed_takes_nothing_until_somebody_mends_it(
     with file.open("r+b") as broken:
         broken.seek(4096)
         broken.write(b"\xff" * (len(good) - 4096))
-    eventually(lambda: web.call("GET", "/readyz")[0] == 503)
+    eventually(lambda: web.call("GET", "/readyz")[0] == 503, 30)
     assert send(web, 1) == 503
     assert web.call("GET", "/healthz")[0] == 200
     status, page = web.call("GET", "/outbox", headers=SIGN_IN)
     assert status == 503 and "The store cannot be read." in page
     with file.open("r+b") as mended:
         mended.write(good)
-    eventually(lambda: web.call("GET", "/readyz")[0] == 200)
+    eventually(lambda: web.call("GET", "/readyz")[0] == 200, 30)
     assert send(web, 2) == 202
     assert web.call("GET", "/outbox", headers=SIGN_IN)[0] == 200
     other.close()

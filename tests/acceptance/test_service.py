@@ -97,7 +97,7 @@ def test_what_was_accepted_while_the_worker_was_away_goes_out_when_it_is_back(
     web = run_web()
     worker = run_worker()
     worker.says("starts")
-    assert worker.stop(signal.SIGINT, within=10) == 0
+    assert worker.stop(signal.SIGINT, within=30) == 0
     event = web.call("POST", "/api/tripwire/complete", body={"email": "anna@example.com", "lesson": 2}, headers=KEY)[1]
     run_worker()
     delivered(web, event["id"])

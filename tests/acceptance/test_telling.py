@@ -83,8 +83,8 @@ def test_a_log_that_cannot_be_written_changes_no_answer_and_no_delivery(
     assert web.call("POST", "/api/tripwire/complete", body=body, headers=KEY)[1]["duplicate"] is False
     assert web.call("POST", "/api/tripwire/complete", body=body, headers=KEY)[1]["duplicate"] is True
     eventually(lambda: sandbox.amocrm.deals[deal].status_id != before, 20)
-    assert worker.stop(within=15) == 0
-    assert web.stop(within=15) == 0
+    assert worker.stop(within=30) == 0
+    assert web.stop(within=30) == 0
 
 
 def test_a_malformed_request_tells_no_log_the_secret_that_it_bears(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from flask import current_app
 
-AT_ONCE = 2
+AT_ONCE = 4
 RETRY_AFTER = "5"
 
 View = TypeVar("View", bound=Callable[..., Any])

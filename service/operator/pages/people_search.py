@@ -13,11 +13,11 @@ from outbox.message import Delivery
 from outbox.outcome import DeliveryError
 from service.current import Dealpost
 from service.email_address import normal_email
-from service.operator import words
+from service.operator import turns, words
 from service.operator.pages.preview import foresee
 
 SHORTEST = 3
-AT_ONCE = threading.BoundedSemaphore(2)
+SEARCHES = threading.BoundedSemaphore(turns.AT_ONCE)
 """Of all people who type at a time so few ask amoCRM, so that threads are left for events."""
 
 
@@ -35,7 +35,7 @@ def look_for(dealpost: Dealpost, text: str, to: Callable[[str], Delivery | None]
     """to: what would be sent to a whole address; None: nothing that is worth foreseeing."""
     if len(text) < SHORTEST or not dealpost.wiring.amocrm.is_set_up():
         return Found()
-    if not AT_ONCE.acquire(blocking=False):
+    if not SEARCHES.acquire(blocking=False):
         return Found(fault=_("Others are searching too; type on, or wait a moment."))
     try:
         people = dealpost.wiring.previewer.find_people(text)
@@ -43,7 +43,7 @@ def look_for(dealpost: Dealpost, text: str, to: Callable[[str], Delivery | None]
         why = words.cause_title(error.cause, error.params)
         return Found(fault=_("It cannot be looked up now: %(cause)s.", cause=why))
     finally:
-        AT_ONCE.release()
+        SEARCHES.release()
     email = normal_email(text)
     delivery = to(email) if email is not None else None
     if delivery is None:

@@ -11,6 +11,7 @@ from outbox import pauses
 from outbox.message import State
 from outbox.outcome import DeliveryError
 from outbox.queries import Filter
+from service.operator import turns
 from service.operator.pages import people_search
 from service.setup import alert_test
 from service.setup.notes import SetupNotes
@@ -314,13 +315,13 @@ def test_a_silent_amocrm_and_many_who_search_at_once_are_told(world, app: Flask,
 
     monkeypatch.setattr(app.extensions["dealpost"].wiring, "find_people", silent)
     assert "It cannot be looked up now" in visitor.text(f"/outbox/{one}/correct/people?q=anna")
-    for _ in range(2):
-        people_search.AT_ONCE.acquire()
+    for _ in range(turns.AT_ONCE):
+        people_search.SEARCHES.acquire()
     try:
         assert "Others are searching too" in visitor.text(f"/outbox/{one}/correct/people?q=anna")
     finally:
-        for _ in range(2):
-            people_search.AT_ONCE.release()
+        for _ in range(turns.AT_ONCE):
+            people_search.SEARCHES.release()
 
 
 def test_one_correction_mends_all_lessons_of_the_student_that_have_not_arrived(

@@ -84,7 +84,7 @@ class Crew:
 
 
 OURS = range(20_000, 32_000)
-"""Ports that no system gives away by itself, to a connection that goes out or to whoever asks for any."""
+"""Ports that no system gives away by itself, as it comes, to a connection that goes out or to whoever asks for any."""
 
 
 def free_port() -> int:

@@ -1,6 +1,5 @@
 """What start scripts and tests call our own processes by."""
 
-import pathlib
 import socket
 import threading
 
@@ -27,9 +26,7 @@ def test_an_answer_that_breaks_off_is_none(part: bytes) -> None:
         thread.join()
 
 
-def test_a_free_port_is_none_that_the_system_gives_away() -> None:
-    given = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range")
-    first = int(given.read_text().split()[0]) if given.exists() else 32768
-    assert OURS.start > 1024 and first >= OURS.stop
+def test_a_free_port_is_none_that_linux_gives_away_by_itself() -> None:
+    assert OURS.start > 1024 and OURS.stop <= 32768
     with socket.create_server(("127.0.0.1", free_port())) as server:
         assert server.getsockname()[1] in OURS

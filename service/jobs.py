@@ -149,6 +149,9 @@ class Jobs:
             if isinstance(error, StoreUnavailable) and self._store_refuses():
                 return  # a person was told the cause, and nothing can be kept
             self._alert("job_failed", {"job": job.name})
+        kept = self._results.get(job.name)
+        if kept and kept.last_at is not None and began < kept.last_at <= self._dealpost.store.now():
+            return  # somebody changed what was being looked at, and told so: they know better
         self._results.put(JobResult(job.name, job.every, began, began + job.every, outcome, detail, params, job.shown))
 
     # -- the jobs

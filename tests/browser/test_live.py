@@ -235,6 +235,20 @@ def test_an_answer_that_comes_late_does_not_put_the_page_back(own: tuple[seeded.
     expect(page.locator("#updated")).to_have_text("14:36:09")
 
 
+def test_what_was_done_is_still_said_after_a_refresh_and_not_for_ever(look: Open, sites: Sites) -> None:
+    page = look(sites.well + "/outbox/connections", "en", clock=True)
+    page.get_by_role("button", name="Send a test alert").click()
+    said = page.get_by_text("There is nobody to tell: the school's developer sets ALERT_URLS.")
+    expect(said).to_be_visible()
+    refreshed(page)
+    page.clock.run_for(20_000)
+    refreshed(page)
+    expect(said).to_be_visible()
+    page.clock.run_for(20_000)
+    refreshed(page)
+    expect(said).to_be_hidden()
+
+
 @pytest.mark.parametrize("prefix", ["", "prefixed"])
 def test_everything_works_without_scripts(look: Open, sites: Sites, prefix: str) -> None:
     base = sites.prefixed if prefix else sites.trouble

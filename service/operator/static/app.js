@@ -9,8 +9,10 @@
   const main = () => find("#main");
   const dialog = find("#dialog");
   const EVERY = 5000;
+  const SAID = 30000; // as long as what was done is said
   const FRAGMENT = { headers: { "X-Fragment": "1" }, credentials: "same-origin" };
 
+  const fill = (target, source) => target.replaceChildren(...Array.from(source.childNodes).map((one) => document.importNode(one, true)));
   const parse = (text) => new DOMParser().parseFromString(text, "text/html");
 
   async function fetchFragment(url, seconds) {
@@ -116,6 +118,8 @@
       shown = mine;
       if (status === 401) return void location.reload(); // the session has ended: the form to sign in comes
       if (!fresh || status === 403) throw new Error("no page");
+      const said = find("#said", fresh);
+      if (said && !said.firstElementChild && performance.now() < SAID) fill(said, find("#said"));
       const before = find("#headline");
       const meaning = before && before.dataset.meaning;
       morph(main(), fresh);
@@ -183,7 +187,7 @@
     try {
       const { page } = await fetchFragment(url, 12);
       const found = pick(page);
-      if (found) target.replaceChildren(...Array.from(found.childNodes).map((one) => document.importNode(one, true)));
+      if (found) fill(target, found);
     } catch (error) {
       (line || target).textContent = texts.lost;
     }
@@ -248,7 +252,7 @@
       try {
         const { page } = await fetchFragment(field.dataset.search + "?" + wanted(field), 12);
         const found = find("[data-found]", page);
-        if (mine === typed && found) target.replaceChildren(...Array.from(found.childNodes).map((one) => document.importNode(one, true)));
+        if (mine === typed && found) fill(target, found);
       } catch (error) {
         if (mine === typed) target.textContent = texts.lost;
       }

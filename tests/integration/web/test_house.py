@@ -318,6 +318,20 @@ def outcome_of(jobs, store, monkeypatch, error):
     return entry and entry.value["outcome"]
 
 
+def test_what_a_person_changed_during_a_look_is_not_told_as_it_was_before(jobs, store, monkeypatch):
+    results = JobResults(store.key_values)
+    jobs.plan()
+
+    def look():
+        store.now()
+        results.foretell("tokens", "renewed", store.now())
+        return "not_due", {}
+
+    monkeypatch.setitem(jobs._does, "tokens", look)
+    jobs.run("tokens")
+    assert results.get("tokens").detail == "renewed"
+
+
 def test_a_job_that_fails_is_told_of(jobs, store, monkeypatch):
     assert outcome_of(jobs, store, monkeypatch, ZeroDivisionError("student@example.com")) == "failed"
     assert jobs.told == [("job_failed", {"job": "tokens"})]

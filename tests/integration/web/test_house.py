@@ -329,7 +329,8 @@ def test_what_a_person_changed_during_a_look_is_not_told_as_it_was_before(jobs, 
 
     monkeypatch.setitem(jobs._does, "tokens", look)
     jobs.run("tokens")
-    assert results.get("tokens").detail == "renewed"
+    kept = results.get("tokens")
+    assert kept is not None and kept.detail == "renewed"
 
 
 def test_a_job_that_fails_is_told_of(jobs, store, monkeypatch):

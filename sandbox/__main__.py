@@ -2,10 +2,10 @@
 
 import argparse
 import signal
-import threading
-from types import FrameType
 
 from sandbox import Sandbox
+
+STOPS = {signal.SIGTERM, signal.SIGINT}
 
 
 def main(arguments: list[str] | None = None, name: str = "python -m sandbox") -> None:
@@ -25,13 +25,7 @@ def main(arguments: list[str] | None = None, name: str = "python -m sandbox") ->
     rotation.add_argument("--lenient-rotation", dest="rotation", action="store_const", const="lenient")
     options = parser.parse_args(arguments)
     knobs = {name: getattr(options, name) for name in ("rotation", "redirect_uri") if getattr(options, name)}
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # before there are threads: they are waited for by name
     try:
         sandbox = Sandbox(
             options.host,
@@ -46,7 +40,7 @@ def main(arguments: list[str] | None = None, name: str = "python -m sandbox") ->
         raise SystemExit(f"sandbox: cannot listen on {options.host}:{options.port}: {error}") from error
     with sandbox:
         print(f"sandbox listening on {sandbox.url}", flush=True)
-        stop.wait()
+        signal.sigwait(STOPS)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from service.heartbeat import WORKER_EVERY, Heartbeat, show_in_background
 from service.job_threads import ThreadPerJob
 from service.jobs import JOBS, Jobs
 from service.lane_figures import CountedLaneStore
+from service.stop_flag import StopFlag
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Worker:
 
     def __init__(self, app: Flask) -> None:
         self._dealpost: Dealpost = app.extensions["dealpost"]
-        self._stopping = threading.Event()
+        self._stopping = StopFlag()
         self._dealpost.wiring.wait.stopping = self._stopping.is_set
         self._heartbeat = Heartbeat.of(self._dealpost.store, "worker")
         self._alerts = Alerts(app)

@@ -95,13 +95,14 @@ class LogWriter:
                 if size > AT_ONCE or lines.empty():
                     break
                 waiting = lines.get()
+            count = len(texts)
             if self._dropped:
                 lost, self._dropped = self._dropped, 0
+                count += lost
                 at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
                 texts.append(f"{at} {lost} lines of the log were dropped")
-            count = len(texts)  # not within the sum: a writer's own could come in between, and be lost
             if texts and not self._put("\n".join(texts) + "\n"):
-                self._dropped += count
+                self._dropped += count  # no more in this sum: a writer's own could come in between, and be lost
             if isinstance(waiting, threading.Event):
                 waiting.set()
 

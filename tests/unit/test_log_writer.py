@@ -72,15 +72,16 @@ def test_a_full_disk_raises_nothing_and_lines_come_again_when_there_is_room(tmp_
     with open("/dev/full", "wb", buffering=0) as full:
         file = os.dup(full.fileno())
     writer = LogWriter(file)
-    writer.write("no room")
-    writer.flush()
+    for _ in range(3):  # each with a line of its own that tells of those before
+        writer.write("no room")
+        writer.flush()
     with (tmp_path / "log").open("wb") as room:
         os.dup2(room.fileno(), file)
     writer.write("room again")
     writer.flush()
     os.close(file)
     lines = (tmp_path / "log").read_text().splitlines()
-    assert lines[0] == "room again" and lines[1].endswith(" 1 lines of the log were dropped")
+    assert lines[0] == "room again" and lines[1].endswith(" 3 lines of the log were dropped")
 
 
 def test_a_forked_process_writes_its_own_lines_once(pipe):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -155,7 +156,8 @@ def missed(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def plain(words: str) -> str:
-    return words.replace("*", "").partition(",")[0]
+    """Without what stands after a comma; one in brackets stays."""
+    return re.sub(r",[^()]*$", "", words.replace("*", ""))
 
 
 def main() -> int:

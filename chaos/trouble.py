@@ -26,6 +26,10 @@ LATE = "late"
 PAUSES = 700.0
 """Seconds after which the pauses that a few faults began are over."""
 
+LIMIT = 1.5
+"""Real seconds after which the requests of before count no more for amoCRM's limit, to which a leap is no time. Who is
+told to slow down would put back what it is to fall asleep over."""
+
 AWAY, SETTLES = 60.0, 3.0
 """Seconds of a leap that could make a deal look gone that amoCRM denied just before; real seconds until it was seen."""
 
@@ -153,6 +157,7 @@ class Trouble:
         for lesson in range(1, LESSONS + 1):
             self._producers.lesson(email, lesson)
         self.house.pass_time(PAUSES)
+        time.sleep(LIMIT)
         began = len(self.house.log(sleeper))
         self.house.start_worker(sleeper, "amocrm-before-begin=rest")
         self._until(lambda: "amocrm-before-begin: rest" in self.house.log(sleeper)[began:], 10)

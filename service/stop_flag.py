@@ -26,5 +26,5 @@ class StopFlag:
 
     def wait(self, seconds: float) -> bool:
         """-> whether it is set, at once when it is."""
-        select.select([self._reader], [], [], 0 if self._set else seconds)
+        select.select([self._reader], [], [], seconds)  # nobody reads what was written: it stays so
         return self._set

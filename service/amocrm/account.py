@@ -54,7 +54,6 @@ class AmocrmAccount:
         told: Callable[[str], None] = lambda status: None,
         wait: Callable[[float], None] = time.sleep,
         sleep: Callable[[float], None] = time.sleep,
-        lease_seconds: float = 20.0,
         on_answer: Callable[[], object] = lambda: None,
         learn: Callable[[Sequence[Known]], object] = lambda known: None,
         reopen: Callable[[int], int] = lambda lead_id: 0,
@@ -72,7 +71,6 @@ class AmocrmAccount:
             owner=owner,
             wait=wait,
             sleep=sleep,
-            lease_seconds=lease_seconds,
         )
         self.pace = pace
         self.client = AmocrmClient(

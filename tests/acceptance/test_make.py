@@ -12,20 +12,20 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from sandbox.defaults import STAGE_LESSON_1
-from tests.support.processes import FOLDER, PYTHON, TRACEBACK, Process, Processes, bare_environ, free_port, run
+from tests.support.processes import (
+    FOLDER,
+    GONE,
+    PYTHON,
+    TRACEBACK,
+    Process,
+    Processes,
+    bare_environ,
+    children,
+    free_port,
+    run,
+)
 from tests.support.waiting import eventually
 from workshop.calls import call
-
-GONE = (FileNotFoundError, ProcessLookupError)
-"""What is raised of a process that ends before its file is opened, or before it is read."""
-
-
-def children(pid: int) -> list[int]:
-    """The processes that this one started and that still run."""
-    try:
-        return [int(one) for one in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except GONE:
-        return []
 
 
 def descendants(pid: int) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import API_KEY, PYTHON, Process, run
+from tests.support.processes import API_KEY, PYTHON, Process, children, run
 from tests.support.waiting import eventually
 
 KEY = {"Authorization": f"Bearer {API_KEY}"}
@@ -29,20 +29,12 @@ def send(web: Process, number: int) -> tuple[int, Any]:
     return web.call("POST", "/api/tripwire/complete", body=body, headers=KEY)
 
 
-def processes_of(web: Process, count: int) -> list[str]:
+def processes_of(web: Process, count: int) -> list[int]:
     """The pids of the web's processes, once there are so many."""
-    children = pathlib.Path(f"/proc/{web.popen.pid}/task/{web.popen.pid}/children")
-    found: list[str] = []
-
-    def look() -> bool:
-        found[:] = children.read_text().split()
-        return len(found) == count
-
-    eventually(look, within=30)
-    return found
+    return eventually(lambda: found if len(found := children(web.popen.pid)) == count else None, within=30)
 
 
-def has_open(pid: str, file: pathlib.Path) -> bool:
+def has_open(pid: int, file: pathlib.Path) -> bool:
     return str(file) in [os.readlink(one) for one in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
 
 
@@ -113,7 +105,7 @@ def test_the_one_web_process_killed_at_work_loses_nothing_and_no_client_is_turne
         for _ in range(3):
             more_are_taken(taken)
             (pid,) = processes_of(web, 1)
-            os.kill(int(pid), signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         more_are_taken(taken)
     finally:
         ended.set()
@@ -272,7 +264,7 @@ def test_a_web_worker_that_starts_while_the_store_is_away_takes_nothing_for_a_ne
     child, other = processes_of(web, 2)
     eventually(lambda: has_open(child, store) and has_open(other, store))
     os.rename(store, f"{store}-away")
-    os.kill(int(child), signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
     # It ends, so that whoever keeps it running starts it again, and says why.
     assert web.popen.wait(20) == 3
     web.says("is not there, though its log is")

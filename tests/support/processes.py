@@ -32,6 +32,18 @@ def bare_environ(**settings: str) -> dict[str, str]:
     return {**kept, **of_tests, **settings}
 
 
+GONE = (FileNotFoundError, ProcessLookupError)
+"""What is raised of a process that ends before its file is opened, or before it is read."""
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one started and that still run."""
+    try:
+        return [int(one) for one in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except GONE:
+        return []
+
+
 @dataclass
 class Process:
     """One running process. Its lines, out and err together, go to the file `log`."""

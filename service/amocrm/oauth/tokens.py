@@ -92,7 +92,6 @@ class TokenOwner:
         owner: str,
         wait: Callable[[float], None],
         sleep: Callable[[float], None],
-        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._settings = settings
         self._stored = stored
@@ -104,7 +103,6 @@ class TokenOwner:
         self._owner = f"{owner}:{uuid.uuid4().hex[:12]}"  # two processes must never pass for one
         self._wait = wait
         self._sleep = sleep
-        self._lease_seconds = lease_seconds
         self._lock = threading.Lock()
 
     # -- asked by the client
@@ -315,7 +313,7 @@ class TokenOwner:
             if self._stored.usable().access != stale:
                 return None
             self._backoff.respect()
-            lease = self._leases.acquire(LEASE, self._owner, self._lease_seconds)
+            lease = self._leases.acquire(LEASE, self._owner, LEASE_SECONDS)
             if lease is not None:
                 return lease
             if self._now() >= until:
@@ -359,7 +357,7 @@ class TokenOwner:
         """The new pair and the host that gave it, following an account that was renamed or moved."""
 
         def still_ours() -> None:
-            if self._leases.renew(lease, self._lease_seconds) is None:
+            if self._leases.renew(lease, LEASE_SECONDS) is None:
                 # This process slept. Who holds the lease now may have used the token that we were about to send.
                 raise DeliveryError(
                     "Another process has taken the renewing over", cause="amocrm_down", pause=PauseKind.OUTAGE

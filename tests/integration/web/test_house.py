@@ -323,7 +323,6 @@ def test_what_a_person_changed_during_a_look_is_not_told_as_it_was_before(jobs, 
     jobs.plan()
 
     def look():
-        store.now()
         results.foretell("tokens", "renewed", store.now())
         return "not_due", {}
 
